@@ -1,0 +1,140 @@
+/**
+ * Why each refusal came and what changes it, one entry for each code of the error table. Pure.
+ * Advice names commands of the operator; every word that an agent chose is quoted for the shell.
+ */
+import type { AuditEntry } from '../domain/audit.ts';
+import type { ErrorCode } from '../domain/errors.ts';
+import type { Advice } from './policy-advice.ts';
+import { adviseOnDestination, adviseOnPolicy, agentOf, doubtfulPath, hostOf } from './policy-advice.ts';
+import { shellWord } from './shell-word.ts';
+import type { GrantView } from './views.ts';
+
+type Adviser = (entry: AuditEntry, grant: GrantView | null) => Advice;
+
+const always =
+  (why: string, ...fix: readonly string[]): Adviser =>
+  () => ({ why: [why], fix });
+
+/** What is known of one code. */
+export const adviceOn = (code: ErrorCode, entry: AuditEntry, grant: GrantView | null): Advice => ADVISERS[code](entry, grant);
+
+const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
+  malformed_request: (entry, grant) =>
+    doubtfulPath(entry, grant) ?? {
+      why: ['The request is not one that two readers would understand alike, so it went nowhere.'],
+      fix: ['Mend the client that sends it; the body of the refusal said what is wrong.'],
+    },
+  request_too_large: always(
+    'The head of the request is over a limit.',
+    'Send fewer or shorter headers, or raise limits.head_bytes, limits.headers or limits.path_bytes in the configuration.',
+  ),
+  method_refused: (entry) => ({
+    why: [`${entry.method ?? 'The method'} is never forwarded: it can echo the credential.`],
+    fix: ['Use another method.'],
+  }),
+  caller_unauthenticated: always(
+    'The proxy URL carried no agent key, or one that is unknown here.',
+    'Start the command through alterd: `alterd run --agent NAME -- COMMAND`.',
+    'Or make a key and put it into HTTPS_PROXY: `alterd agent key create NAME`.',
+  ),
+  key_revoked: (entry) => ({
+    why: [
+      `The key${entry.key_prefix === null ? '' : ` ${entry.key_prefix}…`} is revoked or expired, or its agent is not active.`,
+    ],
+    fix: [
+      `See what it is: \`alterd agent show ${agentOf(entry)}\`.`,
+      `A new key: \`alterd agent key create ${agentOf(entry)}\`; a paused agent: \`alterd agent resume ${agentOf(entry)}\`.`,
+    ],
+  }),
+  too_many_failures: always(
+    'Too many wrong keys came from this caller.',
+    'Put a valid key into the proxy URL, then wait half a minute.',
+  ),
+  misdirected_request: always(
+    'Host, SNI and the tunnel do not name the same host. Only one of them can be the one that was allowed.',
+    'Let the client open a tunnel to the host that it names; it may be reusing a tunnel of another host.',
+  ),
+  destination_refused: adviseOnDestination,
+  tunnel_limit: always(
+    'The proxy had as many open tunnels as it may have.',
+    'Close some, or raise limits.tunnels or limits.tunnels_per_agent in the configuration.',
+  ),
+  grant_not_found: adviseOnMissingGrant,
+  ambiguous_grant: (entry) => ({
+    why: [`Several grants cover ${hostOf(entry)} and nothing said which one is meant. alterd never guesses.`],
+    fix: [
+      'See them: `alterd grant list`.',
+      `Pick one for a command: \`alterd run --agent ${agentOf(entry)} --grant ID -- COMMAND\`.`,
+      'Pick one in a request: the header `Alter-Grant-Id: ID` or `Alter-Label: LABEL`. Or revoke the one too many: `alterd grant revoke ID`.',
+    ],
+  }),
+  policy_violation: adviseOnPolicy,
+  rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
+  grant_expired: renewGrant('The grant has expired.'),
+  grant_revoked: renewGrant('The grant is revoked.'),
+  credential_unavailable: (entry) => ({
+    why: [`The credential ${entry.credential ?? ''} could not be opened.`.replace('  ', ' ')],
+    fix: [
+      '`alterd doctor` says whether the master key is there.',
+      `Store it anew: \`alterd secret rotate ${entry.credential ?? 'NAME'} --token-stdin\`.`,
+    ],
+  }),
+  vault_unavailable: always('The vault could not be used at that moment.', '`alterd doctor` says more; try again.'),
+  audit_unavailable: always(
+    'The request could not be recorded, and what cannot be recorded is not forwarded.',
+    'Free disk space, then `alterd status` shows whether the journal is healthy and `alterd audit verify` whether it is whole.',
+  ),
+  upstream_unreachable: (entry) => ({
+    why: [`${hostOf(entry)} could not be reached from the machine that runs alterd.`],
+    fix: ['Check the host name and the network there. Behind a company proxy, set upstream.proxy in the configuration.'],
+  }),
+  upstream_untrusted: (entry) => ({
+    why: [`The certificate of ${hostOf(entry)} was not accepted. Nothing was sent.`],
+    fix: [
+      'When the host has a private CA, name its file in upstream.ca_file in the configuration. There is no switch that turns the check off.',
+    ],
+  }),
+  upstream_protocol: (entry) => ({
+    why: [`The answer of ${hostOf(entry)} is not valid HTTP.`],
+    fix: ['Nothing can be done at the agent; tell the operator of the host.'],
+  }),
+  upstream_timeout: (entry) => ({
+    why: [`${hostOf(entry)} did not answer in time.`],
+    fix: ['Try again, or raise timeouts.connect_ms, timeouts.response_head_ms or timeouts.body_idle_ms in the configuration.'],
+  }),
+  loop_detected: always(
+    'The request came back to the proxy that had sent it.',
+    'Remove the loop: upstream.proxy must not lead back to alterd.',
+  ),
+  not_found: always('What was asked for is not there.', 'Check the name.'),
+  conflict: always('It contradicts what is there already.', 'Look at what is there, then try again.'),
+  invalid_input: always('The input was not valid.', 'Correct what was named and try again.'),
+  forbidden: always('It is not allowed.', 'Ask an operator.'),
+  internal_error: (entry) => ({
+    why: ['alterd failed in a way that it should not; nothing more was forwarded.'],
+    fix: [`Report it with the request id ${entry.request_id}; \`alterd logs\` has the details.`],
+  }),
+};
+
+function adviseOnMissingGrant(entry: AuditEntry): Advice {
+  const provider = entry.provider_id ?? 'PROVIDER';
+  return {
+    why: [`${hostOf(entry)} is covered by some grant, but by none that agent ${agentOf(entry)} may use for this call.`],
+    fix: [
+      `See what the agent has: \`alterd agent show ${agentOf(entry)}\`.`,
+      `Create one: \`alterd grant create ${shellWord(provider)} --agent ${agentOf(entry)}\`.`,
+      ...(entry.session_id === null
+        ? []
+        : ['The session of `alterd run` may be narrowed with --grant or --deny; start it without.']),
+    ],
+  };
+}
+
+function renewGrant(why: string): Adviser {
+  return (entry, grant) => ({
+    why: [why],
+    fix: [
+      `Create a new one: \`alterd grant create ${shellWord(grant?.provider ?? entry.provider_id ?? 'PROVIDER')} --agent ${shellWord(agentOf(entry))}\`.`,
+    ],
+  });
+}

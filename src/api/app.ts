@@ -1,0 +1,49 @@
+/**
+ * The Vault API as one app: every resource under `/v1`, errors as problem+json.
+ * It knows nothing of sockets; who may connect is decided by the permissions of the Unix socket.
+ */
+import { Hono } from 'hono';
+import { AlterError } from '../domain/errors.ts';
+import { agentRoutes } from './agents.ts';
+import { auditRoutes } from './audit.ts';
+import { caRoutes } from './ca.ts';
+import { configRoutes, reloadRoutes } from './config.ts';
+import type { ApiDeps } from './deps.ts';
+import { explainRoutes } from './explain.ts';
+import { grantRoutes } from './grants.ts';
+import { keyRoutes } from './keys.ts';
+import { problemAnswer } from './problem.ts';
+import { providerRoutes } from './providers.ts';
+import { secretRoutes } from './secrets.ts';
+import { sessionRoutes } from './sessions.ts';
+import { statusRoutes } from './status.ts';
+
+/** The app over these rooms. */
+export function createApi(deps: ApiDeps): Hono {
+  const app = new Hono();
+
+  app.use(async (c, next) => {
+    // SECURITY: only a browser sends Origin; no page may drive this API through something that forwards to the socket.
+    if (c.req.header('origin') !== undefined) throw new AlterError('forbidden', { reason: 'requests of web pages are refused' });
+    await next();
+    c.header('cache-control', 'no-store');
+  });
+  app.route('/v1/status', statusRoutes(deps));
+  app.route('/v1/agents', agentRoutes(deps));
+  app.route('/v1/keys', keyRoutes(deps));
+  app.route('/v1/sessions', sessionRoutes(deps));
+  app.route('/v1/secrets', secretRoutes(deps));
+  app.route('/v1/grants', grantRoutes(deps));
+  app.route('/v1/providers', providerRoutes(deps));
+  app.route('/v1/audit', auditRoutes(deps));
+  app.route('/v1/explain', explainRoutes(deps));
+  app.route('/v1/ca', caRoutes(deps));
+  app.route('/v1/config', configRoutes(deps));
+  app.route('/v1/reload', reloadRoutes(deps));
+
+  app.notFound((c) =>
+    problemAnswer(new AlterError('not_found', { what: 'resource', name: `${c.req.method} ${c.req.path}` }), deps.onFault),
+  );
+  app.onError((error) => problemAnswer(error, deps.onFault));
+  return app;
+}

@@ -1,0 +1,80 @@
+/**
+ * What the API needs from the daemon, as types only. Nothing here may carry secret material.
+ */
+import type { ProviderSpec } from '../config/provider.ts';
+import type { ConfigView } from '../config/view.ts';
+import type { JournalReader } from '../journal/reader.ts';
+import type { Vault } from '../vault/vault.ts';
+
+/** What the daemon knows about itself. */
+export interface DaemonFacts {
+  readonly version: string;
+  readonly pid: number;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
+  readonly proxy: {
+    /** `127.0.0.1:PORT`; null when TCP is off. */
+    readonly tcp: string | null;
+    /** Path of the Unix socket; null when it is off. */
+    readonly unix: string | null;
+  };
+  readonly caFile: string;
+  readonly bundleFile: string;
+  readonly stateDir: string;
+  readonly configDir: string;
+  /** Open tunnels. */
+  readonly tunnels: number;
+}
+
+/** The local CA as it may be shown: its certificate, never its key. */
+export interface CaInfo {
+  readonly fingerprintSha256: string;
+  readonly subject: string;
+  /** Epoch milliseconds. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly caFile: string;
+  readonly bundleFile: string;
+  readonly pem: string;
+}
+
+export interface CaPort {
+  info(): CaInfo | Promise<CaInfo>;
+  /** A new root in place of the old one; clients must trust it anew. */
+  rotate(): Promise<CaInfo>;
+}
+
+/** The catalogue, and the one place where an operator's provider file is checked and kept. */
+export interface ProviderLibrary {
+  find(name: string): ProviderSpec | undefined;
+  list(): readonly ProviderSpec[];
+  /** What is wrong with files that cannot be used. */
+  readonly problems: readonly string[];
+  /** True when the operator's own file is in force for this slug. */
+  isUserDefined(slug: string): boolean;
+  /** @throws AlterError invalid_input */
+  validate(toml: string): ProviderSpec;
+  /** Stores the file; never over another one unless `replace`. @throws AlterError invalid_input, conflict */
+  add(toml: string, options: { readonly replace: boolean }): Promise<ProviderSpec>;
+}
+
+export interface ReloadReport {
+  /** Key paths whose value is another one now. */
+  readonly changed: readonly string[];
+  /** Of these, the ones that need a restart. */
+  readonly restartRequired: readonly string[];
+}
+
+export interface ApiDeps {
+  readonly vault: Vault;
+  readonly journal: JournalReader;
+  readonly providers: ProviderLibrary;
+  readonly ca: CaPort;
+  readonly config: () => ConfigView;
+  readonly facts: () => DaemonFacts;
+  /** @throws AlterError invalid_input when the new configuration is wrong; the old one stays in force */
+  readonly reload: () => Promise<ReloadReport>;
+  /** Told about failures that are bugs; the id is in the answer too. */
+  readonly onFault: (error: unknown, requestId: string) => void;
+  readonly now?: () => number;
+}

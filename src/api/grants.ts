@@ -1,0 +1,67 @@
+/** `/v1/grants`: which agent may call what with which credential. */
+import { Hono } from 'hono';
+import { z } from 'zod';
+import type { Grant } from '../domain/grant.ts';
+import type { ApiDeps } from './deps.ts';
+import { instant, readBody } from './input.ts';
+import { type GrantView, grantView } from './views.ts';
+
+const texts = z.array(z.string().min(1)).min(1).max(1_000);
+
+const newGrant = z
+  .strictObject({
+    provider: z.string().optional(),
+    credential: z.string().optional(),
+    agent: z.string().optional(),
+    system: z.boolean().optional(),
+    label: z.string().max(128).optional(),
+    hosts: texts.optional(),
+    methods: texts.optional(),
+    paths: texts.optional(),
+    expires_at: instant.nullish(),
+    override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
+    allow_private: z.boolean().optional(),
+    allow_plaintext: z.boolean().optional(),
+    pass_response_cookies: z.boolean().optional(),
+  })
+  .refine((body) => body.provider !== undefined || body.credential !== undefined, 'needs provider or credential')
+  .refine((body) => (body.agent !== undefined) !== (body.system === true), 'needs exactly one of agent and system');
+
+export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono {
+  const routes = new Hono();
+  const nameOf = (id: string): string | null => vault.agents.list().find((agent) => agent.id === id)?.name ?? null;
+  const view = (grant: Grant): GrantView => grantView(grant, nameOf, now());
+
+  routes.get('/', (c) => c.json({ grants: vault.grants.list().map(view) }));
+
+  routes.post('/', async (c) => {
+    const body = await readBody(c, newGrant);
+    const grant = await vault.grants.create({
+      provider: body.provider === undefined ? undefined : (providers.find(body.provider)?.slug ?? body.provider),
+      credential: body.credential,
+      agent: body.agent,
+      system: body.system,
+      label: body.label,
+      hosts: body.hosts,
+      methods: body.methods,
+      paths: body.paths,
+      expiresAt: body.expires_at,
+      overrideMode: body.override,
+      allowPrivate: body.allow_private,
+      allowPlaintext: body.allow_plaintext,
+      passResponseCookies: body.pass_response_cookies,
+    });
+    return c.json({ grant: view(grant) }, 201);
+  });
+
+  routes.get('/:id', (c) => c.json({ grant: view(vault.grants.find(c.req.param('id'))) }));
+
+  routes.post('/:id/revoke', async (c) => c.json({ grant: view(await vault.grants.revoke(c.req.param('id'))) }));
+
+  routes.delete('/:id', async (c) => {
+    await vault.grants.remove(c.req.param('id'));
+    return c.body(null, 204);
+  });
+
+  return routes;
+}

@@ -1,0 +1,57 @@
+/** `/v1/status`: where the daemon listens, what it holds, and whether it is well. */
+import { Hono } from 'hono';
+import type { ApiDeps } from './deps.ts';
+
+export interface StatusView {
+  readonly version: string;
+  readonly pid: number;
+  readonly started_at: string;
+  readonly uptime_ms: number;
+  readonly proxy: { readonly tcp: string | null; readonly unix: string | null };
+  readonly ca_file: string;
+  readonly bundle_file: string;
+  readonly state_dir: string;
+  readonly config_dir: string;
+  readonly agents: number;
+  readonly grants: number;
+  readonly secrets: number;
+  readonly sessions: number;
+  readonly authority_version: number;
+  readonly audit: {
+    readonly rows: number;
+    readonly open: number;
+    readonly head_hash: string;
+    readonly healthy: boolean;
+    readonly error: string | null;
+  };
+  readonly memory_rss_bytes: number;
+  readonly tunnels: number;
+}
+
+export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps): Hono {
+  const routes = new Hono();
+  routes.get('/', async (c) => {
+    const own = facts();
+    const audit = await journal.stats();
+    return c.json({
+      version: own.version,
+      pid: own.pid,
+      started_at: new Date(own.startedAt).toISOString(),
+      uptime_ms: now() - own.startedAt,
+      proxy: { tcp: own.proxy.tcp, unix: own.proxy.unix },
+      ca_file: own.caFile,
+      bundle_file: own.bundleFile,
+      state_dir: own.stateDir,
+      config_dir: own.configDir,
+      agents: vault.agents.list().length,
+      grants: vault.grants.list().filter((grant) => grant.status === 'active').length,
+      secrets: vault.secrets.list().length,
+      sessions: vault.sessions.list().length,
+      authority_version: vault.authority.version,
+      audit: { rows: audit.rows, open: audit.open, head_hash: audit.headHash, healthy: audit.healthy, error: audit.error },
+      memory_rss_bytes: process.memoryUsage.rss(),
+      tunnels: own.tunnels,
+    } satisfies StatusView);
+  });
+  return routes;
+}

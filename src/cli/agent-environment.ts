@@ -1,0 +1,162 @@
+/**
+ * The environment in which an agent's programs find the proxy, trust the local CA and hold placeholders in place of secrets.
+ * The session key is in proxy URLs only; nothing here prints or stores it.
+ */
+import { createHash, X509Certificate } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { CaView } from '../api/ca.ts';
+import { type ApiClient, apiPath } from '../api/client.ts';
+import type { NewSessionView } from '../api/sessions.ts';
+import type { StatusView } from '../api/status.ts';
+import { type ClientEnvironment, clientEnvironment } from '../ca/client-environment.ts';
+import { writeBundle, writeWgetrc } from '../ca/trust.ts';
+import { ensureTruststore } from '../ca/truststore.ts';
+import { AlterError } from '../domain/errors.ts';
+import { Secret } from '../domain/secret.ts';
+
+export interface SessionOptions {
+  readonly agent: string;
+  readonly grantIds?: readonly string[] | undefined;
+  readonly denials?: object | undefined;
+  readonly ttlMs?: number | undefined;
+  readonly label?: string | undefined;
+}
+
+export interface AgentSession {
+  readonly sessionId: string;
+  readonly agent: string;
+  readonly expiresAt: string;
+  readonly environment: ClientEnvironment;
+}
+
+/** Mints a session key and the variables that go with it. @throws AlterError not_found, conflict, invalid_input, vault_unavailable */
+export async function openAgentSession(
+  client: ApiClient,
+  options: SessionOptions,
+  inherited: NodeJS.ProcessEnv,
+): Promise<AgentSession> {
+  const [status, ca] = await Promise.all([client.read<StatusView>(apiPath('status')), client.read<CaView>(apiPath('ca'))]);
+  const { host, port } = tcpAddress(status.proxy.tcp);
+  requireOwnCa(status.ca_file, ca);
+  const session = await client.send<NewSessionView>(apiPath('sessions'), {
+    agent: options.agent,
+    grant_ids: options.grantIds,
+    ...options.denials,
+    ttl_ms: options.ttlMs,
+    label: options.label,
+  });
+  const environment = clientEnvironment({
+    host,
+    port,
+    user: session.proxy_user,
+    key: new Secret(session.key),
+    caFile: status.ca_file,
+    inherited,
+    ...(await clientFiles(status, ca, inherited)),
+  });
+  return {
+    sessionId: session.session_id,
+    agent: session.agent,
+    expiresAt: session.expires_at,
+    environment: {
+      // SECURITY: a placeholder takes the place of a real credential that the caller's own environment may hold.
+      set: { ...environment.set, ...session.agent_env, ALTERD_AGENT: session.agent, ALTERD_SESSION: session.session_id },
+      unset: environment.unset,
+      notes: [...session.notes, ...environment.notes],
+    },
+  };
+}
+
+/** The child's whole environment. */
+export function applied(environment: ClientEnvironment, inherited: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const result: NodeJS.ProcessEnv = { ...inherited, ...environment.set };
+  for (const name of environment.unset) delete result[name];
+  return result;
+}
+
+/** SECURITY: a client that is told to trust a planted certificate trusts whoever planted it, with everything it sends (S-81). */
+function requireOwnCa(file: string, ca: CaView): void {
+  let onDisk: string;
+  try {
+    onDisk = new X509Certificate(readFileSync(file)).fingerprint256;
+  } catch (cause) {
+    // Nobody trusts a file that can't be read: the client will say so itself.
+    if (['EACCES', 'ENOENT'].includes((cause as NodeJS.ErrnoException).code ?? '')) return;
+    onDisk = 'none';
+  }
+  if (onDisk === ca.fingerprint_sha256) return;
+  throw new AlterError(
+    'conflict',
+    { reason: `${file} is not the CA that the daemon uses` },
+    { hint: 'Find out who wrote it, then restart the daemon: it writes the file anew.' },
+  );
+}
+
+function tcpAddress(address: string | null): { host: string; port: number } {
+  const match = /^(.*):(\d+)$/.exec(address ?? '');
+  if (match !== null) return { host: (match[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(match[2]) };
+  throw new AlterError(
+    'conflict',
+    { reason: 'the daemon listens on its Unix socket only, and proxy variables need TCP' },
+    { hint: 'Set listen.tcp = "127.0.0.1:4780" in the configuration and restart the daemon.' },
+  );
+}
+
+interface ClientFiles {
+  readonly bundleFile: string;
+  readonly preloadFile: string;
+  readonly truststoreFile?: string;
+  readonly wgetrcFile?: string;
+}
+
+/** Files beside the CA that some families of clients need; what can't be written is left out. */
+async function clientFiles(status: StatusView, ca: CaView, inherited: NodeJS.ProcessEnv): Promise<ClientFiles> {
+  const dir = dirname(status.bundle_file);
+  const bundleFile = bundleFor(status, ca, inherited);
+  const javaDir = join(dir, 'clients');
+  const truststore = await attempt(() => {
+    mkdirSync(javaDir, { recursive: true, mode: 0o755 });
+    return ensureTruststore({
+      caFile: status.ca_file,
+      fingerprintSha256: ca.fingerprint_sha256,
+      outDir: javaDir,
+      environment: inherited,
+    });
+  });
+  const hasOwnWgetrc = existsSync(join(inherited.HOME ?? homedir(), '.wgetrc'));
+  const wgetrcFile = hasOwnWgetrc
+    ? undefined
+    : await attempt(() => writeWgetrc(bundleFile, join(javaDir, `wgetrc-${tagOf(bundleFile)}`)));
+  return {
+    bundleFile,
+    preloadFile: join(dir, 'node-preload.cjs'),
+    ...(truststore?.available === true ? { truststoreFile: truststore.file } : {}),
+    ...(wgetrcFile === undefined ? {} : { wgetrcFile }),
+  };
+}
+
+/** The daemon's bundle, or one of its own for a caller that trusts roots of its own (a company's). */
+function bundleFor(status: StatusView, ca: CaView, inherited: NodeJS.ProcessEnv): string {
+  const own = [inherited.SSL_CERT_FILE, inherited.SSL_CERT_DIR, inherited.NODE_EXTRA_CA_CERTS].filter(
+    (path) => path && path !== status.bundle_file && path !== status.ca_file && !path.startsWith(dirname(status.bundle_file)),
+  );
+  if (own.length === 0) return status.bundle_file;
+  const outFile = join(dirname(status.bundle_file), 'clients', `bundle-${tagOf(own.join('\0'))}.pem`);
+  try {
+    return writeBundle({ caPem: ca.pem, inherited, outFile }).file;
+  } catch {
+    return status.bundle_file;
+  }
+}
+
+const tagOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
+
+async function attempt<T>(make: () => T | Promise<T>): Promise<T | undefined> {
+  try {
+    return await make();
+  } catch {
+    return undefined;
+  }
+}

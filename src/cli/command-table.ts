@@ -1,0 +1,104 @@
+/**
+ * Every command of the CLI by name. A module is loaded only when its command is asked for: `alterd --help` reads none of them.
+ */
+import type { Command } from 'commander';
+import type { Cli } from './cli.ts';
+
+export type Define = (command: Command, cli: Cli) => void;
+
+export interface CommandEntry {
+  readonly name: string;
+  readonly alias?: string;
+  readonly summary: string;
+  readonly load: () => Promise<Define>;
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'init',
+    summary: 'make what is missing: directories, configuration, keys, CA',
+    load: async () => (await import('./commands/init.ts')).defineInit,
+  },
+  {
+    name: 'start',
+    summary: 'run the daemon in the foreground',
+    load: async () => (await import('./commands/start.ts')).defineStart,
+  },
+  {
+    name: 'status',
+    summary: 'where the daemon listens and how it is',
+    load: async () => (await import('./commands/status.ts')).defineStatus,
+  },
+  {
+    name: 'run',
+    summary: 'run a command as an agent, with its credentials added on the way',
+    load: async () => (await import('./commands/run.ts')).defineRun,
+  },
+  {
+    name: 'env',
+    summary: 'print the variables that `run` would set',
+    load: async () => (await import('./commands/env.ts')).defineEnv,
+  },
+  {
+    name: 'doctor',
+    summary: 'check the installation with the clients of this machine',
+    load: async () => (await import('./commands/doctor.ts')).defineDoctor,
+  },
+  {
+    name: 'demo',
+    summary: 'show the whole thing on loopback, without any account',
+    load: async () => (await import('./commands/demo.ts')).defineDemo,
+  },
+  {
+    name: 'agent',
+    alias: 'agents',
+    summary: 'agents and their keys',
+    load: async () => (await import('./commands/agent.ts')).defineAgent,
+  },
+  {
+    name: 'session',
+    alias: 'sessions',
+    summary: 'the short-lived keys of `run` and `env`',
+    load: async () => (await import('./commands/session.ts')).defineSession,
+  },
+  {
+    name: 'secret',
+    alias: 'secrets',
+    summary: 'credentials that alterd keeps and injects',
+    load: async () => (await import('./commands/secret.ts')).defineSecret,
+  },
+  {
+    name: 'grant',
+    alias: 'grants',
+    summary: 'which agent may call what with which secret',
+    load: async () => (await import('./commands/grant.ts')).defineGrant,
+  },
+  {
+    name: 'provider',
+    alias: 'providers',
+    summary: 'services that alterd knows how to authenticate to',
+    load: async () => (await import('./commands/provider.ts')).defineProvider,
+  },
+  {
+    name: 'audit',
+    summary: 'what was called, by whom, and what was decided',
+    load: async () => (await import('./commands/audit.ts')).defineAudit,
+  },
+  {
+    name: 'explain',
+    summary: 'why a request went as it did, and what would change it',
+    load: async () => (await import('./commands/explain.ts')).defineExplain,
+  },
+  { name: 'ca', summary: 'the local certificate authority', load: async () => (await import('./commands/ca.ts')).defineCa },
+  {
+    name: 'config',
+    summary: 'the configuration and where each value comes from',
+    load: async () => (await import('./commands/config.ts')).defineConfig,
+  },
+  { name: 'logs', summary: "follow the daemon's log", load: async () => (await import('./commands/logs.ts')).defineLogs },
+  {
+    name: 'completion',
+    summary: 'print a completion script for a shell',
+    load: async () => (await import('./commands/completion.ts')).defineCompletion,
+  },
+];

@@ -1,0 +1,111 @@
+/** `alterd agent`: agents and their keys. A key is shown once, when it is made. */
+import type { Command } from 'commander';
+import { apiPath } from '../../api/client.ts';
+import type { AgentView, GrantView, KeyView } from '../../api/views.ts';
+import type { Cli } from '../cli.ts';
+import { example } from '../define.ts';
+import { defineAgentKey, showKey } from './agent-key.ts';
+
+type ListedAgent = AgentView & { readonly keys: number; readonly grants: number };
+
+interface AgentDetails {
+  readonly agent: AgentView;
+  readonly keys: readonly KeyView[];
+  readonly grants: readonly GrantView[];
+  readonly sessions: number;
+}
+
+export function defineAgent(command: Command, cli: Cli): void {
+  defineCreate(command, cli);
+  defineReading(command, cli);
+  defineStatusChange(command, cli, 'pause', 'paused', 'stop an agent until it is resumed; ends its sessions');
+  defineStatusChange(command, cli, 'resume', 'active', 'let a paused agent work again');
+  defineStatusChange(command, cli, 'revoke', 'revoked', 'end an agent for good; its record stays');
+  defineRemove(command, cli);
+  defineAgentKey(command, cli);
+  example(command, 'alterd agent create research-bot');
+}
+
+function defineCreate(command: Command, cli: Cli): void {
+  const create = command.command('create <name>').description('make an agent with its first key, which is shown once');
+  example(create, 'alterd agent create research-bot').action(async (name: string) => {
+    const made = await cli.client().send<{ agent: AgentView; key: string; key_info: KeyView }>(apiPath('agents'), { name });
+    await showKey(cli, made.agent.name, made, [
+      ['agent', made.agent.name],
+      ['id', made.agent.id],
+    ]);
+    cli.output.hint(`Next: \`alterd grant create PROVIDER --agent ${made.agent.name}\`.`);
+  });
+}
+
+function defineReading(command: Command, cli: Cli): void {
+  const list = command.command('list').description('all agents');
+  example(list, 'alterd agent list --output json').action(async () => {
+    const { agents } = await cli.client().read<{ agents: ListedAgent[] }>(apiPath('agents'));
+    cli.output.list(
+      agents,
+      [
+        { header: 'NAME', cell: (agent) => agent.name },
+        { header: 'STATUS', cell: (agent) => agent.status },
+        { header: 'KEYS', cell: (agent) => agent.keys },
+        { header: 'GRANTS', cell: (agent) => agent.grants },
+        { header: 'CREATED', cell: (agent) => agent.created_at },
+      ],
+      'No agents yet: `alterd agent create NAME` makes one.',
+    );
+  });
+  const show = command.command('show <agent>').description('an agent with its keys and grants');
+  example(show, 'alterd agent show research-bot').action(async (name: string) => {
+    const details = await cli.client().read<AgentDetails>(apiPath('agents', name));
+    cli.output.record(details, [
+      ['agent', details.agent.name],
+      ['id', details.agent.id],
+      ['status', details.agent.status],
+      ['created', details.agent.created_at],
+      ['sessions', details.sessions],
+      ...details.keys.map((key): [string, string] => ['key', keyText(key)]),
+      ...details.grants.map((grant): [string, string] => ['grant', grantText(grant)]),
+    ]);
+  });
+}
+
+const keyText = (key: KeyView): string =>
+  `${key.prefix}…  ${key.status}${key.expires_at === null ? '' : `, ends ${key.expires_at}`}${key.bound_uid === null ? '' : `, uid ${key.bound_uid}`}`;
+
+const grantText = (grant: GrantView): string =>
+  [
+    `${grant.id}  ${grant.status}`,
+    `${grant.provider} (${grant.hosts.join(', ')})`,
+    (grant.methods ?? ['any method']).join(','),
+    (grant.paths ?? ['any path']).join(','),
+    grant.principal === 'system' ? 'system' : '',
+  ]
+    .filter((part) => part !== '')
+    .join('  ');
+
+function defineStatusChange(command: Command, cli: Cli, verb: string, status: AgentView['status'], summary: string): void {
+  const change = command.command(`${verb} <agent>`).description(summary);
+  example(change, `alterd agent ${verb} research-bot`).action(async (name: string) => {
+    if (status === 'revoked') await cli.confirm(`Revoke the agent ${name} for good?`);
+    const { agent } = await cli.client().send<{ agent: AgentView }>(apiPath('agents', name, 'status'), { status });
+    cli.output.record(agent, [
+      ['agent', agent.name],
+      ['status', agent.status],
+    ]);
+    if (status === 'paused') cli.output.hint(`Let it work again with \`alterd agent resume ${agent.name}\`.`);
+    else if (status === 'active') cli.output.hint(`Next: \`alterd run --agent ${agent.name} -- COMMAND\`.`);
+    else cli.output.hint(`Remove it with its grants: \`alterd agent remove ${agent.name}\`.`);
+  });
+}
+
+function defineRemove(command: Command, cli: Cli): void {
+  const remove = command.command('remove <agent>').description('remove an agent with its keys, sessions and grants');
+  example(remove, 'alterd agent remove research-bot --yes').action(async (name: string) => {
+    const { agent, grants } = await cli.client().read<AgentDetails>(apiPath('agents', name));
+    const own = grants.filter((grant) => grant.principal === 'agent').length;
+    await cli.confirm(`Remove the agent ${agent.name} with its keys and ${own} grant(s)?`);
+    await cli.client().remove(apiPath('agents', agent.id));
+    cli.output.note(`Removed the agent ${agent.name}.`);
+    cli.output.hint('See what is left: `alterd agent list`.');
+  });
+}

@@ -1,0 +1,161 @@
+/** `alterd grant`: which agent may call what with which secret. */
+import { type Command, Option } from 'commander';
+import { apiPath } from '../../api/client.ts';
+import type { GrantView, SecretView } from '../../api/views.ts';
+import { AlterError } from '../../domain/errors.ts';
+import type { Cli } from '../cli.ts';
+import { collectList, example } from '../define.ts';
+import { parseFuture } from '../duration.ts';
+
+interface CreateFlags {
+  readonly agent?: string;
+  readonly system?: boolean;
+  readonly secret?: string;
+  readonly label?: string;
+  readonly host?: readonly string[];
+  readonly methods?: readonly string[];
+  readonly paths?: readonly string[];
+  readonly expires?: string;
+  readonly override?: string;
+  readonly allowPrivate?: boolean;
+  readonly allowPlaintext?: boolean;
+  readonly passCookies?: boolean;
+}
+
+export function defineGrant(command: Command, cli: Cli): void {
+  defineCreate(command, cli);
+  defineReading(command, cli);
+  defineEnding(command, cli);
+  example(command, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'");
+}
+
+function defineCreate(command: Command, cli: Cli): void {
+  const create = command
+    .command('create <provider>')
+    .description('let an agent call a provider; PROVIDER is a provider or the name of a secret')
+    .option('--agent <name>', 'who may use it')
+    .option('--system', 'every active agent may use it')
+    .option('--secret <name>', 'which secret, when the provider has several')
+    .option('--label <text>', 'a name of its own, to pick it by')
+    .option('--host <list>', "fewer hosts than the provider's, or another port: HOST or HOST:PORT", collectList)
+    .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
+    .option('--paths <list>', "only these paths, such as '/user,/repos/**'", collectList)
+    .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
+    .addOption(
+      new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
+        'always',
+        'if-absent',
+        'placeholder-only',
+      ]),
+    )
+    .option('--allow-private', 'the host may have a private or loopback address')
+    .option('--allow-plaintext', 'the secret may go out over http://')
+    .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret");
+  example(create, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'").action(
+    async (provider: string, flags: CreateFlags) => {
+      if ((flags.agent !== undefined) === (flags.system === true)) {
+        throw new AlterError('invalid_input', { problems: ['say who may use it: either --agent NAME or --system'] });
+      }
+      const { grant } = await cli.client().send<{ grant: GrantView }>(apiPath('grants'), {
+        ...(await target(cli, provider, flags.secret)),
+        agent: flags.agent,
+        system: flags.system,
+        label: flags.label,
+        hosts: flags.host,
+        methods: flags.methods,
+        paths: flags.paths,
+        expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
+        override: flags.override?.replace('-', '_'),
+        allow_private: flags.allowPrivate,
+        allow_plaintext: flags.allowPlaintext,
+        pass_response_cookies: flags.passCookies,
+      });
+      showGrant(cli, grant);
+      cli.output.hint(`Next: \`${trial(grant)}\`.`);
+    },
+  );
+}
+
+/** A provider with one secret, a secret by its name, or what the daemon makes of it (and says what is missing). */
+async function target(cli: Cli, word: string, secret: string | undefined): Promise<{ provider?: string; credential?: string }> {
+  if (secret !== undefined) return { provider: word, credential: secret };
+  const { secrets } = await cli.client().read<{ secrets: SecretView[] }>(apiPath('secrets'));
+  const isProvider = secrets.some((each) => each.provider === word);
+  return !isProvider && secrets.some((each) => each.name === word) ? { credential: word } : { provider: word };
+}
+
+function trial(grant: GrantView): string {
+  const host = grant.hosts.find((each) => !each.includes('*')) ?? 'HOST';
+  const path = grant.paths?.find((each) => !each.includes('*')) ?? '/';
+  const url = host.includes('://') ? `${host}${path}` : `https://${host}${path}`;
+  return `alterd run --agent ${grant.agent ?? 'NAME'} -- curl -s ${url}`;
+}
+
+function defineReading(command: Command, cli: Cli): void {
+  const list = command.command('list').description('all grants').option('--agent <name>', 'only those that this agent may use');
+  example(list, 'alterd grant list --agent research-bot').action(async (flags: { agent?: string }) => {
+    const { grants } = await cli.client().read<{ grants: GrantView[] }>(apiPath('grants'));
+    cli.output.list(
+      grants.filter((grant) => flags.agent === undefined || grant.principal === 'system' || grant.agent === flags.agent),
+      [
+        { header: 'ID', cell: (grant) => grant.id },
+        { header: 'LABEL', cell: (grant) => grant.label },
+        { header: 'AGENT', cell: (grant) => (grant.principal === 'system' ? '(system)' : grant.agent) },
+        { header: 'SECRET', cell: (grant) => grant.credential },
+        { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
+        { header: 'METHODS', cell: (grant) => grant.methods?.join(',') ?? 'any' },
+        { header: 'PATHS', cell: (grant) => grant.paths?.join(',') ?? 'any' },
+        { header: 'STATUS', cell: (grant) => grant.status },
+      ],
+      'No grants: `alterd grant create PROVIDER --agent NAME` makes one.',
+    );
+  });
+  const show = command.command('show <grant>').description('one grant, by its id or label');
+  example(show, 'alterd grant show github-read').action(async (id: string) => {
+    showGrant(cli, (await cli.client().read<{ grant: GrantView }>(apiPath('grants', id))).grant);
+  });
+}
+
+function defineEnding(command: Command, cli: Cli): void {
+  const revoke = command.command('revoke <grant>').description('end a grant at once; its record stays');
+  example(revoke, 'alterd grant revoke github-read --yes').action(async (id: string) => {
+    const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', id));
+    await cli.confirm(`Revoke the grant ${nameOf(grant)}?`);
+    const answer = await cli.client().send<{ grant: GrantView }>(apiPath('grants', grant.id, 'revoke'));
+    showGrant(cli, answer.grant);
+    cli.output.hint(`A new one: \`alterd grant create ${grant.provider} --agent ${grant.agent ?? 'NAME'}\`.`);
+  });
+  const remove = command.command('remove <grant>').description('remove a grant and its record; audit entries stay');
+  example(remove, 'alterd grant remove github-read --yes').action(async (id: string) => {
+    const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', id));
+    await cli.confirm(`Remove the grant ${nameOf(grant)}?`);
+    await cli.client().remove(apiPath('grants', grant.id));
+    cli.output.note(`Removed the grant ${grant.id}.`);
+    cli.output.hint('See what is left: `alterd grant list`.');
+  });
+}
+
+const nameOf = (grant: GrantView): string =>
+  `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.agent ?? 'every agent'})`;
+
+function showGrant(cli: Cli, grant: GrantView): void {
+  cli.output.record(grant, [
+    ['grant', grant.id],
+    ['label', grant.label],
+    ['agent', grant.principal === 'system' ? '(system: every active agent)' : grant.agent],
+    ['provider', grant.provider],
+    ['secret', grant.credential],
+    ['hosts', grant.hosts.join(', ')],
+    ['methods', grant.methods?.join(', ') ?? 'any'],
+    ['paths', grant.paths?.join(', ') ?? 'any'],
+    ['never on', grant.excluded_paths.join(', ')],
+    ['injects', grant.injects.join(', ')],
+    ['override', grant.override],
+    ['placeholder', grant.placeholder],
+    ['private addresses', grant.allow_private ? 'allowed' : 'refused'],
+    ['plain http', grant.allow_plaintext ? 'allowed' : 'refused'],
+    ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
+    ['status', grant.status],
+    ['expires', grant.expires_at],
+  ]);
+}

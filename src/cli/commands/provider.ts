@@ -1,0 +1,91 @@
+/** `alterd provider`: the catalogue, and files of one's own in the same format. */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { apiPath } from '../../api/client.ts';
+import type { ProviderView } from '../../api/providers.ts';
+import { AlterError } from '../../domain/errors.ts';
+import type { Cli } from '../cli.ts';
+import { example } from '../define.ts';
+
+export function defineProvider(command: Command, cli: Cli): void {
+  defineReading(command, cli);
+  defineWriting(command, cli);
+  example(command, 'alterd provider show github');
+}
+
+function defineReading(command: Command, cli: Cli): void {
+  const list = command.command('list').description('every provider that can be used');
+  example(list, 'alterd provider list').action(async () => {
+    const { providers, problems } = await cli
+      .client()
+      .read<{ providers: ProviderView[]; problems: string[] }>(apiPath('providers'));
+    cli.output.list(
+      providers,
+      [
+        { header: 'PROVIDER', cell: (provider) => provider.slug },
+        { header: 'NAME', cell: (provider) => provider.name },
+        { header: 'HOSTS', cell: (provider) => provider.hosts.join(',') },
+        { header: 'FROM', cell: (provider) => (provider.user_defined ? 'you' : 'alterd') },
+      ],
+      'No providers.',
+    );
+    for (const problem of problems) cli.output.warn(problem);
+  });
+  const show = command.command('show <provider>').description('hosts, fields and where the secret goes');
+  example(show, 'alterd provider show github').action(async (slug: string) => {
+    showProvider(cli, (await cli.client().read<{ provider: ProviderView }>(apiPath('providers', slug))).provider);
+    cli.output.hint(`Store a secret for it: \`alterd secret add ${slug}\`.`);
+  });
+}
+
+function defineWriting(command: Command, cli: Cli): void {
+  const add = command
+    .command('add <file>')
+    .description('take over a provider file of your own ("-" for stdin)')
+    .option('--replace', 'in place of the one that is there');
+  example(add, 'alterd provider add ./acme.toml').action(async (file: string, flags: { replace?: boolean }) => {
+    const toml = readDocument(file);
+    if (flags.replace === true) await cli.confirm('Replace the provider file? Grants that exist keep their hosts.');
+    const { provider } = await cli
+      .client()
+      .send<{ provider: ProviderView }>(apiPath('providers'), { toml, replace: flags.replace });
+    showProvider(cli, provider);
+    cli.output.hint(`Next: \`alterd secret add ${provider.slug}\`.`);
+  });
+  const validate = command.command('validate <file>').description('check a provider file; every problem at once');
+  example(validate, 'alterd provider validate ./acme.toml').action(async (file: string) => {
+    const { provider } = await cli
+      .client()
+      .send<{ provider: ProviderView }>(apiPath('providers', 'validate'), { toml: readDocument(file) });
+    showProvider(cli, provider);
+    cli.output.hint(`It is right. Take it over: \`alterd provider add ${file}\`.`);
+  });
+}
+
+function readDocument(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    throw new AlterError('invalid_input', {
+      problems: [`${file} can't be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`],
+    });
+  }
+}
+
+function showProvider(cli: Cli, provider: ProviderView): void {
+  cli.output.record(provider, [
+    ['provider', provider.slug],
+    ['name', provider.name],
+    ['hosts', provider.hosts.length === 0 ? '(you name them with --host)' : provider.hosts.join(', ')],
+    ...provider.fields.map((field): [string, string] => [
+      'field',
+      `${field.name}  ${field.label}${field.secret ? '' : ' (no secret)'}`,
+    ]),
+    ['injects', provider.injects.join(', ')],
+    ['never on', provider.excluded_paths.join(', ')],
+    ['placeholder', provider.placeholder],
+    ['agents get', provider.agent_env.map((each) => each.name).join(', ')],
+    ['documentation', provider.docs_url],
+    ['evidence', provider.evidence],
+  ]);
+}

@@ -1,0 +1,45 @@
+/** `alterd status`: where the daemon listens, what it holds, whether it is well. */
+import type { Command } from 'commander';
+import { apiPath } from '../../api/client.ts';
+import type { StatusView } from '../../api/status.ts';
+import type { Cli } from '../cli.ts';
+import { example } from '../define.ts';
+
+export function defineStatus(command: Command, cli: Cli): void {
+  example(command, 'alterd status --output json').action(async () => {
+    const status = await cli.client().read<StatusView>(apiPath('status'));
+    cli.output.record(status, [
+      ['version', status.version],
+      ['pid', status.pid],
+      ['up for', durationText(status.uptime_ms)],
+      ['proxy', status.proxy.tcp === null ? null : `http://${status.proxy.tcp}`],
+      ['proxy socket', status.proxy.unix],
+      ['CA', status.ca_file],
+      ['CA bundle', status.bundle_file],
+      ['state', status.state_dir],
+      ['configuration', status.config_dir],
+      ['agents', status.agents],
+      ['secrets', status.secrets],
+      ['grants', status.grants],
+      ['sessions', status.sessions],
+      ['open tunnels', status.tunnels],
+      [
+        'audit',
+        status.audit.healthy ? `healthy, ${status.audit.rows} entries` : `NOT HEALTHY: ${status.audit.error ?? 'unknown'}`,
+      ],
+      ['memory', `${Math.round(status.memory_rss_bytes / 1_048_576)} MiB`],
+    ]);
+    if (!status.audit.healthy) cli.output.warn('the audit journal is not healthy: requests are refused until it is');
+    else if (status.agents === 0)
+      cli.output.hint('Next: `alterd secret add github --token-stdin`, then `alterd agent create NAME`.');
+  });
+}
+
+function durationText(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return `${Math.floor(ms / 1_000)}s`;
+  if (minutes < 60) return `${minutes}m`;
+  return minutes < 1_440
+    ? `${Math.floor(minutes / 60)}h ${minutes % 60}m`
+    : `${Math.floor(minutes / 1_440)}d ${Math.floor((minutes % 1_440) / 60)}h`;
+}

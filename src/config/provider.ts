@@ -1,0 +1,229 @@
+/**
+ * A provider: what alterd must know of a third-party service to put a credential on requests to it. One TOML file each:
+ *
+ *   slug = "github"                     # equals the file name
+ *   name = "GitHub"
+ *   kind = "static"                     # the material is stored as it is; nothing is refreshed
+ *   hosts = ["api.github.com"]          # NAME or NAME:PORT; `{field}` is filled from a field with secret = false; [] = the operator names them
+ *   evidence = "general"                # general | documented | tested
+ *   aliases = ["gh"]                    # other names for the slug
+ *   docs_url = "https://…"
+ *   excluded_paths = ["/login/oauth/**"]# never get the credential
+ *   placeholder = "ghp_{random:36}"     # what an agent holds; {random:N} base62, {hex:N}
+ *   [[fields]]                          # default: one secret field `token`
+ *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"
+ *   [[inject]]                          # in = header|query|cookie: name, template; in = basic: username, password; hosts narrows
+ *   [[agent_env]]                       # name, value: variables that agents expect; {placeholder} or a field with secret = false
+ *
+ * SECURITY: a file decides where a credential goes, so hosts are exact and every problem makes the whole file unusable.
+ */
+import { basename } from 'node:path';
+import type { Injection } from '../domain/credential.ts';
+import { AlterError } from '../domain/errors.ts';
+import { validateInjections } from '../injection/compile.ts';
+import { compileTemplate } from '../injection/template.ts';
+import { validatePathGlob } from '../policy/path.ts';
+import { placeholderProblem } from './placeholder.ts';
+import { canonicalHost, FIELD_REFERENCE, referencesOf } from './provider-hosts.ts';
+import { TableReader } from './table-reader.ts';
+import { parseToml } from './toml-document.ts';
+
+/** Where the material comes from. */
+export type ProviderKind = 'static';
+
+/** How sure the catalogue is: general knowledge, the provider's documentation, or a run against the live service. */
+export type ProviderEvidence = 'general' | 'documented' | 'tested';
+
+export interface ProviderField {
+  readonly name: string;
+  /** For the prompt. */
+  readonly label: string;
+  /** False for values that are no secret (a site, an account id): they may appear in hosts and in agents' variables. */
+  readonly secret: boolean;
+  /** Regular expression that the whole value must match. */
+  readonly pattern?: string;
+}
+
+export interface ProviderSpec {
+  readonly slug: string;
+  readonly name: string;
+  readonly kind: ProviderKind;
+  readonly fields: readonly ProviderField[];
+  /** `host` or `host:port`; may contain `{field}`, see provider-hosts.ts. Empty: the operator gives the hosts. */
+  readonly hosts: readonly string[];
+  readonly inject: readonly Injection[];
+  readonly excludedPaths: readonly string[];
+  readonly placeholder: string | null;
+  readonly agentEnv: readonly { readonly name: string; readonly value: string }[];
+  readonly docsUrl?: string;
+  readonly evidence: ProviderEvidence;
+  readonly aliases?: readonly string[];
+}
+
+const SLUG = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const FIELD_NAME = /^[a-z][a-z0-9_]{0,31}$/;
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/;
+const QUERY_NAME = /^[A-Za-z0-9_.~-]{1,100}$/;
+const PRINTABLE = /^[ -~]*$/;
+const DEFAULT_FIELDS: readonly ProviderField[] = [{ name: 'token', label: 'API token', secret: true }];
+
+/** SECURITY: variables that choose code or a way around the proxy; a provider file must not be able to set them in an agent. */
+const FORBIDDEN_VARIABLE =
+  /^(?:PATH|HOME|SHELL|IFS|ENV|LD_.*|DYLD_.*|NODE_.*|PYTHON.*|BASH_.*|GIT_.*|SSL_.*|ALTERD_.*|.*_PROXY)$/i;
+
+/**
+ * Reads one provider file; all problems at once.
+ * @throws AlterError invalid_input
+ */
+export function parseProvider(tomlText: string, fileName: string): ProviderSpec {
+  const document = parseToml(tomlText);
+  if ('problem' in document) {
+    const place = document.line === null ? fileName : `${fileName}:${document.line}`;
+    throw new AlterError('invalid_input', { problems: [`${place}: ${document.problem}`] });
+  }
+  const problems: string[] = [];
+  const reader = new TableReader(document.table, '', (path, problem) => {
+    const line = document.lineOf(path) ?? document.lineOf(path.replace(/\.[^.]*$/, ''));
+    problems.push(`${line === null ? fileName : `${fileName}:${line}`}: ${path} ${problem}`);
+  });
+  const spec = readSpec(reader);
+  if (spec.slug !== '' && fileName.endsWith('.toml') && basename(fileName, '.toml') !== spec.slug) {
+    reader.problem('slug', `must equal the file name, ${basename(fileName, '.toml')}`);
+  }
+  if (problems.length > 0) throw new AlterError('invalid_input', { problems });
+  return spec;
+}
+
+function readSpec(reader: TableReader): ProviderSpec {
+  const slug = reader.text('slug', (text) => (SLUG.test(text) ? null : 'must be lower-case letters, digits and "-"'));
+  const name = reader.text('name', (text) => (text !== '' && PRINTABLE.test(text) ? null : 'must be printable ASCII'));
+  const kind = reader.choice('kind', ['static']);
+  const evidence = reader.choice('evidence', ['general', 'documented', 'tested']);
+  const fields = reader.has('fields') ? readFields(reader) : DEFAULT_FIELDS;
+  if (!reader.has('hosts')) reader.problem('hosts', 'is missing (an empty list means that the operator names the hosts)');
+  const hosts = readHosts(reader, fields);
+  const inject = reader.tables('inject', (each) => readInjection(each, fields));
+  if (inject.length === 0) reader.problem('inject', 'is missing: nothing would be injected');
+  // Only what parsed so far is worth a second look: else each problem would be told twice.
+  else if (reader.problems === 0) checkInjections(reader, inject, fields);
+  const docsUrl = reader.optionalText('docs_url', (text) => (/^https:\/\/[!-~]+$/.test(text) ? null : 'must be an https URL'));
+  const aliases = reader.texts('aliases', 'lower-case letters, digits and "-"', (text) => (SLUG.test(text) ? text : null));
+  const spec: ProviderSpec = {
+    slug,
+    name,
+    kind,
+    fields,
+    hosts,
+    inject,
+    excludedPaths: reader.texts('excluded_paths', 'a path such as /oauth/**', (text) =>
+      validatePathGlob(text) === null ? text : null,
+    ),
+    placeholder: reader.optionalText('placeholder', placeholderProblem) ?? null,
+    agentEnv: reader.tables('agent_env', (each) => readVariable(each, fields)),
+    ...(docsUrl === undefined ? {} : { docsUrl }),
+    evidence,
+    aliases,
+  };
+  reader.close();
+  return spec;
+}
+
+function readFields(reader: TableReader): ProviderField[] {
+  const names = new Set<string>();
+  return reader.tables('fields', (each) => {
+    const name = each.text('name', (text) => {
+      if (!FIELD_NAME.test(text) || text === 'placeholder')
+        return 'must be lower-case letters, digits and "_", and not "placeholder"';
+      return names.has(text) ? 'is there twice' : null;
+    });
+    names.add(name);
+    const pattern = each.optionalText('pattern', patternProblem);
+    return {
+      name,
+      label: each.text('label'),
+      secret: each.toggle('secret', true),
+      ...(pattern === undefined ? {} : { pattern }),
+    };
+  });
+}
+
+function patternProblem(text: string): string | null {
+  try {
+    new RegExp(`^(?:${text})$`);
+    return null;
+  } catch {
+    return 'is not a regular expression';
+  }
+}
+
+function readHosts(reader: TableReader, fields: readonly ProviderField[]): string[] {
+  return reader.texts('hosts', 'HOST or HOST:PORT, with only {fields} that are no secret', (text) =>
+    readHostTemplate(text, fields),
+  );
+}
+
+/** The canonical form, templates kept; null when it is none. */
+function readHostTemplate(text: string, fields: readonly ProviderField[]): string | null {
+  const references = referencesOf(text);
+  if (!references.every((name) => fields.some((field) => field.name === name && !field.secret))) return null;
+  if (references.length === 0) return canonicalHost(text);
+  const lower = text.toLowerCase();
+  if (/^\{[a-z][a-z0-9_]*\}$/.test(lower)) return lower;
+  // SECURITY: a free value at the end of a name would choose the registrable domain, so it must have a pattern.
+  const last = /\{([a-z][a-z0-9_]*)\}(?::\d+)?$/.exec(lower)?.[1];
+  if (last !== undefined && fields.find((field) => field.name === last)?.pattern === undefined) return null;
+  return canonicalHost(lower.replaceAll(FIELD_REFERENCE, 'x1')) === null ? null : lower;
+}
+
+function readInjection(reader: TableReader, fields: readonly ProviderField[]): Injection {
+  const where = reader.choice('in', ['header', 'basic', 'query', 'cookie']);
+  const narrowed = reader.has('hosts') ? { hosts: readHosts(reader, fields) } : {};
+  // An injection is narrowed by name alone: a port would never match.
+  if (narrowed.hosts?.some((host) => host.includes(':'))) reader.problem('hosts', 'must be names without a port');
+  const template = (text: string): string | null => templateProblem(text, fields);
+  if (where === 'basic') {
+    return { in: where, username: reader.text('username', template), password: reader.text('password', template), ...narrowed };
+  }
+  const shape = where === 'query' ? QUERY_NAME : HEADER_NAME;
+  const name = reader.text('name', (text) => {
+    const open = referencesOf(text).every((each) => fields.some((field) => field.name === each && !field.secret));
+    if (!open) return 'may only hold {fields} that are no secret';
+    return shape.test(text.replaceAll(FIELD_REFERENCE, 'x')) ? null : `is no name for a ${where}`;
+  });
+  return { in: where, name, template: reader.text('template', template), ...narrowed };
+}
+
+function templateProblem(text: string, fields: readonly ProviderField[]): string | null {
+  const { problems } = compileTemplate(
+    text,
+    fields.map((field) => field.name),
+  );
+  if (problems.length > 0) return problems.join('; ');
+  return PRINTABLE.test(text) ? null : 'must be printable ASCII';
+}
+
+/** What the injector itself would refuse, such as two values for one header. */
+function checkInjections(reader: TableReader, inject: readonly Injection[], fields: readonly ProviderField[]): void {
+  const sampled = inject.map((each) =>
+    each.in === 'basic' ? each : { ...each, name: each.name.replaceAll(FIELD_REFERENCE, 'x') },
+  );
+  const names = fields.map((field) => field.name);
+  for (const problem of validateInjections(sampled, names)) reader.problem('inject', problem);
+}
+
+function readVariable(reader: TableReader, fields: readonly ProviderField[]): { name: string; value: string } {
+  return {
+    name: reader.text('name', (text) =>
+      /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(text) && !FORBIDDEN_VARIABLE.test(text)
+        ? null
+        : 'is no variable that a provider may set',
+    ),
+    value: reader.text('value', (text) => {
+      // SECURITY: the value goes into the agent's environment: the placeholder and what is no secret, nothing else.
+      const open = referencesOf(text).every(
+        (name) => name === 'placeholder' || fields.some((field) => field.name === name && !field.secret),
+      );
+      return open && PRINTABLE.test(text) ? null : 'may only hold {placeholder} and {fields} that are no secret';
+    }),
+  };
+}

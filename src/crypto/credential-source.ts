@@ -1,0 +1,35 @@
+/**
+ * The master key as a systemd credential (`LoadCredentialEncrypted=masterkey:…`). systemd owns the file; alterd only reads it
+ * and never creates one.
+ */
+import { accessSync, constants } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { AlterError } from '../domain/errors.ts';
+import { parseKey } from './key-text.ts';
+import { readPrivateFile } from './private-file.ts';
+
+const HINT =
+  'Add `LoadCredentialEncrypted=masterkey:/etc/credstore.encrypted/alterd-masterkey` to the unit (`head -c 32 /dev/urandom | systemd-creds encrypt --name=masterkey - /etc/credstore.encrypted/alterd-masterkey`).';
+
+/** Path of the credential when systemd passed one. */
+export function systemdCredentialPath(environment: NodeJS.ProcessEnv): string | undefined {
+  const directory = environment.CREDENTIALS_DIRECTORY;
+  if (directory === undefined || !isAbsolute(directory)) return undefined;
+  const path = join(directory, 'masterkey');
+  try {
+    accessSync(path, constants.F_OK);
+    return path;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws AlterError vault_unavailable */
+export function readCredentialFile(environment: NodeJS.ProcessEnv): Buffer {
+  const path = systemdCredentialPath(environment);
+  // systemd writes 0400 as root or as the service user, and 0440 where an ACL carries the user's right.
+  const bytes = path && readPrivateFile(path, { forbiddenMode: 0o337, owners: [process.geteuid?.() ?? 0, 0] });
+  if (!bytes)
+    throw new AlterError('vault_unavailable', { reason: 'systemd passed no credential named "masterkey"' }, { hint: HINT });
+  return parseKey(bytes, 'the systemd credential "masterkey"');
+}

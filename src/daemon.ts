@@ -1,0 +1,301 @@
+/**
+ * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
+import { type ApiServer, deferredApi, serveApi } from './api/server.ts';
+import { type LocalCa, rotateAuthority } from './ca/authority.ts';
+import { LeafIssuer } from './ca/leaf.ts';
+import { builtinProvidersDir } from './config/catalogue.ts';
+import type { LoadedConfig } from './config/load.ts';
+import type { Paths } from './config/paths.ts';
+import { openProviderLibrary } from './config/provider-library.ts';
+import type { Config, KeyPath } from './config/schema.ts';
+import { changedKeys } from './config/view.ts';
+import type { MasterKey } from './crypto/master-key.ts';
+import type { AuditOpening, AuditPort } from './domain/audit.ts';
+import { BLANK_EVENT } from './domain/audit-event.ts';
+import { AlterError } from './domain/errors.ts';
+import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
+import { type Journal, openJournal } from './journal/journal.ts';
+import { type DaemonLog, notifySystemd } from './log.ts';
+import { AuthorityView } from './proxy/authority-view.ts';
+import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { Listener } from './proxy/listener.ts';
+import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
+import { Sweeper } from './proxy/sweeper.ts';
+import { Tunnels } from './proxy/tunnel.ts';
+import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { openVault, type Vault } from './vault/vault.ts';
+
+export interface DaemonOptions {
+  readonly paths: Paths;
+  readonly loaded: LoadedConfig;
+  /** Loads the configuration again, for a reload. @throws AlterError invalid_input */
+  readonly reloadConfig: () => LoadedConfig;
+  readonly log: DaemonLog;
+}
+
+export interface RunningDaemon {
+  readonly facts: () => DaemonFacts;
+  readonly ca: () => CaInfo;
+  /** Files and directories that this start had to make. */
+  readonly made: readonly string[];
+  /** @throws AlterError invalid_input; then the old configuration stays in force */
+  reload(): Promise<ReloadReport>;
+  /** Stops accepting, lets requests under way finish within the drain time, writes the rest of the journal. */
+  stop(): Promise<void>;
+}
+
+/** Keys that only a restart puts in force. */
+const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
+  'listen.tcp',
+  'listen.unix',
+  'audit.sync',
+  'audit.sync_interval_ms',
+  'audit.segment_bytes',
+  'audit.retention_days',
+  'keys.source',
+  'ca.name_constraints',
+]);
+
+export const VERSION: string = (
+  JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8')) as { version: string }
+).version;
+
+/** The plane's settings are replaced on reload; everything that uses them sees them as read-only. */
+type MutablePlane = { -readonly [K in keyof DataPlane]: DataPlane[K] };
+
+/**
+ * Starts everything on an existing or a fresh installation.
+ * @throws AlterError of the room that failed; nothing is left running then
+ */
+export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
+  const { paths, log } = options;
+  const startedAt = Date.now();
+  let loaded = options.loaded;
+  const undo: (() => void | Promise<void>)[] = [];
+  try {
+    const made = await prepareFiles(paths);
+    const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
+    for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
+    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    const { vault, journal } = rooms;
+    let ca = rooms.ca;
+    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
+    undo.push(() => plane.pools.destroy());
+    const tunnels = new Tunnels(plane, new LeafIssuer(ca));
+    const listener: Listener = new Listener(plane, tunnels);
+    undo.push(() => listener.destroy());
+    await listen(listener, loaded.config, paths);
+    const facts = (): DaemonFacts => ({
+      version: VERSION,
+      pid: process.pid,
+      startedAt,
+      proxy: { tcp: listener.tcp === null ? null : hostPort(listener.tcp), unix: listener.unix },
+      caFile: paths.caFile,
+      bundleFile: paths.bundleFile,
+      stateDir: paths.stateDir,
+      configDir: paths.configDir,
+      tunnels: listener.openTunnels,
+    });
+    const reload = async (): Promise<ReloadReport> => {
+      const next = options.reloadConfig();
+      const changed = changedKeys(loaded.view, next.view);
+      Object.assign(
+        plane,
+        settingsOf(next.config, plane.loopNonce, () => listener.tcp),
+      );
+      log.setLevel(next.config.log.level);
+      loaded = next;
+      catalogue.refresh();
+      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
+      return { changed, restartRequired: changed.filter((key) => NEEDS_RESTART.has(key)) };
+    };
+    const api = await serveApi(
+      deferredApi({
+        vault,
+        journal,
+        providers: catalogue,
+        ca: {
+          info: () => infoOf(ca, paths),
+          rotate: async () => {
+            await journal.record(event('ca.rotated', { fingerprint: ca.fingerprintSha256 }), ENDED);
+            ca = rotateAuthority(paths.caDir, { sealKey: rooms.key });
+            writeClientFiles(paths, ca);
+            tunnels.issuer = new LeafIssuer(ca);
+            return infoOf(ca, paths);
+          },
+        },
+        config: () => loaded.view,
+        facts,
+        reload,
+        onFault: (error, requestId) =>
+          log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the API failed in an unexpected way'),
+      }),
+      paths.apiSocket,
+    );
+    undo.push(() => api.close());
+    await journal.record(event('daemon.started', { version: VERSION, pid: process.pid }), ENDED);
+    notifySystemd('READY=1');
+    return {
+      facts,
+      ca: () => infoOf(ca, paths),
+      made,
+      reload,
+      stop: () => stopAll(plane, listener, api, vault, journal, loaded.config, log),
+    };
+  } catch (thrown) {
+    for (const step of undo.reverse()) await step();
+    throw thrown;
+  }
+}
+
+interface Rooms {
+  readonly vault: Vault;
+  readonly journal: Journal;
+  readonly ca: LocalCa;
+  readonly key: MasterKey;
+}
+
+/** Vault, journal and CA. The journal starts as soon as the master key is there, while the vault goes on opening. */
+async function openRooms(
+  paths: Paths,
+  config: Config,
+  catalogue: Parameters<typeof openVault>[0]['catalogue'],
+  log: DaemonLog,
+  undo: (() => void | Promise<void>)[],
+): Promise<Rooms> {
+  let key: MasterKey | null = null;
+  let opening: Promise<Journal> | null = null;
+  const onLoaded = (loadedKey: MasterKey): void => {
+    key = loadedKey;
+    opening = openJournal({
+      dir: paths.auditDir,
+      sync: config.audit.sync,
+      syncIntervalMs: config.audit.syncIntervalMs,
+      segmentBytes: config.audit.segmentBytes,
+      retentionDays: config.audit.retentionDays,
+      headKey: loadedKey.derive('audit head'),
+      onFault: (message) => log.error({}, message),
+    });
+    opening.catch(() => {});
+  };
+  const audit: AuditPort = {
+    open: async (row) => (await (opening as Promise<Journal>)).open(row),
+    record: async (row, closing) => (await (opening as Promise<Journal>)).record(row, closing),
+  };
+  let vault: Vault;
+  try {
+    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+  } catch (thrown) {
+    await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
+    throw thrown;
+  }
+  undo.push(() => vault.close());
+  const journal = await (opening as unknown as Promise<Journal>);
+  undo.push(() => journal.close());
+  return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
+}
+
+function settingsOf(config: Config, loopNonce: string, tcp: () => { port: number } | null): PlaneSettings {
+  return planeSettings(config, {
+    loopNonce,
+    ownPorts: () => {
+      const bound = tcp();
+      return bound === null ? [] : [bound.port];
+    },
+  });
+}
+
+function joinPlane(
+  config: Config,
+  vault: Vault,
+  audit: AuditPort,
+  log: DaemonLog,
+  tcp: () => { port: number } | null,
+): MutablePlane {
+  const loopNonce = randomBytes(16).toString('hex');
+  const sweeper = new Sweeper();
+  const live = new Set<LiveConnection>();
+  const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
+  plane.pools = new PoolRegistry(plane);
+  plane.authority = new AuthorityView(vault, () => {
+    // SECURITY: what is under way ends with its caller or its grant (S-99).
+    const active = new Set(vault.authority.grants.flatMap((grant) => (grant.status === 'active' ? [grant.id] : [])));
+    for (const each of live) {
+      const isGranted = each.grant === null || active.has(each.grant.id);
+      if (!isGranted || !vault.isCallerValid(each.caller)) each.destroy('ended');
+    }
+  });
+  return plane;
+}
+
+async function listen(listener: Listener, config: Config, paths: Paths): Promise<void> {
+  const unix = config.listen.unix ? paths.proxySocket : null;
+  if (unix !== null && existsSync(unix)) unlinkSync(unix); // the vault's lock is held: nobody else can be listening here
+  try {
+    await listener.listen({ tcp: config.listen.tcp, unix });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw cause;
+    const where = config.listen.tcp === null ? unix : hostPort(config.listen.tcp);
+    const reason = code === 'EADDRINUSE' ? `something else listens on ${where}` : `${where} can't be listened on (${code})`;
+    throw new AlterError(
+      'conflict',
+      { reason, hint: 'Choose another port: `alterd start --listen 127.0.0.1:0`, or listen.tcp in the configuration.' },
+      { cause },
+    );
+  }
+}
+
+async function stopAll(
+  plane: DataPlane,
+  listener: Listener,
+  api: ApiServer,
+  vault: Vault,
+  journal: Journal,
+  config: Config,
+  log: DaemonLog,
+): Promise<void> {
+  notifySystemd('STOPPING=1');
+  listener.drain();
+  plane.pools.close();
+  const deadline = Date.now() + config.timeouts.drainMs;
+  while (!listener.isIdle && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  if (!listener.isIdle)
+    log.warn({ drain_ms: config.timeouts.drainMs }, 'requests were still under way at the end of the drain time');
+  listener.destroy();
+  for (const each of plane.live) each.destroy('stopping');
+  plane.pools.destroy();
+  plane.sweeper.close();
+  plane.authority.close();
+  await api.close();
+  await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
+  await vault.close();
+  await journal.close();
+}
+
+const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
+
+function event(action: string, details: Readonly<Record<string, string | number>>): AuditOpening {
+  return { ...BLANK_EVENT, at: Date.now(), action, details };
+}
+
+function hostPort(address: { host: string; port: number }): string {
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+function infoOf(ca: LocalCa, paths: Paths): CaInfo {
+  return {
+    fingerprintSha256: ca.fingerprintSha256,
+    subject: ca.subject,
+    notBefore: ca.notBefore,
+    notAfter: ca.notAfter,
+    caFile: paths.caFile,
+    bundleFile: paths.bundleFile,
+    pem: ca.certPem,
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * Credentials: the stored material that grants point to, and the recipe that says how a provider wants it on a request.
+ */
+import type { Secret } from './secret.ts';
+
+export type CredentialKind = 'bearer' | 'header' | 'basic' | 'query' | 'cookie' | 'custom';
+
+/**
+ * One place of a request that alterd fills. Templates are literal text with `{field}` where a field of the credential goes,
+ * for example `Bearer {token}`. `hosts`, when given, narrows an injection to some of the grant's hosts (exact or `*.`).
+ */
+export type Injection =
+  | { readonly in: 'header'; readonly name: string; readonly template: string; readonly hosts?: readonly string[] }
+  /** `Authorization: Basic base64(username:password)`. */
+  | { readonly in: 'basic'; readonly username: string; readonly password: string; readonly hosts?: readonly string[] }
+  | { readonly in: 'query'; readonly name: string; readonly template: string; readonly hosts?: readonly string[] }
+  | { readonly in: 'cookie'; readonly name: string; readonly template: string; readonly hosts?: readonly string[] };
+
+/** What may be said of a credential; its material is never part of this. */
+export interface CredentialInfo {
+  readonly id: string;
+  /** Stable slug, unique. */
+  readonly name: string;
+  readonly providerId: string;
+  readonly kind: CredentialKind;
+  /** Names of the fields that it holds, in the provider's order. */
+  readonly fieldNames: readonly string[];
+  /** Raised by each rotation; caches are keyed by it. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly rotatedAt: number | null;
+  readonly lastUsedAt: number | null;
+}
+
+/** Opened material, in memory only. */
+export interface CredentialMaterial {
+  readonly credentialId: string;
+  readonly version: number;
+  readonly fields: ReadonlyMap<string, Secret>;
+  /** Names of the fields that are no secret (a user name, an account id) and may stand in an answer. Absent: none. */
+  readonly publicFields?: ReadonlySet<string>;
+}

@@ -1,0 +1,65 @@
+/**
+ * Grants, the unit of everything: a record that lets a principal call certain destinations with a credential.
+ */
+import type { Injection } from './credential.ts';
+
+/** Who owns a grant. The kinds are never interchangeable: an agent's grant is not its user's. */
+export type Principal =
+  | { readonly type: 'agent'; readonly agentId: string }
+  /** Every active agent of the installation may use it. */
+  | { readonly type: 'system' };
+
+export type GrantStatus = 'active' | 'revoked';
+
+/** What happens when the client sent a value of its own in the place that alterd fills. */
+export type OverrideMode =
+  /** Replace whatever the client sent (default). */
+  | 'always'
+  /** Leave the client's own value alone; inject only when there is none. */
+  | 'if_absent'
+  /** Inject only where the client sent the grant's placeholder; leave any other value alone. */
+  | 'placeholder_only';
+
+/** Where a grant may be used. */
+export interface GrantDestination {
+  /** Exact canonical name or address, or `*.` and a name for exactly one more label. */
+  readonly pattern: string;
+  readonly port: number;
+  readonly scheme: 'http' | 'https';
+}
+
+/** Invariants: an empty `destinations` means nowhere; null `methods` or `paths` means no such restriction. */
+export interface Grant {
+  /** UUID. */
+  readonly id: string;
+  /** Free label, unique among the active grants of a principal and provider; '' when none was given. */
+  readonly label: string;
+  readonly principal: Principal;
+  readonly grantKind: 'managed_secret' | 'oauth';
+  readonly providerId: string;
+  readonly credentialId: string;
+  /** Slug of the credential, for people. */
+  readonly credentialName: string;
+  readonly destinations: readonly GrantDestination[];
+  /** Upper-case. */
+  readonly methods: readonly string[] | null;
+  /** Globs on segment boundaries, see policy/path.ts. */
+  readonly paths: readonly string[] | null;
+  /** Paths that never get the credential, from the provider (its OAuth endpoints). Such a request is refused. */
+  readonly excludedPaths: readonly string[];
+  readonly overrideMode: OverrideMode;
+  /** What the agent may hold in place of the secret; null when the grant has none. */
+  readonly placeholder: string | null;
+  readonly injections: readonly Injection[];
+  /** The dialled address may be private or loopback. Cloud metadata addresses stay refused. */
+  readonly allowPrivate: boolean;
+  /** The credential may go out over plain http. */
+  readonly allowPlaintext: boolean;
+  /** The agent gets the cookies and the other credentials of its own that the provider answers with; else they are left out. */
+  readonly passResponseCookies: boolean;
+  readonly status: GrantStatus;
+  /** Epoch milliseconds; null for no end. */
+  readonly expiresAt: number | null;
+  readonly createdAt: number;
+  readonly revokedAt: number | null;
+}

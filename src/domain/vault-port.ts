@@ -1,0 +1,27 @@
+/**
+ * The doorway between the data plane and the vault. The proxy knows the vault only as this type; the embedded vault
+ * implements it by direct calls.
+ */
+import type { CallerIdentity } from './agent.ts';
+import type { Authority } from './authority.ts';
+import type { CredentialMaterial } from './credential.ts';
+import type { Grant } from './grant.ts';
+
+export interface VaultPort {
+  /** The view in force now. */
+  readonly authority: Authority;
+  /** Calls `listener` after each replacement; answers the function that stops it. */
+  onAuthorityChange(listener: (authority: Authority) => void): () => void;
+  /**
+   * Who holds this key. Synchronous and constant in the number of keys: it runs for each new proxy socket.
+   * @throws AlterError caller_unauthenticated, key_revoked
+   */
+  identify(key: string): CallerIdentity;
+  /** False as soon as the key, its session, its parent key or its agent ended: asked again on each request of an open tunnel. */
+  isCallerValid(caller: CallerIdentity): boolean;
+  /**
+   * The material of a grant's credential: at once when it is in memory, as a promise when it must be opened or fetched.
+   * @throws AlterError credential_unavailable, vault_unavailable
+   */
+  obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial>;
+}

@@ -1,0 +1,60 @@
+/**
+ * What the data-plane thread and the journal's worker say to each other. Types only. Rows never travel to the worker this
+ * way: it reads them from the segments.
+ */
+import type { KeyObject } from 'node:crypto';
+import type { CommittedRow } from './chain-end.ts';
+import type { StoredRow } from './entry-text.ts';
+import type { AuditFilter, JournalStats, VerifyResult } from './reader.ts';
+
+export interface WriterSettings {
+  readonly dir: string;
+  readonly progress: SharedArrayBuffer;
+  readonly syncIntervalMs: number;
+  /** Requests wait for this thread's syncs. */
+  readonly isAwaited: boolean;
+  readonly segmentBytes: number;
+  readonly maxBacklogSegments: number;
+  readonly headKey: KeyObject;
+  readonly retentionDays: number | null;
+}
+
+export type Question =
+  | { readonly op: 'list'; readonly filter: AuditFilter }
+  | { readonly op: 'listOpen' }
+  | { readonly op: 'find'; readonly requestId: string }
+  | { readonly op: 'verify' }
+  | { readonly op: 'stats' }
+  | { readonly op: 'close' };
+
+export interface Answers {
+  list: StoredRow[];
+  listOpen: StoredRow[];
+  find: StoredRow | null;
+  verify: VerifyResult;
+  stats: Omit<JournalStats, 'healthy' | 'error'>;
+  /** Null when everything was taken in, else what was left for the next start. */
+  close: string | null;
+}
+
+/** Null: wake up, something was written. `sync`: put what is written on disk and say so. */
+export type ToWorker = null | 'sync' | { readonly id: number; readonly question: Question };
+
+export interface Ready {
+  readonly type: 'ready';
+  readonly installation: string;
+  readonly lastRequestNo: number;
+  readonly segment: number;
+}
+
+export type FromWorker =
+  | Ready
+  | { readonly type: 'failed'; readonly reason: string }
+  | { readonly type: 'answer'; readonly id: number; readonly value: Answers[keyof Answers] }
+  | { readonly type: 'error'; readonly id: number; readonly message: string }
+  | { readonly type: 'synced'; readonly error: string | null }
+  /** Null: the trouble is over. */
+  | { readonly type: 'fault'; readonly message: string | null }
+  /** Something to tell the operator that doesn't stop anything. */
+  | { readonly type: 'notice'; readonly message: string }
+  | { readonly type: 'rows'; readonly rows: readonly CommittedRow[] };

@@ -1,0 +1,136 @@
+/**
+ * The data-plane thread's end of the worker: starts it, asks it questions, hears of faults. It keeps the process alive
+ * only while an answer is due.
+ */
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { AlterError } from '../domain/errors.ts';
+import type { CommittedRow } from './chain-end.ts';
+import type { Answers, FromWorker, Question, Ready, ToWorker, WriterSettings } from './messages.ts';
+
+/**
+ * Compiled, the worker is the .js file beside this one. Run from source it is a .ts file, and tsx, though it runs this
+ * thread, has to be registered once more in the new one.
+ */
+function startWorker(settings: WriterSettings): Worker {
+  const options = { workerData: settings, name: 'alterd-journal' };
+  if (!/\.ts(?:$|\?)/.test(import.meta.url)) return new Worker(new URL('./writer.js', import.meta.url), options);
+  const tsx = new URL('./dist/esm/api/index.mjs', pathToFileURL(createRequire(import.meta.url).resolve('tsx/package.json'))).href;
+  const writer = new URL('./writer.ts', import.meta.url).href;
+  const source = `import(${JSON.stringify(tsx)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(writer)}); });`;
+  return new Worker(source, { ...options, eval: true, execArgv: [] });
+}
+
+interface Asked {
+  resolve(value: Answers[keyof Answers]): void;
+  reject(error: Error): void;
+}
+
+export interface LinkEvents {
+  onFault(message: string): void;
+  onSynced(error: string | null): void;
+  onRows(rows: readonly CommittedRow[]): void;
+  /** The worker is gone and nothing can be recorded any more. */
+  onLost(reason: string): void;
+}
+
+export class WorkerLink {
+  readonly #worker: Worker;
+  readonly #events: LinkEvents;
+  readonly #asked = new Map<number, Asked>();
+  #nextId = 1;
+  #expected = 0;
+  #closing = false;
+  /** What the worker complains of now. */
+  fault: string | null = null;
+
+  constructor(worker: Worker, events: LinkEvents) {
+    this.#worker = worker;
+    this.#events = events;
+  }
+
+  /** Starts the worker and waits until it has replayed what a crash left. @throws AlterError audit_unavailable */
+  static start(settings: WriterSettings, events: LinkEvents): Promise<{ link: WorkerLink; ready: Ready }> {
+    return new Promise((resolve, reject) => {
+      const worker = startWorker(settings);
+      const link = new WorkerLink(worker, events);
+      const fail = (reason: string): void => reject(new AlterError('audit_unavailable', { reason }));
+      worker.on('message', (message: FromWorker) => {
+        if (message.type === 'failed') fail(message.reason);
+        else if (message.type === 'ready') {
+          worker.unref();
+          resolve({ link, ready: message });
+        } else link.#receive(message);
+      });
+      worker.on('error', (error) => {
+        fail(`${error}`);
+        link.#lost(`the journal's worker failed: ${error}`);
+      });
+      worker.on('exit', () => {
+        fail("the journal's worker ended at its start");
+        link.#lost("the journal's worker ended");
+      });
+    });
+  }
+
+  wake(): void {
+    this.#worker.postMessage(null satisfies ToWorker);
+  }
+
+  /** Asks for what is written to be put on disk; `onSynced` tells when it is. */
+  sync(): void {
+    this.#expect(1);
+    this.#worker.postMessage('sync' satisfies ToWorker);
+  }
+
+  ask<Q extends Question>(question: Q): Promise<Answers[Q['op']]> {
+    if (this.#closing)
+      return Promise.reject(new AlterError('audit_unavailable', { reason: this.fault ?? 'the journal is closed' }));
+    const id = this.#nextId++;
+    if (question.op === 'close') this.#closing = true;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { resolve: resolve as Asked['resolve'], reject });
+      this.#expect(1);
+      this.#worker.postMessage({ id, question } satisfies ToWorker);
+    });
+  }
+
+  /** Resolves once the thread is gone. */
+  async ended(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === 'answer' || message.type === 'error') {
+      const asked = this.#asked.get(message.id);
+      this.#asked.delete(message.id);
+      this.#expect(-1);
+      if (message.type === 'answer') asked?.resolve(message.value);
+      else asked?.reject(new AlterError('audit_unavailable', { reason: message.message }));
+    } else if (message.type === 'synced') {
+      this.#expect(-1);
+      this.#events.onSynced(message.error);
+    } else if (message.type === 'rows') this.#events.onRows(message.rows);
+    else if (message.type === 'notice') this.#events.onFault(message.message);
+    else if (message.type === 'fault') {
+      this.fault = message.message;
+      if (message.message !== null) this.#events.onFault(message.message);
+    }
+  }
+
+  #expect(answers: 1 | -1): void {
+    this.#expected += answers;
+    if (this.#expected > 0) this.#worker.ref();
+    else this.#worker.unref();
+  }
+
+  #lost(reason: string): void {
+    for (const asked of this.#asked.values()) asked.reject(new AlterError('audit_unavailable', { reason }));
+    this.#asked.clear();
+    if (this.#closing) return;
+    this.#closing = true;
+    this.fault = reason;
+    this.#events.onLost(reason);
+  }
+}

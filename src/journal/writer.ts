@@ -1,0 +1,275 @@
+/**
+ * The journal's worker thread: takes the segments into the database, makes new segments ahead of need, puts what is
+ * written on disk, and answers questions. It must never hold up the data-plane thread, which only ever looks at Progress.
+ */
+import { setPriority } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { AlterError } from '../domain/errors.ts';
+import { RowAnswers } from './answers.ts';
+import type { CommittedRow } from './chain-end.ts';
+import { DiskSync } from './disk-sync.ts';
+import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
+import { Progress } from './progress.ts';
+import { type RecoveredJournal, recoverJournal } from './recover.ts';
+import { DAY_MS, removeOlder } from './retention.ts';
+import { listSegments, removeSegment } from './segments.ts';
+import { Spares } from './spares.ts';
+
+/** Under load rows wait this long for company: a commit costs an fsync, pages and a seal however few they are. */
+const COLLECT_MS = 250;
+/** While someone follows the tail. */
+const FOLLOWED_COLLECT_MS = 25;
+/** What is due this soon is done now, with one wake-up and one sync instead of two. */
+const SLACK_MS = 10;
+const RETRY_MS = 250;
+const RETENTION_MS = 3_600_000;
+/** Behind the data plane, so that a commit doesn't hold up requests where both share a core. */
+const NICENESS = 5;
+
+const reasonOf = (error: unknown): string => {
+  const { code, message } = error as { code?: string; message?: string };
+  return code === 'ENOSPC' || code === 'SQLITE_FULL' || code === 'EDQUOT' || code === 'EFBIG'
+    ? `no space left for the journal (${code})`
+    : `${code ?? message ?? error}`;
+};
+
+class Writer {
+  readonly #port: MessagePort;
+  readonly #settings: WriterSettings;
+  readonly #progress: Progress;
+  readonly #journal: RecoveredJournal;
+  readonly #spares: Spares;
+  readonly #disk: DiskSync;
+  readonly #answers: RowAnswers;
+  readonly #retentionTimer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  /** When the next commit and the next sync are due, by the monotonic clock; Infinity while the worker sleeps. */
+  #commitAt = 0;
+  #syncAt = Number.POSITIVE_INFINITY;
+  #committedAt = Number.NEGATIVE_INFINITY;
+  #fault: string | null = null;
+  #closed = false;
+  #fresh: CommittedRow[] = [];
+  readonly #collect = (row: CommittedRow): void => {
+    this.#fresh.push(row);
+  };
+
+  constructor(port: MessagePort, settings: WriterSettings, recovered: RecoveredJournal) {
+    this.#port = port;
+    this.#settings = settings;
+    this.#progress = new Progress(settings.progress);
+    this.#journal = recovered;
+    this.#spares = new Spares(settings.dir, settings.segmentBytes, this.#progress);
+    this.#disk = new DiskSync(settings.dir, this.#progress, recovered.ingest, recovered.segment);
+    this.#answers = new RowAnswers(recovered.db, recovered.head, recovered.ingest);
+    recovered.ingest.onRetired = (segment) => this.#spares.retire(segment);
+    this.#retentionTimer = setInterval(() => void this.#removeExpired(), RETENTION_MS);
+    port.on('message', (message: ToWorker) => this.#receive(message));
+    this.#arm();
+    void this.#removeExpired();
+  }
+
+  #post(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+
+  #receive(message: ToWorker): void {
+    if (message === null) this.#wake();
+    else if (message === 'sync') this.#post({ type: 'synced', error: this.#sync() });
+    else void this.#answer(message.id, message.question);
+  }
+
+  /** Something was written, a segment was begun, or someone follows the tail now. */
+  #wake(): void {
+    const now = performance.now();
+    const { syncIntervalMs } = this.#settings;
+    // After a pause the first rows are committed when they would have been synced; from then on rows wait for company.
+    const collectMs = Math.max(Math.min(syncIntervalMs, COLLECT_MS), this.#committedAt + COLLECT_MS - now);
+    const waitMs = this.#fault === null && this.#spares.isShort ? 0 : this.#progress.followed ? FOLLOWED_COLLECT_MS : collectMs;
+    this.#commitAt = Math.min(this.#commitAt, now + waitMs);
+    this.#syncAt = Math.min(this.#syncAt, now + syncIntervalMs);
+    this.#arm();
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const at = Math.min(this.#commitAt, this.#syncAt);
+    if (this.#closed || at === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#tick(), Math.max(0, at - performance.now()));
+  }
+
+  #tick(): void {
+    if (performance.now() + SLACK_MS >= this.#commitAt) this.#cycle();
+    else {
+      const error = this.#sync();
+      if (error !== null) this.#tell(error);
+    }
+    this.#arm();
+  }
+
+  #cycle(): void {
+    let more = false;
+    // One segment first when requests are about to be refused; what is committed here gives its files to the others.
+    let fault = this.#spares.isOut ? this.#makeSpares('next') : null;
+    try {
+      more = this.#takeIn();
+    } catch (error) {
+      fault ??= `the database can't take rows: ${reasonOf(error)}`;
+    }
+    fault ??= this.#makeSpares('all');
+    this.#tell(fault);
+    const now = performance.now();
+    this.#commitAt = now + (fault !== null ? RETRY_MS : more ? 0 : Number.POSITIVE_INFINITY);
+    this.#syncAt = now + this.#settings.syncIntervalMs;
+    if (fault === null && !more) this.#park();
+  }
+
+  #takeIn(): boolean {
+    const { ingest } = this.#journal;
+    ingest.onRow = this.#progress.followed ? this.#collect : undefined;
+    const more = ingest.takeIn(this.#progress);
+    this.#committedAt = performance.now();
+    if (this.#fresh.length > 0) this.#post({ type: 'rows', rows: this.#fresh.splice(0) });
+    return more;
+  }
+
+  /** Sleeps until a message, unless something was written between the last look and the flag. */
+  #park(): void {
+    this.#syncAt = Number.POSITIVE_INFINITY;
+    this.#progress.park();
+    if (this.#isBehind() && this.#progress.unpark()) this.#wake();
+  }
+
+  #isBehind(): boolean {
+    const { current } = this.#progress;
+    const { segment, segment_end } = this.#journal.ingest.state;
+    return segment < current || segment_end < this.#progress.endOf(current);
+  }
+
+  #makeSpares(which: 'next' | 'all'): string | null {
+    const behind = this.#progress.current - this.#journal.ingest.state.segment;
+    if (behind >= this.#settings.maxBacklogSegments) return `the database is ${behind} segments behind`;
+    try {
+      if (which === 'next') this.#spares.makeNext();
+      else this.#spares.makeAll();
+      return null;
+    } catch (error) {
+      return reasonOf(error);
+    }
+  }
+
+  #tell(fault: string | null): void {
+    if (fault === this.#fault) return;
+    this.#fault = fault;
+    this.#post({ type: 'fault', message: fault });
+  }
+
+  /** Puts everything written so far on disk. Answers what went wrong. */
+  #sync(): string | null {
+    this.#syncAt =
+      this.#commitAt === Number.POSITIVE_INFINITY ? this.#commitAt : performance.now() + this.#settings.syncIntervalMs;
+    try {
+      this.#disk.run();
+      return null;
+    } catch (error) {
+      return `the journal can't be put on disk: ${reasonOf(error)}`;
+    }
+  }
+
+  async #answer(id: number, question: Question): Promise<void> {
+    try {
+      await this.#catchUp();
+      const value = question.op === 'close' ? this.#close() : await this.#answers.reply(question);
+      this.#post({ type: 'answer', id, value });
+    } catch (error) {
+      this.#post({ type: 'error', id, message: reasonOf(error) });
+    }
+    if (question.op === 'close') this.#port.close();
+  }
+
+  /** Takes in what was written before now. A database that refuses is told as a fault; answers then lack the newest rows. */
+  async #catchUp(): Promise<void> {
+    const target = this.#progress.current;
+    const end = this.#progress.endOf(target);
+    const isThere = (): boolean => {
+      const { segment, segment_end } = this.#journal.ingest.state;
+      return segment > target || (segment === target && segment_end >= end);
+    };
+    try {
+      while (!isThere()) {
+        this.#takeIn();
+        if (!isThere()) await nextTurn();
+      }
+    } catch (error) {
+      this.#tell(`the database can't take rows: ${reasonOf(error)}`);
+      this.#commitAt = Math.min(this.#commitAt, performance.now() + RETRY_MS);
+      this.#arm();
+    }
+  }
+
+  async #removeExpired(): Promise<void> {
+    const { retentionDays } = this.#settings;
+    const { db, ingest } = this.#journal;
+    if (retentionDays === null) return;
+    try {
+      // A check under way would take the removed rows for missing ones.
+      while (!this.#closed && this.#answers.checks === 0 && removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)) {
+        await nextTurn();
+      }
+    } catch (error) {
+      this.#post({ type: 'notice', message: `old audit rows can't be removed: ${reasonOf(error)}` });
+    }
+  }
+
+  #close(): string | null {
+    const { db, head, ingest } = this.#journal;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#retentionTimer);
+    let left: string | null = null;
+    if (this.#isBehind()) {
+      left = this.#sync() ?? 'some rows are still in the segments; the next start takes them in';
+    } else {
+      ingest.retireAll(this.#progress.current);
+      for (const segment of listSegments(this.#settings.dir)) removeSegment(this.#settings.dir, segment);
+    }
+    ingest.close();
+    head.close();
+    db.close();
+    return left;
+  }
+}
+
+/** On Linux a priority belongs to a thread; elsewhere this would slow down the data plane too. */
+function stepBack(): void {
+  if (process.platform !== 'linux') return;
+  try {
+    setPriority(NICENESS);
+  } catch {
+    // Only a courtesy.
+  }
+}
+
+function start(port: MessagePort, settings: WriterSettings): void {
+  let recovered: RecoveredJournal;
+  try {
+    recovered = recoverJournal(settings);
+    const progress = new Progress(settings.progress);
+    progress.ready = recovered.segment;
+    progress.begin(recovered.segment);
+  } catch (error) {
+    const reason = error instanceof AlterError && 'reason' in error.details ? `${error.details.reason}` : reasonOf(error);
+    port.postMessage({ type: 'failed', reason } satisfies FromWorker);
+    port.close();
+    return;
+  }
+  for (const message of recovered.notices) port.postMessage({ type: 'notice', message } satisfies FromWorker);
+  const { segment, ingest } = recovered;
+  const { installation, last_request_no } = ingest.state;
+  if (!settings.isAwaited) stepBack();
+  new Writer(port, settings, recovered);
+  port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment } satisfies FromWorker);
+}
+
+if (parentPort !== null) start(parentPort, workerData as WriterSettings);

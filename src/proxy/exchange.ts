@@ -1,0 +1,392 @@
+/**
+ * The line: every request, whatever its protocol, walks through runExchange from top to bottom.
+ * Nothing is resolved or dialled before the verdict, no byte leaves before the audit row is durable, and every way out writes a row.
+ */
+import type { AuditTicket } from '../domain/audit.ts';
+import { AlterError, toAlterError } from '../domain/errors.ts';
+import type { Grant } from '../domain/grant.ts';
+import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
+import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
+import { decide } from '../policy/decide.ts';
+import { resolveGrant } from '../policy/resolve.ts';
+import { AnswerGuard, restrictCodings } from './answer-guard.ts';
+import type { DataPlane, LiveConnection } from './data-plane.ts';
+import { type Facts, readFacts } from './facts.ts';
+import { findHeader } from './header-kinds.ts';
+import { fieldLines, headText } from './http1/serialize.ts';
+import { answerInternally } from './internal-host.ts';
+import type { AgentReply, AgentRequest } from './message.ts';
+import { outgoingHeaders } from './outgoing.ts';
+import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { INTERNAL_HOST, type Route } from './route.ts';
+import { openingOf } from './row.ts';
+import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
+import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
+import type { UpstreamPool } from './upstream/pool.ts';
+
+interface Admission {
+  readonly facts: Facts;
+  /** null: a host that no grant covers, forwarded as it is. */
+  readonly grant: Grant | null;
+  readonly rule: string;
+}
+
+/** What a request turned out to be so far, for the row of a refusal. */
+interface Progress {
+  facts: Facts | null;
+  grant: Grant | null;
+  rule: string | null;
+}
+
+/** Runs one request to its end. Never throws. */
+export async function runExchange(plane: DataPlane, route: Route, request: AgentRequest, reply: AgentReply): Promise<void> {
+  const startedAt = Date.now();
+  const started = performance.now();
+  const progress: Progress = { facts: null, grant: null, rule: null };
+  let gone = false;
+  reply.onAbort = () => {
+    gone = true;
+  };
+  let ticket: AuditTicket;
+  let injected: PreparedRequest;
+  let admission: Admission;
+  try {
+    admission = admit(plane, route, request, progress, startedAt); // 1 facts, 2 resolve, 3 decide
+    if (route.destination.host === INTERNAL_HOST) {
+      await answerInternally(plane, route, request, reply, admission.facts, startedAt);
+      return;
+    }
+    const headers = outgoingHeaders(request);
+    const { version } = plane.authority.compiled;
+    // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
+    const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
+    injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
+    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced)); // 4 open
+    // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
+    if (version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
+  } catch (thrown) {
+    await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
+    return;
+  }
+  if (gone) {
+    ticket.close({ outcome: 'client_abort', status: null, error: null, latency_ms: elapsed(started), bytes_in: 0, bytes_out: 0 });
+    return;
+  }
+  forward(plane, route, request, reply, admission, injected, ticket, started); // 7 forward, 8 close
+}
+
+/** Steps 1 to 3. @throws AlterError of any refusal */
+function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: Progress, now: number): Admission {
+  const { identity } = route.caller;
+  // SECURITY: asked again on every request: a revoked key must not live on in an open tunnel (S-99).
+  if (!plane.vault.isCallerValid(identity))
+    throw new AlterError('policy_violation', {
+      policy_error: 'caller_ended',
+      rule: 'caller',
+      reason: 'The key or session of this tunnel has ended.',
+    });
+  const facts = readFacts(request, route);
+  progress.facts = facts;
+  if (route.sni !== null && route.sni !== route.destination.host) {
+    throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
+  }
+  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal' };
+  const view = plane.authority;
+  if (!view.compiled.covers(route.destination.host, route.destination.port)) {
+    if (plane.egress === 'refuse')
+      throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
+    return { facts, grant: null, rule: 'egress.tunnel' };
+  }
+  const candidates = view.compiled.candidates(identity.agentId, route.destination);
+  const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
+  const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now);
+  progress.grant = grant;
+  const decision = decide(view.rulesOf(grant), {
+    method: facts.method,
+    headers: request.headers,
+    target: facts.target,
+    caller: identity,
+    destination: route.destination,
+    now,
+  });
+  progress.rule = decision.rule;
+  if (!decision.allow) throw decision.error;
+  return { facts, grant, rule: decision.rule };
+}
+
+/** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
+interface PreparedRequest extends InjectedRequest {
+  readonly guard: AnswerGuard | null;
+}
+
+type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
+
+/** Step 6. @throws AlterError credential_unavailable */
+function inject(
+  plane: DataPlane,
+  route: Route,
+  admission: Admission,
+  headers: string[],
+  material: Material | null,
+): PreparedRequest {
+  const { grant, facts } = admission;
+  if (grant === null || material === null)
+    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null };
+  const { host } = route.destination;
+  const compiled = plane.authority.injectionOf(grant, material, host);
+  // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
+  const acceptEncoding = restrictCodings(headers);
+  const injected = applyInjection(headers, facts.target.raw, compiled, grant.overrideMode, grant.placeholder);
+  const needles = plane.authority.needlesOf(grant, material);
+  return {
+    ...injected,
+    guard: new AnswerGuard({ needles, strips: injected.injected && !grant.passResponseCookies, acceptEncoding, host }),
+  };
+}
+
+/** Steps 1 to 3 again, behind an open row. @throws RecordedRefusal */
+function readmit(plane: DataPlane, route: Route, request: AgentRequest, ticket: AuditTicket, started: number): void {
+  try {
+    admit(plane, route, request, { facts: null, grant: null, rule: null }, Date.now());
+  } catch (thrown) {
+    const error = toAlterError(thrown);
+    ticket.close({
+      outcome: 'refused',
+      status: error.proxyStatus,
+      error: error.code,
+      latency_ms: elapsed(started),
+      bytes_in: 0,
+      bytes_out: 0,
+    });
+    throw new RecordedRefusal(error, ticket.requestId);
+  }
+}
+
+function opening(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  admission: Admission,
+  at: number,
+  replaced: boolean,
+): ReturnType<typeof openingOf> {
+  return openingOf({
+    kind: 'exchange',
+    action: 'api.call',
+    at,
+    caller: route.caller,
+    peer: route.caller.peer,
+    destination: route.destination,
+    method: request.method,
+    facts: admission.facts,
+    grant: admission.grant,
+    protocol: request.protocol,
+    rule: admission.rule,
+    error: null,
+    policyVersion: plane.authority.compiled.version,
+    replaced,
+  });
+}
+
+/** Steps 7 and 8. */
+function forward(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  reply: AgentReply,
+  admission: Admission,
+  injected: PreparedRequest,
+  ticket: AuditTicket,
+  started: number,
+): void {
+  const { destination, caller } = route;
+  const webSocket = isWebSocketHandshake(request);
+  const wantsHttp2 =
+    request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
+  let switched = false;
+  const plan: TransferPlan = {
+    pool: poolFor(plane, route, admission.grant),
+    wantsHttp2,
+    injectedNames: injectedNamesOf(admission.grant),
+    credentialed: injected.injected,
+    guard: injected.guard,
+    outgoing: {
+      method: request.method,
+      target: injected.target,
+      authority: destination.authority,
+      scheme: destination.scheme,
+      headers: injected.headers,
+      headText: headText(
+        `${request.method} ${injected.target} HTTP/1.1\r\nHost: ${destination.authority}`,
+        fieldLines(injected.headers),
+        webSocket ? 'Connection: Upgrade\r\nUpgrade: websocket\r\n' : framingText(request),
+      ),
+      framing: request.framing,
+    },
+    onSwitch: !webSocket
+      ? null
+      : (head, rest, stream, headers) => {
+          if (!isHandshakeAnswer(request, head)) return false;
+          switched = true;
+          const pipe = joinWebSocket(reply, head, headers, rest, stream, plane.limits.clientIdleMs, (ended) => {
+            plane.live.delete(live);
+            ticket.close({
+              outcome: 'success',
+              status: 101,
+              error: null,
+              latency_ms: elapsed(started),
+              bytes_in: ended.bytesIn,
+              bytes_out: ended.bytesOut,
+              scrubbed: injected.guard?.count ?? 0,
+            });
+          });
+          const live: LiveConnection = { caller: caller.identity, grant: admission.grant, destroy: () => pipe.destroy() };
+          plane.live.add(live);
+          return true;
+        },
+  };
+  const transfer = new Transfer(request, reply, plan);
+  // SECURITY: an answer can stream for hours; it ends with the key, the session or the grant that began it (S-99).
+  const underWay: LiveConnection = {
+    caller: caller.identity,
+    grant: admission.grant,
+    destroy: (why) => transfer.cut(endOf(why, destination.host)),
+  };
+  plane.live.add(underWay);
+  transfer.run((result) => {
+    plane.live.delete(underWay);
+    if (!switched) finish(plane, reply, ticket, result, injected.guard?.count ?? 0, started);
+  });
+}
+
+function endOf(why: 'ended' | 'stopping', host: string): AlterError {
+  if (why === 'stopping') return new AlterError('upstream_unreachable', { host, reason: 'the daemon is stopping' });
+  const reason = 'The key, the session or the grant of this request ended while it was under way.';
+  return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
+}
+
+/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped. */
+function poolFor(plane: DataPlane, route: Route, grant: Grant | null): UpstreamPool {
+  const last = route.lastPool;
+  if (last !== null && last.grant === grant && last.pool.registered) return last.pool;
+  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination);
+  route.lastPool = { grant, pool };
+  return pool;
+}
+
+/** An end that alterd made, whatever the origin did. */
+const isOurs = (error: AlterError | null): boolean => error?.code === 'destination_refused' || error?.code === 'policy_violation';
+
+/** Step 8, and the refusal when the origin failed before an answer. */
+function finish(
+  plane: DataPlane,
+  reply: AgentReply,
+  ticket: AuditTicket,
+  result: TransferResult,
+  scrubbed: number,
+  started: number,
+): void {
+  const refused = result.error !== null && result.status === null;
+  ticket.close({
+    outcome: result.outcome === 'provider_error' && isOurs(result.error) ? 'refused' : result.outcome,
+    status: refused ? (result.error as AlterError).proxyStatus : result.status,
+    error: result.error?.code ?? null,
+    latency_ms: elapsed(started),
+    bytes_in: result.bytesIn,
+    bytes_out: result.bytesOut,
+    scrubbed,
+  });
+  if (!refused) return;
+  const error = result.error as AlterError;
+  logFailure(plane, error, ticket.requestId);
+  sendRefusal(reply, error, ticket.requestId);
+}
+
+const namesOf = new WeakMap<Grant, ReadonlySet<string>>();
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** Names that the grant injects, folded; no trailer may carry them (S-37, S-39). */
+function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
+  if (grant === null) return NO_NAMES;
+  let names = namesOf.get(grant);
+  if (names === undefined) {
+    names = new Set(
+      grant.injections.map((i) => (i.in === 'header' ? i.name.toLowerCase().replace(/[_.]/g, '-') : 'authorization')),
+    );
+    namesOf.set(grant, names);
+  }
+  return names;
+}
+
+function framingText(request: AgentRequest): string {
+  const { framing } = request;
+  if (framing.kind === 'length') return `Content-Length: ${framing.length}\r\n`;
+  if (framing.kind === 'chunked' || framing.kind === 'close') return 'Transfer-Encoding: chunked\r\n';
+  // A POST without a body says so: some origins answer 411 otherwise.
+  return request.method === 'POST' || request.method === 'PUT' || request.method === 'PATCH' ? 'Content-Length: 0\r\n' : '';
+}
+
+async function refuse(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  reply: AgentReply,
+  thrown: unknown,
+  progress: Progress,
+  at: number,
+  started: number,
+): Promise<void> {
+  if (thrown instanceof RecordedRefusal) {
+    logFailure(plane, thrown.error, thrown.requestId);
+    sendRefusal(reply, thrown.error, thrown.requestId);
+    return;
+  }
+  let error = toAlterError(thrown);
+  let requestId: string | null = null;
+  try {
+    requestId = await plane.audit.record(
+      openingOf({
+        kind: 'exchange',
+        action: 'api.call',
+        at,
+        caller: route.caller,
+        peer: route.caller.peer,
+        destination: route.destination,
+        method: request.method,
+        facts: progress.facts,
+        grant: progress.grant,
+        protocol: request.protocol,
+        rule: progress.rule,
+        error,
+        policyVersion: plane.authority.compiled.version,
+        replaced: false,
+      }),
+      {
+        outcome: 'refused',
+        status: error.proxyStatus,
+        error: error.code,
+        latency_ms: elapsed(started),
+        bytes_in: 0,
+        bytes_out: 0,
+      },
+    );
+  } catch (auditFailure) {
+    error = toAlterError(auditFailure);
+  }
+  logFailure(plane, error, requestId);
+  sendRefusal(reply, error, requestId);
+}
+
+/** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */
+function logFailure(plane: DataPlane, error: AlterError, requestId: string | null): void {
+  if (error.code === 'internal_error')
+    plane.log.error(
+      { request_id: requestId, stack: (error.cause as Error | undefined)?.stack },
+      'a request failed in an unexpected way',
+    );
+  else plane.log.debug({ request_id: requestId, error: error.code }, 'request refused');
+}
+
+function elapsed(started: number): number {
+  return Math.round((performance.now() - started) * 1000) / 1000;
+}

@@ -1,0 +1,79 @@
+/**
+ * What the kernel says about the process at the other end of a loopback socket: uid, pid, executable. Read from /proc, because
+ * Node offers no SO_PEERCRED. Costs milliseconds on a busy host, so it is read only when the configuration asks for it or a
+ * key is bound to a uid.
+ */
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+
+export interface Peer {
+  /** `127.0.0.1:PORT`, or `unix` for the proxy's Unix socket. */
+  readonly address: string;
+  readonly uid: number | null;
+  readonly pid: number | null;
+  readonly executable: string | null;
+}
+
+export function peerOf(socket: Socket): Peer {
+  const address = socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`;
+  return { address, uid: null, pid: null, executable: null };
+}
+
+/** `A.B.C.D:port` as /proc/net/tcp writes it: little-endian hex. */
+function procAddress(ip: string, port: number): string | null {
+  const parts = ip.split('.').map(Number);
+  if (parts.length !== 4) return null;
+  const hex = parts
+    .reverse()
+    .map((p) => p.toString(16).padStart(2, '0'))
+    .join('');
+  return `${hex}:${port.toString(16).padStart(4, '0')}`.toUpperCase();
+}
+
+/** The same for IPv6 loopback, which is all that a loopback listener sees. */
+function procAddress6(ip: string, port: number): string | null {
+  return ip === '::1' ? `${'0'.repeat(24)}01000000:${port.toString(16).padStart(4, '0').toUpperCase()}` : null;
+}
+
+/** The peer with its uid, and pid and executable where this process may read them. Nulls when the kernel does not say. */
+export async function lookUpPeer(socket: Socket): Promise<Peer> {
+  const base = peerOf(socket);
+  const ip = socket.remoteAddress;
+  const port = socket.remotePort;
+  if (ip === undefined || port === undefined) return base;
+  const v4 = ip.startsWith('::ffff:') ? ip.slice(7) : ip;
+  const local = procAddress(v4, port) ?? procAddress6(ip, port);
+  if (local === null) return base;
+  const table = await readFile(
+    ip.includes(':') && !ip.startsWith('::ffff:') ? '/proc/net/tcp6' : '/proc/net/tcp',
+    'latin1',
+  ).catch(() => '');
+  for (const line of table.split('\n')) {
+    const cells = line.trim().split(/\s+/);
+    // The client's row: its local address is our remote one, and it is not ours to mistake for (our row has them swapped).
+    if (cells[1]?.toUpperCase() !== local) continue;
+    const uid = Number(cells[7]);
+    const process = await processOfInode(cells[9] ?? '', uid);
+    return { ...base, uid, pid: process?.pid ?? null, executable: process?.executable ?? null };
+  }
+  return base;
+}
+
+async function processOfInode(inode: string, uid: number): Promise<{ pid: number; executable: string | null } | null> {
+  const wanted = `socket:[${inode}]`;
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  for (const pid of pids) {
+    if (uid !== 0 && !(await ownedBy(pid, uid))) continue;
+    const fds = await readdir(`/proc/${pid}/fd`).catch(() => []);
+    for (const fd of fds) {
+      if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) !== wanted) continue;
+      return { pid: Number(pid), executable: await readlink(`/proc/${pid}/exe`).catch(() => null) };
+    }
+  }
+  return null;
+}
+
+async function ownedBy(pid: string, uid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '');
+  return new RegExp(`^Uid:\\s+${uid}\\s`, 'm').test(status);
+}

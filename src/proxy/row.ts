@@ -1,0 +1,86 @@
+/**
+ * Audit rows of the data plane: the opening of an exchange, a tunnel or a refusal, from what is known when it is written.
+ * Header values, query values and anything injected never come near this file.
+ */
+import type { AuditKind, AuditOpening } from '../domain/audit.ts';
+import type { Destination } from '../domain/destination.ts';
+import type { AlterError } from '../domain/errors.ts';
+import type { Grant } from '../domain/grant.ts';
+import type { Caller } from './caller.ts';
+import type { Facts } from './facts.ts';
+import type { Peer } from './peer.ts';
+
+export interface RowParts {
+  readonly kind: AuditKind;
+  readonly action: string;
+  readonly at: number;
+  readonly caller: Caller | null;
+  readonly peer: Peer;
+  readonly destination: Destination | null;
+  readonly method: string | null;
+  readonly facts: Facts | null;
+  readonly grant: Grant | null;
+  readonly protocol: string | null;
+  readonly rule: string | null;
+  readonly error: AlterError | null;
+  readonly policyVersion: number | null;
+  readonly replaced: boolean;
+}
+
+const NO_KEYS: readonly string[] = [];
+
+export function openingOf(p: RowParts): AuditOpening {
+  const identity = p.caller?.identity ?? null;
+  const selectors = p.facts?.selectors ?? null;
+  const policyError = p.error === null ? null : ((p.error.details as { policy_error?: string }).policy_error ?? null);
+  return {
+    kind: p.kind,
+    at: p.at,
+    action: p.action,
+    agent_id: identity?.agentId ?? null,
+    agent: identity?.agentName ?? null,
+    key_id: identity?.keyId ?? null,
+    key_prefix: identity?.keyPrefix ?? null,
+    session_id: identity?.sessionId ?? null,
+    caller: p.caller === null || p.caller.label.text === '' ? null : p.caller.label.text,
+    uid: p.peer.uid,
+    pid: p.peer.pid,
+    executable: p.peer.executable,
+    peer: p.peer.address,
+    grant_id: p.grant?.id ?? null,
+    grant_label: p.grant === null || p.grant.label === '' ? null : p.grant.label,
+    provider_id: p.grant?.providerId ?? null,
+    credential: p.grant?.credentialName ?? null,
+    principal_type: p.grant?.principal.type ?? null,
+    scheme: p.destination?.scheme ?? null,
+    host: p.destination?.host ?? null,
+    port: p.destination?.port ?? null,
+    method: p.method,
+    path: p.facts?.target.path ?? null,
+    query_keys: p.facts === null || p.facts.target.query === null ? NO_KEYS : queryKeys(p.facts.target.query),
+    protocol: p.protocol,
+    decision: p.error === null ? 'allow' : 'deny',
+    rule: p.rule ?? (p.error === null ? null : ((p.error.details as { rule?: string }).rule ?? null)),
+    error: p.error?.code ?? null,
+    policy_error: policyError,
+    policy_version: p.policyVersion,
+    trace_id: p.facts?.traceId ?? null,
+    parent_span_id: p.facts?.parentSpanId ?? null,
+    reason: selectors?.reason ?? null,
+    run_id: selectors?.runId ?? null,
+    thread_id: selectors?.threadId ?? null,
+    tool: selectors?.tool ?? null,
+    replaced: p.replaced,
+    details: null,
+  };
+}
+
+/** Parameter names of a raw query, in order, at most 64; a part without `=` may itself be a secret and is not named. */
+function queryKeys(query: string): string[] {
+  const keys: string[] = [];
+  for (const part of query.split('&')) {
+    const eq = part.indexOf('=');
+    if (eq > 0 && keys.length < 64) keys.push(part.slice(0, Math.min(eq, 128)));
+  }
+  return keys;
+}

@@ -1,0 +1,75 @@
+/**
+ * The rows that the vault stores, and the changes that may be made to them. Plain values of portable types: text ids,
+ * integer milliseconds, nulls, lists that travel as JSON text, bytes.
+ */
+import type { Agent, AgentKey } from '../domain/agent.ts';
+import type { CredentialInfo, Injection } from '../domain/credential.ts';
+import type { Grant, GrantDestination } from '../domain/grant.ts';
+
+export type AgentRow = Agent;
+
+export interface KeyRow extends AgentKey {
+  /** Hex SHA-256 of the key. */
+  readonly hash: string;
+}
+
+export interface CredentialRow extends CredentialInfo {
+  /** Null: the provider's way. */
+  readonly injections: readonly Injection[] | null;
+  /** Null: the provider's hosts. */
+  readonly destinations: readonly GrantDestination[] | null;
+  /** Values of the fields that are no secret (a site, an account id). */
+  readonly publicFields: Readonly<Record<string, string>>;
+}
+
+/** The name of the credential is looked up when a Grant is made of it. */
+export type GrantRow = Omit<Grant, 'credentialName'>;
+
+export interface DataKeyRow {
+  readonly id: string;
+  /** Sealed by the master key. */
+  readonly wrapped: Uint8Array;
+  readonly createdAt: number;
+}
+
+/** Material of a credential, sealed by a data key for (table, id, version). */
+export interface SealedRow {
+  readonly credentialId: string;
+  readonly version: number;
+  readonly dataKeyId: string;
+  readonly sealed: Uint8Array;
+}
+
+/** Everything but the sealed material, read at one instant. Lists are ordered by creation, then id. */
+export interface StoreSnapshot {
+  /** Raised by one with each applied set of changes. */
+  readonly epoch: number;
+  readonly agents: readonly AgentRow[];
+  readonly keys: readonly KeyRow[];
+  readonly credentials: readonly CredentialRow[];
+  readonly grants: readonly GrantRow[];
+  readonly dataKeys: readonly DataKeyRow[];
+  readonly meta: ReadonlyMap<string, string>;
+}
+
+/**
+ * One change. A put inserts or replaces by id, but leaves the
+ * moment of last use of what exists alone. Removing an agent removes its keys and grants; removing a credential removes
+ * its sealed material and fails while a grant points to it. Sealed material must name a data key that exists.
+ */
+export type StoreChange =
+  | { readonly put: 'agent'; readonly row: AgentRow }
+  | { readonly put: 'key'; readonly row: KeyRow }
+  | { readonly put: 'credential'; readonly row: CredentialRow }
+  | { readonly put: 'sealed'; readonly row: SealedRow }
+  | { readonly put: 'grant'; readonly row: GrantRow }
+  | { readonly put: 'data_key'; readonly row: DataKeyRow }
+  | { readonly put: 'meta'; readonly name: string; readonly value: string }
+  | { readonly remove: 'agent' | 'credential' | 'grant' | 'data_key'; readonly id: string };
+
+/** A moment of use, written lazily. */
+export interface LastUse {
+  readonly of: 'key' | 'credential';
+  readonly id: string;
+  readonly at: number;
+}

@@ -1,0 +1,75 @@
+/** Changes on a snapshot in memory: the meaning that every Store implementation must have. Pure. */
+import type { StoreChange, StoreSnapshot } from './rows.ts';
+
+export const EMPTY_SNAPSHOT: StoreSnapshot = {
+  epoch: 0,
+  agents: [],
+  keys: [],
+  credentials: [],
+  grants: [],
+  dataKeys: [],
+  meta: new Map(),
+};
+
+/** The snapshot after the changes; constraints (unique names, dangling ids) are the store's to check. */
+export function changeSnapshot(before: StoreSnapshot, changes: readonly StoreChange[]): StoreSnapshot {
+  return { ...changes.reduce(changeOnce, before), epoch: before.epoch + 1 };
+}
+
+function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
+  if ('remove' in change) return removed(s, change.remove, change.id);
+  switch (change.put) {
+    case 'agent':
+      return { ...s, agents: withRow(s.agents, change.row) };
+    case 'key':
+      return { ...s, keys: withRow(s.keys, keepUse(s.keys, change.row)) };
+    case 'credential':
+      return { ...s, credentials: withRow(s.credentials, keepUse(s.credentials, change.row)) };
+    case 'grant':
+      return { ...s, grants: withRow(s.grants, change.row) };
+    case 'data_key':
+      return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
+    case 'meta':
+      return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
+    case 'sealed':
+      return s;
+  }
+}
+
+function removed(s: StoreSnapshot, what: 'agent' | 'credential' | 'grant' | 'data_key', id: string): StoreSnapshot {
+  const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
+  switch (what) {
+    case 'agent':
+      return {
+        ...s,
+        agents: others(s.agents),
+        keys: s.keys.filter((key) => key.agentId !== id),
+        grants: s.grants.filter((grant) => grant.principal.type !== 'agent' || grant.principal.agentId !== id),
+      };
+    case 'credential':
+      return { ...s, credentials: others(s.credentials) };
+    case 'grant':
+      return { ...s, grants: others(s.grants) };
+    case 'data_key':
+      return { ...s, dataKeys: others(s.dataKeys) };
+  }
+}
+
+interface Dated {
+  readonly id: string;
+  readonly createdAt: number;
+}
+
+function withRow<R extends Dated>(rows: readonly R[], row: R): R[] {
+  const next = rows.filter((other) => other.id !== row.id);
+  next.push(row);
+  return next.sort(byCreation);
+}
+
+const keepUse = <R extends { readonly id: string; readonly lastUsedAt: number | null }>(rows: readonly R[], row: R): R => {
+  const existing = rows.find((other) => other.id === row.id);
+  return existing === undefined ? row : { ...row, lastUsedAt: existing.lastUsedAt };
+};
+
+/** The order of lists. Ids are compared by code unit, as a binary collation does. */
+export const byCreation = (a: Dated, b: Dated): number => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);

@@ -1,0 +1,103 @@
+/**
+ * The schema, as ordered steps that only ever go forward. A released step is never edited: its checksum is recorded in
+ * every database that has run it, and a difference stops the start.
+ */
+import { createHash } from 'node:crypto';
+
+export interface Migration {
+  /** Position from 1; becomes `user_version`. */
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** Marks the file as a vault of alterd: "altr". */
+export const APPLICATION_ID = 0x616c7472;
+
+export const checksumOf = (migration: Migration): string => createHash('sha256').update(migration.sql).digest('hex');
+
+/** Portable on purpose: text ids, integers for booleans and instants, JSON as text; see the Store port. */
+const FIRST_SCHEMA = `
+create table agents (
+  id text primary key,
+  name text not null unique,
+  status text not null,
+  created_at integer not null
+) strict;
+create table agent_keys (
+  id text primary key,
+  agent_id text not null references agents (id) on delete cascade,
+  hash text not null unique,
+  prefix text not null,
+  status text not null,
+  created_at integer not null,
+  expires_at integer,
+  last_used_at integer,
+  bound_uid integer
+) strict;
+create index agent_keys_by_agent on agent_keys (agent_id);
+create table data_keys (
+  id text primary key,
+  wrapped blob not null,
+  created_at integer not null
+) strict;
+create table credentials (
+  id text primary key,
+  name text not null unique,
+  provider_id text not null,
+  kind text not null,
+  field_names text not null,
+  version integer not null,
+  created_at integer not null,
+  rotated_at integer,
+  last_used_at integer,
+  injections text,
+  destinations text,
+  public_fields text not null
+) strict;
+create table sealed_material (
+  credential_id text primary key references credentials (id) on delete cascade,
+  version integer not null,
+  data_key_id text not null references data_keys (id),
+  sealed blob not null
+) strict;
+create index sealed_material_by_data_key on sealed_material (data_key_id);
+create table grants (
+  id text primary key,
+  label text not null,
+  principal_type text not null,
+  agent_id text references agents (id) on delete cascade,
+  grant_kind text not null,
+  provider_id text not null,
+  credential_id text not null references credentials (id),
+  destinations text not null,
+  methods text,
+  paths text,
+  excluded_paths text not null,
+  override_mode text not null,
+  placeholder text,
+  injections text not null,
+  allow_private integer not null,
+  allow_plaintext integer not null,
+  status text not null,
+  expires_at integer,
+  created_at integer not null,
+  revoked_at integer,
+  check ((principal_type = 'agent') = (agent_id is not null))
+) strict;
+create index grants_by_agent on grants (agent_id);
+create index grants_by_credential on grants (credential_id);
+create table meta (
+  name text primary key,
+  value text not null
+) strict;
+insert into meta (name, value) values ('epoch', '0');
+`;
+
+/** Grants of before keep what is safe: the agent gets no cookies. */
+const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies integer not null default 0;';
+
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
+  { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
+];

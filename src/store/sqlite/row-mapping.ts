@@ -1,0 +1,202 @@
+/** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
+import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, SealedRow } from '../rows.ts';
+
+/** A row as better-sqlite3 reads and binds it. */
+export type Columns = Record<string, string | number | null | Uint8Array>;
+
+const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+/** The text was written by json() above, and the vault's MAC over all rows vouches that nobody else wrote it. */
+const parsed = <T>(text: unknown): T => (text === null ? null : JSON.parse(text as string)) as T;
+
+export const TABLES = {
+  agent: { name: 'agents', columns: ['id', 'name', 'status', 'created_at'] },
+  key: {
+    name: 'agent_keys',
+    columns: ['id', 'agent_id', 'hash', 'prefix', 'status', 'created_at', 'expires_at', 'last_used_at', 'bound_uid'],
+  },
+  credential: {
+    name: 'credentials',
+    columns: [
+      'id',
+      'name',
+      'provider_id',
+      'kind',
+      'field_names',
+      'version',
+      'created_at',
+      'rotated_at',
+      'last_used_at',
+      'injections',
+      'destinations',
+      'public_fields',
+    ],
+  },
+  data_key: { name: 'data_keys', columns: ['id', 'wrapped', 'created_at'] },
+  sealed: { name: 'sealed_material', columns: ['credential_id', 'version', 'data_key_id', 'sealed'] },
+  grant: {
+    name: 'grants',
+    columns: [
+      'id',
+      'label',
+      'principal_type',
+      'agent_id',
+      'grant_kind',
+      'provider_id',
+      'credential_id',
+      'destinations',
+      'methods',
+      'paths',
+      'excluded_paths',
+      'override_mode',
+      'placeholder',
+      'injections',
+      'allow_private',
+      'allow_plaintext',
+      'pass_response_cookies',
+      'status',
+      'expires_at',
+      'created_at',
+      'revoked_at',
+    ],
+  },
+  meta: { name: 'meta', columns: ['name', 'value'] },
+} as const;
+
+export type TableKey = keyof typeof TABLES;
+
+export const agentColumns = (row: AgentRow): Columns => ({
+  id: row.id,
+  name: row.name,
+  status: row.status,
+  created_at: row.createdAt,
+});
+
+export const agentRow = (c: Columns): AgentRow => ({
+  id: c.id as string,
+  name: c.name as string,
+  status: c.status as AgentRow['status'],
+  createdAt: c.created_at as number,
+});
+
+export const keyColumns = (row: KeyRow): Columns => ({
+  id: row.id,
+  agent_id: row.agentId,
+  hash: row.hash,
+  prefix: row.prefix,
+  status: row.status,
+  created_at: row.createdAt,
+  expires_at: row.expiresAt,
+  last_used_at: row.lastUsedAt,
+  bound_uid: row.boundUid,
+});
+
+export const keyRow = (c: Columns): KeyRow => ({
+  id: c.id as string,
+  agentId: c.agent_id as string,
+  hash: c.hash as string,
+  prefix: c.prefix as string,
+  status: c.status as KeyRow['status'],
+  createdAt: c.created_at as number,
+  expiresAt: c.expires_at as number | null,
+  lastUsedAt: c.last_used_at as number | null,
+  boundUid: c.bound_uid as number | null,
+});
+
+export const credentialColumns = (row: CredentialRow): Columns => ({
+  id: row.id,
+  name: row.name,
+  provider_id: row.providerId,
+  kind: row.kind,
+  field_names: json(row.fieldNames),
+  version: row.version,
+  created_at: row.createdAt,
+  rotated_at: row.rotatedAt,
+  last_used_at: row.lastUsedAt,
+  injections: json(row.injections),
+  destinations: json(row.destinations),
+  public_fields: json(row.publicFields),
+});
+
+export const credentialRow = (c: Columns): CredentialRow => ({
+  id: c.id as string,
+  name: c.name as string,
+  providerId: c.provider_id as string,
+  kind: c.kind as CredentialRow['kind'],
+  fieldNames: parsed(c.field_names),
+  version: c.version as number,
+  createdAt: c.created_at as number,
+  rotatedAt: c.rotated_at as number | null,
+  lastUsedAt: c.last_used_at as number | null,
+  injections: parsed(c.injections),
+  destinations: parsed(c.destinations),
+  publicFields: parsed(c.public_fields),
+});
+
+export const dataKeyColumns = (row: DataKeyRow): Columns => ({ id: row.id, wrapped: row.wrapped, created_at: row.createdAt });
+
+export const dataKeyRow = (c: Columns): DataKeyRow => ({
+  id: c.id as string,
+  wrapped: c.wrapped as Uint8Array,
+  createdAt: c.created_at as number,
+});
+
+export const sealedColumns = (row: SealedRow): Columns => ({
+  credential_id: row.credentialId,
+  version: row.version,
+  data_key_id: row.dataKeyId,
+  sealed: row.sealed,
+});
+
+export const sealedRow = (c: Columns): SealedRow => ({
+  credentialId: c.credential_id as string,
+  version: c.version as number,
+  dataKeyId: c.data_key_id as string,
+  sealed: c.sealed as Uint8Array,
+});
+
+export const grantColumns = (row: GrantRow): Columns => ({
+  id: row.id,
+  label: row.label,
+  principal_type: row.principal.type,
+  agent_id: row.principal.type === 'agent' ? row.principal.agentId : null,
+  grant_kind: row.grantKind,
+  provider_id: row.providerId,
+  credential_id: row.credentialId,
+  destinations: json(row.destinations),
+  methods: json(row.methods),
+  paths: json(row.paths),
+  excluded_paths: json(row.excludedPaths),
+  override_mode: row.overrideMode,
+  placeholder: row.placeholder,
+  injections: json(row.injections),
+  allow_private: row.allowPrivate ? 1 : 0,
+  allow_plaintext: row.allowPlaintext ? 1 : 0,
+  pass_response_cookies: row.passResponseCookies ? 1 : 0,
+  status: row.status,
+  expires_at: row.expiresAt,
+  created_at: row.createdAt,
+  revoked_at: row.revokedAt,
+});
+
+export const grantRow = (c: Columns): GrantRow => ({
+  id: c.id as string,
+  label: c.label as string,
+  principal: c.principal_type === 'agent' ? { type: 'agent', agentId: c.agent_id as string } : { type: 'system' },
+  grantKind: c.grant_kind as GrantRow['grantKind'],
+  providerId: c.provider_id as string,
+  credentialId: c.credential_id as string,
+  destinations: parsed(c.destinations),
+  methods: parsed(c.methods),
+  paths: parsed(c.paths),
+  excludedPaths: parsed(c.excluded_paths),
+  overrideMode: c.override_mode as GrantRow['overrideMode'],
+  placeholder: c.placeholder as string | null,
+  injections: parsed(c.injections),
+  allowPrivate: c.allow_private === 1,
+  allowPlaintext: c.allow_plaintext === 1,
+  passResponseCookies: c.pass_response_cookies === 1,
+  status: c.status as GrantRow['status'],
+  expiresAt: c.expires_at as number | null,
+  createdAt: c.created_at as number,
+  revokedAt: c.revoked_at as number | null,
+});

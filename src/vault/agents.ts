@@ -1,0 +1,128 @@
+/** Agents: created with a first key, paused and resumed, revoked for good, removed with everything they own. */
+import { randomUUID } from 'node:crypto';
+import type { Agent, AgentKey, AgentStatus } from '../domain/agent.ts';
+import { AlterError } from '../domain/errors.ts';
+import type { VaultAction } from './events.ts';
+import { type AgentKeys, type KeyOptions, keyInfoOf, type MintedKey, mintKey } from './keys.ts';
+import type { LastUses } from './last-uses.ts';
+import { requireNone, slugProblem } from './names.ts';
+import type { EmbeddedSessions } from './sessions.ts';
+import type { VaultState } from './state.ts';
+
+export interface VaultAgents {
+  list(): Agent[];
+  /** @throws AlterError not_found */
+  find(nameOrId: string): Agent;
+  /** @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable */
+  create(input: { readonly name: string }): Promise<MintedKey & { readonly agent: Agent }>;
+  /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
+  changeStatus(nameOrId: string, status: AgentStatus): Promise<Agent>;
+  /** Removes the agent with its keys, sessions and grants. @throws AlterError not_found, audit_unavailable, vault_unavailable */
+  remove(nameOrId: string): Promise<void>;
+  /** @throws AlterError not_found */
+  listKeys(nameOrId: string): AgentKey[];
+  /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
+  createKey(nameOrId: string, options?: KeyOptions): Promise<MintedKey>;
+  /**
+   * A new key; the active ones become deprecated and end after `overlapMs`.
+   * @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable
+   */
+  rotateKey(nameOrId: string, options: { readonly overlapMs: number }): Promise<MintedKey>;
+  /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
+  revokeKey(idOrPrefix: string, options?: { readonly force?: boolean | undefined }): Promise<AgentKey>;
+}
+
+const STATUS_ACTIONS: Readonly<Record<AgentStatus, VaultAction>> = {
+  active: 'agent.resumed',
+  paused: 'agent.paused',
+  revoked: 'agent.revoked',
+};
+
+export interface AgentParts {
+  readonly state: VaultState;
+  readonly keys: AgentKeys;
+  readonly sessions: EmbeddedSessions;
+  readonly uses: LastUses;
+}
+
+export class EmbeddedAgents implements VaultAgents {
+  readonly #parts: AgentParts;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+  }
+
+  list(): Agent[] {
+    return [...this.#parts.state.rows.agents];
+  }
+
+  find(nameOrId: string): Agent {
+    return this.#parts.state.findAgent(nameOrId);
+  }
+
+  create(input: { readonly name: string }): Promise<MintedKey & { readonly agent: Agent }> {
+    const { state, uses } = this.#parts;
+    return state.exclusive(async () => {
+      requireNone([slugProblem('name', input.name)]);
+      if (state.rows.agents.some((agent) => agent.name === input.name)) {
+        throw new AlterError('conflict', { reason: `There is an agent "${input.name}" already`, hint: 'Choose another name.' });
+      }
+      const now = state.now();
+      const agent: Agent = { id: randomUUID(), name: input.name, status: 'active', createdAt: now };
+      const { key, row } = mintKey(agent, now);
+      await state.commit({ action: 'agent.created', agent, key: row }, [
+        { put: 'agent', row: agent },
+        { put: 'key', row },
+      ]);
+      return { agent, key, keyInfo: keyInfoOf(row, uses) };
+    });
+  }
+
+  changeStatus(nameOrId: string, status: AgentStatus): Promise<Agent> {
+    const { state, sessions } = this.#parts;
+    return state.exclusive(async () => {
+      requireNone([Object.hasOwn(STATUS_ACTIONS, status) ? undefined : 'status: must be active, paused or revoked']);
+      const before = this.find(nameOrId);
+      if (before.status === status) return before;
+      if (before.status === 'revoked') {
+        throw new AlterError('conflict', { reason: `Agent "${before.name}" is revoked for good`, hint: 'Create a new agent.' });
+      }
+      const agent: Agent = { ...before, status };
+      await state.commit({ action: STATUS_ACTIONS[status], agent }, [{ put: 'agent', row: agent }], {
+        // Sessions end with a pause; resuming must not bring them back.
+        beforePublishing: () => status !== 'active' && sessions.endAllOf(agent.id),
+      });
+      return agent;
+    });
+  }
+
+  remove(nameOrId: string): Promise<void> {
+    const { state, sessions } = this.#parts;
+    return state.exclusive(async () => {
+      const agent = this.find(nameOrId);
+      const grants = state.rows.grants.filter(
+        ({ principal }) => principal.type === 'agent' && principal.agentId === agent.id,
+      ).length;
+      const keys = state.rows.keys.filter((key) => key.agentId === agent.id).length;
+      await state.commit({ action: 'agent.removed', agent, details: { keys, grants } }, [{ remove: 'agent', id: agent.id }], {
+        beforePublishing: () => sessions.endAllOf(agent.id),
+      });
+    });
+  }
+
+  listKeys(nameOrId: string): AgentKey[] {
+    return this.#parts.keys.list(this.find(nameOrId));
+  }
+
+  createKey(nameOrId: string, options: KeyOptions = {}): Promise<MintedKey> {
+    return this.#parts.state.exclusive(async () => this.#parts.keys.create(this.find(nameOrId), options));
+  }
+
+  rotateKey(nameOrId: string, options: { readonly overlapMs: number }): Promise<MintedKey> {
+    return this.#parts.state.exclusive(async () => this.#parts.keys.rotate(this.find(nameOrId), options.overlapMs));
+  }
+
+  revokeKey(idOrPrefix: string, options: { readonly force?: boolean | undefined } = {}): Promise<AgentKey> {
+    return this.#parts.state.exclusive(() => this.#parts.keys.revoke(idOrPrefix, options.force === true));
+  }
+}

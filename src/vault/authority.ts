@@ -1,0 +1,25 @@
+/** Builds the Authority, the immutable view that the proxy decides by, from the stored rows. Pure. */
+import type { Authority } from '../domain/authority.ts';
+import type { CredentialInfo } from '../domain/credential.ts';
+import type { Grant } from '../domain/grant.ts';
+import type { CredentialRow, GrantRow, StoreSnapshot } from '../store/rows.ts';
+
+/** Frozen: a consumer that could change it would change what is allowed. */
+export function authorityOf(snapshot: StoreSnapshot, version: number): Authority {
+  const names = new Map(snapshot.credentials.map((row) => [row.id, row.name]));
+  return Object.freeze({
+    version,
+    agents: new Map(snapshot.agents.map((agent) => [agent.id, Object.freeze({ ...agent })])),
+    grants: Object.freeze(snapshot.grants.map((row) => grantOf(row, names.get(row.credentialId) ?? ''))),
+  });
+}
+
+export const grantOf = (row: GrantRow, credentialName: string): Grant => Object.freeze({ ...row, credentialName });
+
+export const isLive = (grant: Pick<Grant, 'status' | 'expiresAt'>, now: number): boolean =>
+  grant.status === 'active' && (grant.expiresAt === null || grant.expiresAt > now);
+
+export function credentialInfoOf(row: CredentialRow): CredentialInfo {
+  const { injections: _injections, destinations: _destinations, publicFields: _publicFields, ...info } = row;
+  return info;
+}

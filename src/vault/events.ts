@@ -1,0 +1,63 @@
+/** Audit events of the vault: who or what was changed, in the columns of the journal. Never a secret, never a field value. */
+import type { AuditClosing, AuditOpening } from '../domain/audit.ts';
+import { BLANK_EVENT } from '../domain/audit-event.ts';
+
+export type VaultAction =
+  | 'agent.created'
+  | 'agent.paused'
+  | 'agent.resumed'
+  | 'agent.revoked'
+  | 'agent.removed'
+  | 'key.created'
+  | 'key.rotated'
+  | 'key.revoked'
+  | 'session.created'
+  | 'session.revoked'
+  | 'secret.created'
+  | 'secret.rotated'
+  | 'secret.removed'
+  | 'grant.created'
+  | 'grant.revoked'
+  | 'grant.removed'
+  | 'vault.master_key_rotated'
+  | 'vault.data_key_rotated';
+
+export interface VaultEvent {
+  readonly action: VaultAction;
+  readonly agent?: { readonly id: string; readonly name: string } | undefined;
+  readonly key?: { readonly id: string; readonly prefix: string } | undefined;
+  readonly sessionId?: string | undefined;
+  readonly grant?: { readonly id: string; readonly label: string; readonly principal: { readonly type: string } } | undefined;
+  readonly credential?: { readonly name: string; readonly providerId: string } | undefined;
+  readonly details?: Readonly<Record<string, string | number | boolean | null>> | undefined;
+}
+
+/** @param epoch the epoch that the change leads to; null for what is not stored. */
+export function openingOf(event: VaultEvent, at: number, epoch: number | null): AuditOpening {
+  return {
+    ...BLANK_EVENT,
+    at,
+    action: event.action,
+    agent_id: event.agent?.id ?? null,
+    agent: event.agent?.name ?? null,
+    key_id: event.key?.id ?? null,
+    key_prefix: event.key?.prefix ?? null,
+    session_id: event.sessionId ?? null,
+    grant_id: event.grant?.id ?? null,
+    grant_label: event.grant?.label ?? null,
+    principal_type: event.grant?.principal.type ?? null,
+    provider_id: event.credential?.providerId ?? null,
+    credential: event.credential?.name ?? null,
+    details: epoch === null ? (event.details ?? null) : { ...event.details, epoch },
+  };
+}
+
+/** @param error the code of what stopped the change after it was announced; null when it was made. */
+export const closingOf = (error: string | null): AuditClosing => ({
+  outcome: error === null ? 'success' : 'refused',
+  status: null,
+  error,
+  latency_ms: 0,
+  bytes_in: 0,
+  bytes_out: 0,
+});

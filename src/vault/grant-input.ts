@@ -1,0 +1,168 @@
+/**
+ * What is asked for when a grant is made, checked against its credential and provider. All problems are found at once.
+ * The result is concrete: it holds hosts and injections, never a reference to a catalogue that may change under it.
+ */
+import type { ProviderSpec } from '../config/provider.ts';
+import { resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
+import type { Injection } from '../domain/credential.ts';
+import { AlterError } from '../domain/errors.ts';
+import type { Grant, GrantDestination, OverrideMode } from '../domain/grant.ts';
+import { validateInjections } from '../injection/compile.ts';
+import type { CredentialRow } from '../store/rows.ts';
+import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
+import { expiryProblem } from './names.ts';
+
+/** `provider` or `credential` (or both), and exactly one of `agent` and `system`. */
+export interface NewGrant {
+  readonly provider?: string | undefined;
+  /** Name or id of a stored secret. */
+  readonly credential?: string | undefined;
+  /** Name or id. */
+  readonly agent?: string | undefined;
+  readonly system?: boolean | undefined;
+  readonly label?: string | undefined;
+  /** `host`, `host:port`, `http://host:port`; narrows the hosts of the secret or its provider, or names them when those have none. */
+  readonly hosts?: readonly string[] | undefined;
+  readonly methods?: readonly string[] | undefined;
+  readonly paths?: readonly string[] | undefined;
+  /** Epoch milliseconds. */
+  readonly expiresAt?: number | null | undefined;
+  readonly overrideMode?: OverrideMode | undefined;
+  readonly allowPrivate?: boolean | undefined;
+  readonly allowPlaintext?: boolean | undefined;
+  readonly passResponseCookies?: boolean | undefined;
+}
+
+export type CheckedScope = Pick<
+  Grant,
+  | 'label'
+  | 'destinations'
+  | 'methods'
+  | 'paths'
+  | 'excludedPaths'
+  | 'overrideMode'
+  | 'injections'
+  | 'allowPrivate'
+  | 'allowPlaintext'
+  | 'passResponseCookies'
+  | 'expiresAt'
+>;
+
+const OVERRIDE_MODES: readonly OverrideMode[] = ['always', 'if_absent', 'placeholder_only'];
+/** It must fit into a header and a command line without quoting. */
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9 ._@:/+-]{0,63}$/;
+
+/** The scope, meaningful only when `problems` is empty. */
+export function checkScope(
+  input: NewGrant,
+  credential: CredentialRow,
+  provider: ProviderSpec | undefined,
+  now: number,
+): { readonly scope: CheckedScope; readonly problems: readonly (string | undefined)[] } {
+  const problems: (string | undefined)[] = [];
+  const label = input.label?.trim() ?? '';
+  const overrideMode = input.overrideMode ?? 'always';
+  const injections = injectionsOf(credential, provider, problems);
+  problems.push(
+    label === '' || LABEL.test(label)
+      ? undefined
+      : 'label: use 1 to 64 letters, digits, spaces and . _ @ : / + -, beginning with a letter or digit',
+    OVERRIDE_MODES.includes(overrideMode) ? undefined : `override: must be one of ${OVERRIDE_MODES.join(', ')}`,
+    expiryProblem(input.expiresAt, now),
+    input.methods?.length === 0 ? 'methods: an empty list would allow nothing; leave it out to allow all' : undefined,
+    input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
+    ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
+    ...(input.paths ?? []).map((path) => pathProblem('paths', path)),
+    ...validateInjections(injections, credential.fieldNames),
+  );
+  const scope: CheckedScope = {
+    label,
+    destinations: destinationsOf(input, credential, provider, problems),
+    methods: input.methods ? [...new Set(input.methods.map((method) => method.toUpperCase()))] : null,
+    paths: input.paths ? [...new Set(input.paths)] : null,
+    excludedPaths: [...(provider?.excludedPaths ?? [])],
+    overrideMode,
+    injections,
+    allowPrivate: input.allowPrivate === true,
+    allowPlaintext: input.allowPlaintext === true,
+    passResponseCookies: input.passResponseCookies === true,
+    expiresAt: input.expiresAt ?? null,
+  };
+  return { scope, problems };
+}
+
+function injectionsOf(
+  credential: CredentialRow,
+  provider: ProviderSpec | undefined,
+  problems: (string | undefined)[],
+): readonly Injection[] {
+  if (credential.injections !== null) return credential.injections;
+  if (provider === undefined) {
+    problems.push(`provider: ${JSON.stringify(credential.providerId)} is no longer in the catalogue`);
+    return [];
+  }
+  return collected(problems, () => resolveInjections(provider, new Map(Object.entries(credential.publicFields)))) ?? [];
+}
+
+/** Where the credential may go at most; empty when neither it nor its provider says. */
+function baseOf(
+  credential: CredentialRow,
+  provider: ProviderSpec | undefined,
+  problems: (string | undefined)[],
+): readonly GrantDestination[] {
+  if (credential.destinations !== null) return credential.destinations;
+  if (provider === undefined) return [];
+  const hosts = collected(problems, () => resolveHosts(provider, new Map(Object.entries(credential.publicFields)))) ?? [];
+  return readAll(hosts, problems);
+}
+
+function destinationsOf(
+  input: NewGrant,
+  credential: CredentialRow,
+  provider: ProviderSpec | undefined,
+  problems: (string | undefined)[],
+): readonly GrantDestination[] {
+  const plain = input.allowPlaintext === true;
+  const base = baseOf(credential, provider, problems);
+  const asked = readAll(input.hosts ?? [], problems);
+  if (!plain && asked.some((destination) => destination.scheme === 'http')) problems.push('hosts: http:// needs allow_plaintext');
+  if (input.hosts === undefined || input.hosts.length === 0) {
+    if (base.length === 0) problems.push('hosts: neither the secret nor its provider names a host; name at least one');
+    const widened = widenForPlaintext(base, plain);
+    if (base.length > 0 && widened.length === 0)
+      problems.push('hosts: all hosts of the secret are http; that needs allow_plaintext');
+    return widened;
+  }
+  const narrowed = widenForPlaintext(asked, plain);
+  if (base.length === 0) return narrowed;
+  const outer = widenForPlaintext(base, plain);
+  // SECURITY: a grant only ever narrows; a host beyond the provider's would hand the provider's secret to somebody else.
+  for (const destination of asked) {
+    const mayReach = widenForPlaintext([destination], plain).every((each) => outer.some((one) => covers(one, each)));
+    if (!mayReach && (plain || destination.scheme === 'https')) {
+      problems.push(
+        `hosts: ${destinationText(destination)} is not a host of "${credential.name}" (${base.map(destinationText).join(', ')})`,
+      );
+    }
+  }
+  return narrowed;
+}
+
+function readAll(hosts: readonly string[], problems: (string | undefined)[]): GrantDestination[] {
+  return hosts.flatMap((host) => {
+    const reading = readDestination(host);
+    if ('value' in reading) return [reading.value];
+    problems.push(reading.problem);
+    return [];
+  });
+}
+
+function collected<T>(problems: (string | undefined)[], work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (thrown) {
+    if (!(thrown instanceof AlterError) || thrown.code !== 'invalid_input') throw thrown;
+    problems.push(...(thrown.details as { problems: readonly string[] }).problems);
+    return undefined;
+  }
+}

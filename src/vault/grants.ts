@@ -1,0 +1,198 @@
+/** Grants: who may call which hosts with which secret. Made, revoked (kept, to explain refusals), removed. */
+import { randomUUID } from 'node:crypto';
+import { DEFAULT_PLACEHOLDER, mintPlaceholder } from '../config/placeholder.ts';
+import type { Agent } from '../domain/agent.ts';
+import { AlterError } from '../domain/errors.ts';
+import type { Grant, Principal } from '../domain/grant.ts';
+import type { CredentialRow, GrantRow } from '../store/rows.ts';
+import { grantOf, isLive } from './authority.ts';
+import { checkScope, type NewGrant } from './grant-input.ts';
+import { requireNone } from './names.ts';
+import type { ProviderSource } from './provider-source.ts';
+import { findCredential } from './secrets.ts';
+import type { VaultState } from './state.ts';
+
+const MIN_ID_PREFIX_LENGTH = 8;
+
+export interface VaultGrants {
+  list(): Grant[];
+  /** By id, by the beginning of an id (8 characters or more), or by label. @throws AlterError not_found, conflict */
+  find(idOrLabel: string): Grant;
+  /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
+  create(input: NewGrant): Promise<Grant>;
+  /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
+  revoke(idOrLabel: string): Promise<Grant>;
+  /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
+  remove(idOrLabel: string): Promise<void>;
+}
+
+export class EmbeddedGrants implements VaultGrants {
+  readonly #state: VaultState;
+  readonly #catalogue: ProviderSource;
+
+  constructor(state: VaultState, catalogue: ProviderSource) {
+    this.#state = state;
+    this.#catalogue = catalogue;
+  }
+
+  list(): Grant[] {
+    return [...this.#state.authority.grants];
+  }
+
+  find(idOrLabel: string): Grant {
+    const { grants } = this.#state.authority;
+    const exact = grants.find((grant) => grant.id === idOrLabel);
+    if (exact) return exact;
+    const byLabel = idOrLabel === '' ? [] : grants.filter((grant) => grant.label === idOrLabel);
+    const live = byLabel.filter((grant) => isLive(grant, this.#state.now()));
+    const byId = idOrLabel.length < MIN_ID_PREFIX_LENGTH ? [] : grants.filter((grant) => grant.id.startsWith(idOrLabel));
+    const found = [live, byLabel, byId].find((matching) => matching.length > 0) ?? [];
+    if (found.length > 1) {
+      throw new AlterError('conflict', {
+        reason: `Several grants match "${idOrLabel}"`,
+        hint: 'Give the id: `alterd grant list`.',
+      });
+    }
+    if (found[0] === undefined)
+      throw new AlterError('not_found', { what: 'grant', name: idOrLabel, list_command: 'alterd grant list' });
+    return found[0];
+  }
+
+  create(input: NewGrant): Promise<Grant> {
+    const state = this.#state;
+    return state.exclusive(async () => {
+      requireNone(shapeProblems(input));
+      const agent = input.agent === undefined ? undefined : state.findAgent(input.agent);
+      const credential = this.#credentialFor(input);
+      const provider = this.#catalogue.find(credential.providerId);
+      const now = state.now();
+      const { scope, problems } = checkScope(input, credential, provider, now);
+      requireNone(problems);
+      const principal: Principal = agent === undefined ? { type: 'system' } : { type: 'agent', agentId: agent.id };
+      this.#requireUsableAgent(agent);
+      this.#requireFreeLabel(scope.label, principal, credential.providerId);
+      const row: GrantRow = {
+        ...scope,
+        id: randomUUID(),
+        principal,
+        grantKind: 'managed_secret',
+        providerId: credential.providerId,
+        credentialId: credential.id,
+        placeholder: this.#freshPlaceholder(provider?.placeholder ?? DEFAULT_PLACEHOLDER),
+        status: 'active',
+        createdAt: now,
+        revokedAt: null,
+      };
+      await state.commit({ action: 'grant.created', agent, grant: row, credential, details: scopeDetails(row) }, [
+        { put: 'grant', row },
+      ]);
+      return grantOf(row, credential.name);
+    });
+  }
+
+  revoke(idOrLabel: string): Promise<Grant> {
+    const state = this.#state;
+    return state.exclusive(async () => {
+      const grant = this.find(idOrLabel);
+      if (grant.status === 'revoked') return grant;
+      const { credentialName, ...before } = grant;
+      const row: GrantRow = { ...before, status: 'revoked', revokedAt: state.now() };
+      await state.commit({ action: 'grant.revoked', ...this.#eventParts(grant) }, [{ put: 'grant', row }]);
+      return grantOf(row, credentialName);
+    });
+  }
+
+  remove(idOrLabel: string): Promise<void> {
+    const state = this.#state;
+    return state.exclusive(async () => {
+      const grant = this.find(idOrLabel);
+      await state.commit({ action: 'grant.removed', ...this.#eventParts(grant) }, [{ remove: 'grant', id: grant.id }]);
+    });
+  }
+
+  #eventParts(grant: Grant): { grant: Grant; agent: Agent | undefined; credential: { name: string; providerId: string } } {
+    const agent = grant.principal.type === 'agent' ? this.#state.authority.agents.get(grant.principal.agentId) : undefined;
+    return { grant, agent, credential: { name: grant.credentialName, providerId: grant.providerId } };
+  }
+
+  /** The secret that is named, or the only one of the provider. */
+  #credentialFor(input: NewGrant): CredentialRow {
+    const slug = input.provider === undefined ? undefined : (this.#catalogue.find(input.provider)?.slug ?? input.provider);
+    if (input.credential !== undefined) {
+      const credential = findCredential(this.#state, input.credential);
+      requireNone([
+        slug === undefined || slug === credential.providerId
+          ? undefined
+          : `credential: "${credential.name}" is not of provider "${slug}"`,
+      ]);
+      return credential;
+    }
+    const { credentials } = this.#state.rows;
+    const ofProvider = credentials.filter((row) => row.providerId === slug);
+    const [only, another] = ofProvider.length > 0 ? ofProvider : credentials.filter((row) => row.name === input.provider);
+    if (another) {
+      const names = ofProvider
+        .map((row) => row.name)
+        .sort()
+        .join(', ');
+      throw new AlterError('conflict', {
+        reason: `There are several secrets of "${slug}" (${names})`,
+        hint: 'Say which: --credential NAME.',
+      });
+    }
+    if (only) return only;
+    throw new AlterError(
+      'not_found',
+      { what: 'secret of provider', name: slug ?? '' },
+      { hint: `Store one: \`alterd secret add ${slug}\`.` },
+    );
+  }
+
+  #requireUsableAgent(agent: Agent | undefined): void {
+    if (agent?.status === 'revoked')
+      throw new AlterError('conflict', { reason: `Agent "${agent.name}" is revoked`, hint: 'Create a new agent.' });
+  }
+
+  #requireFreeLabel(label: string, principal: Principal, providerId: string): void {
+    if (label === '') return;
+    const taken = this.#state.rows.grants.some(
+      (grant) =>
+        grant.label === label &&
+        grant.providerId === providerId &&
+        isLive(grant, this.#state.now()) &&
+        isSamePrincipal(grant.principal, principal),
+    );
+    if (taken)
+      throw new AlterError('conflict', {
+        reason: `There is an active grant labelled "${label}" already`,
+        hint: 'Choose another label, or revoke the old grant.',
+      });
+  }
+
+  #freshPlaceholder(template: string): string {
+    const known = new Set(this.#state.rows.grants.map((grant) => grant.placeholder));
+    for (;;) {
+      const minted = mintPlaceholder(template);
+      // A shape without a random part would be the same for every grant.
+      const placeholder = minted === template ? template + mintPlaceholder('_{random:24}') : minted;
+      if (!known.has(placeholder)) return placeholder;
+    }
+  }
+}
+
+const shapeProblems = (input: NewGrant): (string | undefined)[] => [
+  input.provider === undefined && input.credential === undefined ? 'provider: name a provider or a credential' : undefined,
+  (input.agent === undefined) === (input.system !== true) ? 'agent: name an agent, or say system' : undefined,
+];
+
+const isSamePrincipal = (a: Principal, b: Principal): boolean =>
+  a.type === 'agent' ? b.type === 'agent' && a.agentId === b.agentId : b.type === 'system';
+
+const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
+  hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),
+  methods: row.methods?.join(' ') ?? null,
+  expires_at: row.expiresAt,
+  allow_private: row.allowPrivate,
+  allow_plaintext: row.allowPlaintext,
+  pass_response_cookies: row.passResponseCookies,
+});

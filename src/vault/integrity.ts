@@ -1,0 +1,50 @@
+/**
+ * A MAC over every row that decides requests, together with the epoch. Whoever edits the database without the master key
+ * (adds a grant, widens a host list, re-activates a key, swaps in older rows) is noticed when the vault is opened.
+ * It can't notice a rollback of the whole file to an older state: that state was valid once, and its MAC is too. The epoch in
+ * the audit events of the vault shows such a rollback to whoever compares the two.
+ */
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+import type { GrantRow, StoreSnapshot } from '../store/rows.ts';
+
+export const MAC_NAME = 'authority_mac';
+
+/** MAC of a snapshot, as text. Moments of last use are left out: they change without a change of authority. */
+export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
+  const covered = {
+    epoch: snapshot.epoch,
+    agents: snapshot.agents,
+    keys: snapshot.keys.map(withoutUse),
+    credentials: snapshot.credentials.map(withoutUse),
+    grants: snapshot.grants.map(asBefore),
+    dataKeys: snapshot.dataKeys.map((row) => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') })),
+    meta: [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1)),
+  };
+  return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');
+}
+
+export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
+  const written = Buffer.from(snapshot.meta.get(MAC_NAME) ?? '', 'base64url');
+  const expected = Buffer.from(macOf(key, snapshot), 'base64url');
+  return written.length === expected.length && timingSafeEqual(written, expected);
+}
+
+/** A database of before the setting has a MAC without it: its absence is `false`, and `true` is covered like all else. */
+const asBefore = (row: GrantRow): Omit<GrantRow, 'passResponseCookies'> => {
+  const { passResponseCookies, ...rest } = row;
+  return passResponseCookies ? row : rest;
+};
+
+const withoutUse = <R extends { readonly lastUsedAt: number | null }>(row: R): Omit<R, 'lastUsedAt'> => {
+  const { lastUsedAt: _left, ...rest } = row;
+  return rest;
+};
+
+/** JSON with sorted keys, so that equal rows give equal text however they were built. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    part !== null && typeof part === 'object' && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

@@ -1,0 +1,162 @@
+/**
+ * Sessions: short-lived keys that can only do less than their agent. They live in memory alone and die with the daemon, and
+ * with their agent's pause or end.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Narrowing } from '../domain/agent.ts';
+import { AlterError } from '../domain/errors.ts';
+import { parseHostPattern } from '../domain/host.ts';
+import type { Secret } from '../domain/secret.ts';
+import { hostPatternProblem, methodProblem, pathProblem } from './grant-scope.ts';
+import { hashKeyText, mintKeyText, shownPrefix } from './key-text.ts';
+import { requireNone } from './names.ts';
+import type { VaultState } from './state.ts';
+
+const MAX_TTL_MS = 30 * 24 * 3_600_000;
+const MAX_LABEL_LENGTH = 200;
+
+/** What may be said of a session. */
+export interface SessionInfo {
+  readonly sessionId: string;
+  readonly agentId: string;
+  readonly agentName: string;
+  readonly label: string | null;
+  readonly keyPrefix: string;
+  readonly narrowing: Narrowing;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+export interface NewSession {
+  readonly agentName: string;
+  readonly narrowing: Narrowing;
+  readonly ttlMs: number;
+  readonly label?: string | null | undefined;
+}
+
+export interface VaultSessions {
+  /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable */
+  create(input: NewSession): Promise<{ readonly sessionId: string; readonly key: Secret; readonly expiresAt: number }>;
+  /** @throws AlterError not_found, audit_unavailable */
+  revoke(sessionId: string): Promise<void>;
+  /** The sessions that are still good. */
+  list(): SessionInfo[];
+}
+
+/** A session and the hash that its key is found by. `ended` ones are kept until they expire, to answer "revoked", not "unknown". */
+export interface SessionRecord {
+  readonly info: SessionInfo;
+  readonly hash: string;
+  ended: boolean;
+}
+
+export class EmbeddedSessions implements VaultSessions {
+  readonly #state: VaultState;
+  readonly #byHash = new Map<string, SessionRecord>();
+  readonly #byId = new Map<string, SessionRecord>();
+
+  constructor(state: VaultState) {
+    this.#state = state;
+  }
+
+  create(input: NewSession): Promise<{ readonly sessionId: string; readonly key: Secret; readonly expiresAt: number }> {
+    return this.#state.exclusive(async () => {
+      this.#sweep();
+      const agent = this.#state.findAgent(input.agentName);
+      if (agent.status !== 'active') {
+        throw new AlterError('conflict', {
+          reason: `Agent "${agent.name}" is ${agent.status}`,
+          ...(agent.status === 'paused' ? { hint: `Resume it: \`alterd agent resume ${agent.name}\`.` } : {}),
+        });
+      }
+      requireNone(this.#problems(input));
+      const now = this.#state.now();
+      const key = mintKeyText('session');
+      const info: SessionInfo = {
+        sessionId: randomUUID(),
+        agentId: agent.id,
+        agentName: agent.name,
+        label: input.label ?? null,
+        keyPrefix: shownPrefix(key, 'session'),
+        narrowing: normalised(input.narrowing),
+        createdAt: now,
+        expiresAt: now + input.ttlMs,
+      };
+      const record: SessionRecord = { info, hash: hashKeyText(key.reveal()), ended: false };
+      const event = {
+        action: 'session.created',
+        agent,
+        sessionId: info.sessionId,
+        details: { expires_at: info.expiresAt },
+      } as const;
+      await this.#state.commitInMemory(event, () => {
+        this.#byHash.set(record.hash, record);
+        this.#byId.set(info.sessionId, record);
+      });
+      return { sessionId: info.sessionId, key, expiresAt: info.expiresAt };
+    });
+  }
+
+  revoke(sessionId: string): Promise<void> {
+    return this.#state.exclusive(async () => {
+      const record = this.#byId.get(sessionId);
+      if (!record) throw new AlterError('not_found', { what: 'session', name: sessionId });
+      if (record.ended) return;
+      const { agentId, agentName } = record.info;
+      await this.#state.commitInMemory({ action: 'session.revoked', agent: { id: agentId, name: agentName }, sessionId }, () => {
+        record.ended = true;
+      });
+    });
+  }
+
+  list(): SessionInfo[] {
+    const now = this.#state.now();
+    return [...this.#byId.values()].filter((record) => isSessionGood(record, now)).map((record) => record.info);
+  }
+
+  findByHash(hash: string): SessionRecord | undefined {
+    return this.#byHash.get(hash);
+  }
+
+  findById(sessionId: string): SessionRecord | undefined {
+    return this.#byId.get(sessionId);
+  }
+
+  endAllOf(agentId: string): void {
+    for (const record of this.#byId.values()) if (record.info.agentId === agentId) record.ended = true;
+  }
+
+  #sweep(): void {
+    const now = this.#state.now();
+    for (const [id, record] of this.#byId) {
+      if (record.info.expiresAt > now) continue;
+      this.#byId.delete(id);
+      this.#byHash.delete(record.hash);
+    }
+  }
+
+  #problems({ narrowing, ttlMs, label }: NewSession): (string | undefined)[] {
+    const known = new Set(this.#state.rows.grants.map((grant) => grant.id));
+    return [
+      Number.isSafeInteger(ttlMs) && ttlMs > 0 && ttlMs <= MAX_TTL_MS ? undefined : 'ttl_ms: must be between 1 ms and 30 days',
+      (label ?? '').length <= MAX_LABEL_LENGTH ? undefined : `label: has at most ${MAX_LABEL_LENGTH} characters`,
+      ...(narrowing.grantIds ?? []).map((id) =>
+        known.has(id) ? undefined : `grant_ids: there is no grant ${JSON.stringify(id)}`,
+      ),
+      ...narrowing.deniedMethods.map((method) => methodProblem('denied_methods', method)),
+      ...narrowing.deniedPaths.map((path) => pathProblem('denied_paths', path)),
+      ...narrowing.deniedHosts.map((host) => hostPatternProblem('denied_hosts', host)),
+    ];
+  }
+}
+
+export const isSessionGood = (record: SessionRecord, now: number): boolean => !record.ended && record.info.expiresAt > now;
+
+function normalised(narrowing: Narrowing): Narrowing {
+  return {
+    grantIds: narrowing.grantIds && [...narrowing.grantIds],
+    deniedMethods: narrowing.deniedMethods.map((method) => method.toUpperCase()),
+    deniedPaths: [...narrowing.deniedPaths],
+    deniedHosts: narrowing.deniedHosts.map(parseHostPattern),
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * What the vault holds in memory, and the only way to change it: one at a time, announced to the audit journal, applied to the
+ * store in one transaction, then made visible as a new Authority. If any step fails, nothing changes.
+ */
+import type { KeyObject } from 'node:crypto';
+import type { Agent } from '../domain/agent.ts';
+import type { AuditPort } from '../domain/audit.ts';
+import type { Authority } from '../domain/authority.ts';
+import { AlterError, toAlterError } from '../domain/errors.ts';
+import type { KeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
+import { changeSnapshot } from '../store/snapshot.ts';
+import type { Store } from '../store/store.ts';
+import { authorityOf } from './authority.ts';
+import { closingOf, openingOf, type VaultEvent } from './events.ts';
+import { MAC_NAME, macOf } from './integrity.ts';
+
+export interface VaultStateOptions {
+  readonly store: Store;
+  readonly snapshot: StoreSnapshot;
+  readonly macKey: KeyObject;
+  readonly audit: AuditPort;
+  readonly now: () => number;
+}
+
+export class VaultState {
+  readonly store: Store;
+  readonly now: () => number;
+  readonly #audit: AuditPort;
+  readonly #listeners = new Set<(authority: Authority) => void>();
+  #macKey: KeyObject;
+  #rows: StoreSnapshot;
+  #authority: Authority;
+  #keysByHash!: ReadonlyMap<string, KeyRow>;
+  #keysById!: ReadonlyMap<string, KeyRow>;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: VaultStateOptions) {
+    this.store = options.store;
+    this.now = options.now;
+    this.#audit = options.audit;
+    this.#macKey = options.macKey;
+    this.#rows = options.snapshot;
+    this.#authority = authorityOf(options.snapshot, 1);
+    this.#indexKeys();
+  }
+
+  get rows(): StoreSnapshot {
+    return this.#rows;
+  }
+
+  get authority(): Authority {
+    return this.#authority;
+  }
+
+  keyByHash(hash: string): KeyRow | undefined {
+    return this.#keysByHash.get(hash);
+  }
+
+  keyById(id: string): KeyRow | undefined {
+    return this.#keysById.get(id);
+  }
+
+  /** @throws AlterError not_found */
+  findAgent(nameOrId: string): Agent {
+    const found = this.#authority.agents.get(nameOrId) ?? this.#rows.agents.find((agent) => agent.name === nameOrId);
+    if (!found) throw new AlterError('not_found', { what: 'agent', name: nameOrId, list_command: 'alterd agent list' });
+    return found;
+  }
+
+  onAuthorityChange(listener: (authority: Authority) => void): () => void {
+    // Wrapped, so that one function that is registered twice is two listeners.
+    const entry = (authority: Authority): void => listener(authority);
+    this.#listeners.add(entry);
+    return () => void this.#listeners.delete(entry);
+  }
+
+  /** Runs one change after the other: what `work` has checked still holds when it commits. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /**
+   * Audits, applies, publishes. Call it inside exclusive(). `beforePublishing` runs when the change is durable, before anyone sees it.
+   * @throws AlterError audit_unavailable, conflict, vault_unavailable
+   */
+  async commit(
+    event: VaultEvent,
+    changes: readonly StoreChange[],
+    options: { readonly macKey?: KeyObject; readonly beforePublishing?: () => void } = {},
+  ): Promise<void> {
+    const { epoch } = this.#rows;
+    const macKey = options.macKey ?? this.#macKey;
+    const draft = changeSnapshot(this.#rows, changes);
+    const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft) };
+    await this.#record(event, epoch + 1, null);
+    try {
+      await this.store.apply([...changes, seal], epoch);
+    } catch (thrown) {
+      const error = toAlterError(thrown);
+      // The event above says that it happens; this one says that it did not.
+      await this.#record(event, epoch, error.code).catch(() => {});
+      throw error;
+    }
+    this.#macKey = macKey;
+    this.#rows = { ...draft, meta: new Map(draft.meta).set(seal.name, seal.value) };
+    this.#indexKeys();
+    options.beforePublishing?.();
+    this.#publish();
+  }
+
+  /** Audits and publishes a change that is not stored. Call it inside exclusive(). @throws AlterError audit_unavailable */
+  async commitInMemory(event: VaultEvent, change: () => void): Promise<void> {
+    await this.#record(event, null, null);
+    change();
+    this.#publish();
+  }
+
+  /** Waits for the changes that are under way. */
+  async settle(): Promise<void> {
+    await this.#queue;
+  }
+
+  #indexKeys(): void {
+    this.#keysByHash = new Map(this.#rows.keys.map((key) => [key.hash, key]));
+    this.#keysById = new Map(this.#rows.keys.map((key) => [key.id, key]));
+  }
+
+  #publish(): void {
+    this.#authority = authorityOf(this.#rows, this.#authority.version + 1);
+    for (const listener of this.#listeners) {
+      try {
+        listener(this.#authority);
+      } catch (thrown) {
+        // The change is made and durable: a listener's fault must neither undo it nor keep it from the others.
+        process.emitWarning(thrown instanceof Error ? thrown : String(thrown));
+      }
+    }
+  }
+
+  async #record(event: VaultEvent, epoch: number | null, error: string | null): Promise<void> {
+    try {
+      await this.#audit.record(openingOf(event, this.now(), epoch), closingOf(error));
+    } catch (cause) {
+      if (cause instanceof AlterError) throw cause;
+      throw new AlterError('audit_unavailable', { reason: 'the event could not be written' }, { cause });
+    }
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The embedded vault: one facade over agents, sessions, secrets and grants, and the Vault port that the proxy reads.
+ * Nothing here answers secret material but obtain().
+ */
+import type { KeySource, MasterKey } from '../crypto/master-key.ts';
+import type { CallerIdentity } from '../domain/agent.ts';
+import type { AuditPort } from '../domain/audit.ts';
+import type { Authority } from '../domain/authority.ts';
+import type { CredentialMaterial } from '../domain/credential.ts';
+import { AlterError } from '../domain/errors.ts';
+import type { Grant } from '../domain/grant.ts';
+import type { VaultPort } from '../domain/vault-port.ts';
+import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import type { Store } from '../store/store.ts';
+import { EmbeddedAgents, type VaultAgents } from './agents.ts';
+import { Callers } from './callers.ts';
+import { EmbeddedGrants, type VaultGrants } from './grants.ts';
+import { AgentKeys } from './keys.ts';
+import { LastUses } from './last-uses.ts';
+import { Materials } from './materials.ts';
+import type { ProviderSource } from './provider-source.ts';
+import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
+import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
+import { VaultState } from './state.ts';
+import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
+
+export interface Vault extends VaultPort {
+  readonly agents: VaultAgents;
+  readonly sessions: VaultSessions;
+  readonly secrets: VaultSecrets;
+  readonly grants: VaultGrants;
+  /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
+  readonly epoch: number;
+  /** Where the master key is kept. */
+  readonly keySource: KeySource;
+  /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, vault_unavailable */
+  rotateMasterKey(to: MasterKey): Promise<void>;
+  /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
+  rotateDataKey(): Promise<void>;
+  /** Waits for changes under way, writes what was noted, forgets all keys and material. */
+  close(): Promise<void>;
+}
+
+export interface VaultOptions {
+  readonly dbFile: string;
+  /** The key, or how to load it once the database has said which source holds it (nothing is recorded on a fresh install). */
+  readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
+  readonly catalogue: ProviderSource;
+  readonly audit: AuditPort;
+  readonly now?: (() => number) | undefined;
+}
+
+/**
+ * Opens the vault in a database file, or makes one. Only one vault may have a file open.
+ * @throws AlterError vault_unavailable
+ */
+export async function openVault(options: VaultOptions): Promise<Vault> {
+  const now = options.now ?? Date.now;
+  const store = await openSqliteStore({ dbFile: options.dbFile });
+  try {
+    const found = await store.load();
+    const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
+    const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
+    const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue });
+  } catch (thrown) {
+    await store.close();
+    throw thrown;
+  }
+}
+
+interface VaultParts {
+  readonly store: Store;
+  readonly state: VaultState;
+  readonly keys: VaultKeys;
+  readonly catalogue: ProviderSource;
+}
+
+class EmbeddedVault implements Vault {
+  readonly agents: VaultAgents;
+  readonly sessions: VaultSessions;
+  readonly secrets: VaultSecrets;
+  readonly grants: VaultGrants;
+  readonly #parts: VaultParts;
+  readonly #uses: LastUses;
+  readonly #materials: Materials;
+  readonly #callers: Callers;
+  #closed = false;
+
+  constructor(parts: VaultParts) {
+    const { state, keys, catalogue } = parts;
+    const { dataKeys } = keys;
+    const uses = new LastUses((batch) => parts.store.noteUses(batch));
+    const materials = new Materials({ state, dataKeys, uses });
+    const sessions = new EmbeddedSessions(state);
+    this.#parts = parts;
+    this.#uses = uses;
+    this.#materials = materials;
+    this.#callers = new Callers(state, sessions, uses);
+    this.sessions = sessions;
+    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
+    this.grants = new EmbeddedGrants(state, catalogue);
+  }
+
+  get authority(): Authority {
+    return this.#parts.state.authority;
+  }
+
+  get epoch(): number {
+    return this.#parts.state.rows.epoch;
+  }
+
+  get keySource(): KeySource {
+    return this.#parts.keys.source;
+  }
+
+  onAuthorityChange(listener: (authority: Authority) => void): () => void {
+    return this.#parts.state.onAuthorityChange(listener);
+  }
+
+  identify(key: string): CallerIdentity {
+    return this.#callers.identify(key);
+  }
+
+  isCallerValid(caller: CallerIdentity): boolean {
+    return this.#callers.isValid(caller);
+  }
+
+  obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
+    if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
+    return this.#materials.obtain(grant);
+  }
+
+  rotateMasterKey(to: MasterKey): Promise<void> {
+    return this.#parts.keys.rotateMasterKey(this.#parts.state, to);
+  }
+
+  rotateDataKey(): Promise<void> {
+    return this.#parts.keys.rotateDataKey(this.#parts.state);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#parts.state.settle();
+    await this.#uses.flush();
+    this.#materials.clear();
+    await this.#parts.store.close();
+  }
+}

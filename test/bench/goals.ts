@@ -1,0 +1,102 @@
+/** What alterd has to reach, as ratios within one run, and what this run measured. A missed goal is reported, never an error. */
+import { addedRatioByRound, medianOf, ratioByRound, type Sample } from './arithmetic.ts';
+
+const US = 'alterd';
+
+export interface Goal {
+  /** What is compared, in words. */
+  readonly what: string;
+  readonly sense: '≤' | '≥';
+  readonly limit: number;
+  /** `× nginx`, `MiB`, … */
+  readonly unit: string;
+  measured(samples: readonly Sample[]): number;
+}
+
+export interface Verdict {
+  readonly goal: Goal;
+  readonly measured: number;
+  readonly verdict: 'ok' | 'MISSED' | 'not measured';
+}
+
+const against = (
+  what: string,
+  test: string,
+  key: string,
+  peer: string,
+  sense: Goal['sense'],
+  limit: number,
+  unit = `× ${peer}`,
+): Goal => ({
+  what,
+  sense,
+  limit,
+  unit,
+  measured: (samples) => ratioByRound(samples, { test, target: US, key }, { test, target: peer, key }),
+});
+
+const alone = (what: string, test: string, key: string, sense: Goal['sense'], limit: number, unit: string): Goal => ({
+  what,
+  sense,
+  limit,
+  unit,
+  measured: (samples) => medianOf(samples, test, US, key),
+});
+
+/** Of alterd itself in two tests. */
+const between = (what: string, a: string, b: string, key: string, limit: number, unit: string): Goal => ({
+  what,
+  sense: '≤',
+  limit,
+  unit,
+  measured: (samples) => ratioByRound(samples, { test: a, target: US, key }, { test: b, target: US, key }),
+});
+
+const smallRequests = (peer: string, limit: number): Goal[] =>
+  [16, 64].map((n) => against(`CPU a small request, ${n} connections`, `ka${n}`, 'cpu', peer, '≤', limit));
+
+const NO_SCRUB = 'alterd-no-scrub';
+const UNSCRUBBED = '× without scrubbing';
+
+export const GOALS: readonly Goal[] = [
+  ...smallRequests('nginx', 1.7),
+  ...smallRequests('squid', 0.55),
+  ...smallRequests('http-proxy', 0.4),
+  {
+    what: 'p50 added to direct at 1,000 req/s',
+    sense: '≤',
+    limit: 1.5,
+    unit: '× blind-node',
+    measured: (samples) => {
+      const figure = (target: string) => ({ test: 'rate1000', target, key: 'p50' });
+      return addedRatioByRound(samples, figure(US), figure('blind-node'), figure('direct'));
+    },
+  },
+  against('CPU a new connection', 'newconn', 'cpu', 'squid', '≤', 0.75),
+  against('10 MiB down, MiB/s', 'dl10m', 'mibps', 'squid', '≥', 1.6),
+  against('10 MiB up, MiB/s', 'up10m', 'mibps', 'squid', '≥', 1.6),
+  between('10 MiB down, CPU after two bursts', 'dl10m-after', 'dl10m', 'cpu', 1.1, '× before'),
+  between('10 MiB up, CPU after two bursts', 'up10m-after', 'up10m', 'cpu', 1.1, '× before'),
+  against('64 KiB answers, MiB/s', 'dl64k', 'mibps', 'squid', '≥', 2),
+  against('SSE delay, p50', 'sse', 'p50', 'squid', '≤', 1.5),
+  alone('memory, idle', 'memory', 'idle', '≤', 70, 'MiB'),
+  alone('memory, an idle connection', 'memory', 'perConnection', '≤', 60, 'KiB'),
+  alone('memory after two bursts', 'burst-memory', 'rss', '≤', 160, 'MiB'),
+  alone('a leaf', 'micro', 'leafMs', '≤', 0.15, 'ms'),
+  against('first visit to a host, p50', 'first-visit', 'p50', 'squid', '≤', 0.5),
+  alone('audit on the data-plane thread', 'micro', 'auditUs', '≤', 5, 'µs a request'),
+  alone('start to listening, existing vault', 'startup', 'ms', '≤', 250, 'ms'),
+  between('HTTP/2 from the agent, CPU a request', 'h2', 'ka64', 'cpu', 3, '× HTTP/1.1'),
+  against('10 MiB down with scrubbing, MiB/s', 'dl10m', 'mibps', NO_SCRUB, '≥', 0.8, UNSCRUBBED),
+  against('CPU a small request with scrubbing', 'ka64', 'cpu', NO_SCRUB, '≤', 1.1, UNSCRUBBED),
+];
+
+/** What became of each goal. */
+export function judge(samples: readonly Sample[]): Verdict[] {
+  return GOALS.map((goal) => {
+    const measured = goal.measured(samples);
+    if (!Number.isFinite(measured)) return { goal, measured, verdict: 'not measured' };
+    const reached = goal.sense === '≤' ? measured <= goal.limit : measured >= goal.limit;
+    return { goal, measured, verdict: reached ? 'ok' : 'MISSED' };
+  });
+}

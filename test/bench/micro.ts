@@ -1,0 +1,81 @@
+/**
+ * Small costs inside the built product, in one process: a journal entry on the data-plane thread, a leaf, a decision.
+ * Every value is the median of some repetitions after warm-up.
+ */
+import { createSecretKey, randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { closing, opening } from '../integration/journal/samples.ts';
+import { median } from './arithmetic.ts';
+import { decisionMicros } from './micro-decision.ts';
+
+const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
+const AT_ONCE = 16;
+const PER_ROUND = 8_000;
+const ROUNDS = 9;
+
+/** CPU of this thread alone, in microseconds: the journal's worker has its own. */
+function threadMicros(): number {
+  const [nanoseconds] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ');
+  return Number(nanoseconds) / 1000;
+}
+
+async function auditMicros(): Promise<number> {
+  const { openJournal } = (await import(dist('journal/journal.js'))) as typeof import('../../src/journal/journal.ts');
+  const dir = mkdtempSync(join(tmpdir(), 'alterd-bench-journal-'));
+  const headKey = createSecretKey(Buffer.alloc(32, 7));
+  const journal = await openJournal({
+    dir: join(dir, 'audit'),
+    sync: 'interval',
+    headKey,
+    retentionDays: null,
+    onFault: () => {},
+  });
+  const one = opening();
+  const end = closing();
+  const entry = async (): Promise<void> => (await journal.open(one)).close(end);
+  const costs: number[] = [];
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = threadMicros();
+      for (let done = 0; done < PER_ROUND; done += AT_ONCE) {
+        const group: Promise<void>[] = [];
+        for (let i = 0; i < AT_ONCE; i++) group.push(entry());
+        await Promise.all(group);
+      }
+      costs.push((threadMicros() - before) / PER_ROUND);
+      // Until the writer has caught up: a backlog is another test.
+      await journal.stats();
+    }
+  } finally {
+    await journal.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+  return median(costs.slice(2));
+}
+
+async function leafMillis(): Promise<number> {
+  const { initAuthority } = (await import(dist('ca/authority.js'))) as typeof import('../../src/ca/authority.ts');
+  const { LeafIssuer } = (await import(dist('ca/leaf.js'))) as typeof import('../../src/ca/leaf.ts');
+  const dir = mkdtempSync(join(tmpdir(), 'alterd-bench-ca-'));
+  const sealKey = { seal: (plain: Uint8Array) => Buffer.from(plain), open: (sealed: Uint8Array) => Buffer.from(sealed) };
+  try {
+    const issuer = new LeafIssuer(initAuthority(join(dir, 'ca'), { sealKey }));
+    const costs: number[] = [];
+    for (let i = 0; i < 2_000; i++) {
+      const host = `${randomUUID()}.bench.test`;
+      const startedAt = performance.now();
+      issuer.mintLeaf(host, 0);
+      costs.push(performance.now() - startedAt);
+    }
+    return median(costs.slice(500));
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** @returns the journal and the decision in µs for each request, a leaf in ms */
+export async function microCosts(): Promise<Readonly<Record<string, number>>> {
+  return { auditUs: await auditMicros(), leafMs: await leafMillis(), decisionUs: await decisionMicros() };
+}

@@ -1,0 +1,115 @@
+/**
+ * The daemon as people run it, `bin/alterd start` with everything on: identify, resolve, decide, audit, inject, scrub. Its vault
+ * is made by its own CLI and kept, so that each later start is one with an existing vault.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DOMAIN, HOSTS, hostNumber, TOKEN } from '../names.ts';
+import { freePort, launch, type Prepared, type Running, type Surroundings, type Target, throughConnect } from './target.ts';
+
+const ALTERD = fileURLToPath(new URL('../../../bin/alterd', import.meta.url));
+const AGENT = 'bench';
+
+function configOf({ keysDir, originPort }: Surroundings): string {
+  const resolve = Array.from({ length: HOSTS }, (_, n) => `"${hostNumber(n)}:${originPort}" = "127.0.0.1:${originPort}"`);
+  return [
+    '[log]\nlevel = "warn"',
+    '[limits]\ntunnels_per_agent = 4096',
+    `[upstream]\nca_file = "${join(keysDir, 'origin-ca.crt')}"\nresolve = { ${resolve.join(', ')} }\n`,
+  ].join('\n');
+}
+
+function runCli(program: string, home: string, args: readonly string[], input = ''): Promise<string> {
+  const child = spawn(process.execPath, [program, '--home', home, ...args], {
+    env: { PATH: process.env.PATH, HOME: home, LANG: 'C.UTF-8' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  child.stdin.end(input);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status) =>
+      status === 0 ? resolve(out) : reject(new Error(`alterd ${args.slice(0, 2).join(' ')} ended with ${status}: ${errors}`)),
+    );
+  });
+}
+
+interface Variant {
+  readonly name: string;
+  readonly note: string;
+  readonly program: string;
+  readonly grantFlags: readonly string[];
+  absent(): string | null;
+}
+
+function alterdTarget({ name, note, program, grantFlags, absent }: Variant): Target {
+  return {
+    name,
+    note,
+    injects: true,
+    http2: true,
+    absent,
+    prepare: async (surroundings, dir) => {
+      const home = join(dir, 'home');
+      mkdirSync(join(home, 'config'), { recursive: true, mode: 0o700 });
+      writeFileSync(join(home, 'config', 'alterd.toml'), configOf(surroundings));
+      let authorization = '';
+      const start = async (): Promise<Running> => {
+        const port = await freePort();
+        const started = await launch(
+          [process.execPath, program, '--home', home, 'start', '--listen', `127.0.0.1:${port}`],
+          port,
+          dir,
+        );
+        return { ...started, via: throughConnect(port, authorization), caFile: join(home, 'state', 'ca', 'ca.crt') };
+      };
+      const first = await start();
+      try {
+        const host = `*.${DOMAIN}:${surroundings.originPort}`;
+        await runCli(program, home, ['secret', 'add', 'bearer', '--name', 'bench', '--host', host, '--token-stdin'], TOKEN);
+        const agent = await runCli(program, home, ['--output', 'json', 'agent', 'create', AGENT]);
+        await runCli(program, home, ['grant', 'create', 'bench', '--agent', AGENT, '--allow-private', ...grantFlags]);
+        const { key } = JSON.parse(agent) as { key: string };
+        authorization = `Basic ${Buffer.from(`${AGENT}:${key}`).toString('base64')}`;
+      } finally {
+        await first.stop();
+      }
+      return { launch: start } satisfies Prepared;
+    },
+  };
+}
+
+export const alterd = alterdTarget({
+  name: 'alterd',
+  note: 'everything on',
+  program: ALTERD,
+  grantFlags: [],
+  absent: () => null,
+});
+
+const NO_SCRUB = '--no-scrub';
+/** `bin/alterd` of another checkout, already built: one without scrubbing, while no grant can switch it off. */
+const OTHER = process.env.BENCH_NO_SCRUB_ALTERD ?? '';
+
+/** The same with answers passed on as they are, to show what scrubbing costs. */
+export const alterdNoScrub = alterdTarget({
+  name: 'alterd-no-scrub',
+  note: 'the same without scrubbing answers',
+  program: OTHER === '' ? ALTERD : OTHER,
+  grantFlags: OTHER === '' ? [NO_SCRUB] : [],
+  absent: () => {
+    if (OTHER !== '') return existsSync(OTHER) ? null : `${OTHER} does not exist`;
+    const help = spawnSync(process.execPath, [ALTERD, 'grant', 'create', '--help'], { encoding: 'utf8' });
+    if (help.stdout.includes(NO_SCRUB)) return null;
+    return `\`grant create\` has no ${NO_SCRUB}, and BENCH_NO_SCRUB_ALTERD names no build without scrubbing`;
+  },
+});

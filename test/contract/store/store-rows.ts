@@ -1,0 +1,73 @@
+/** Rows to fill a store with. */
+import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, SealedRow } from '../../../src/store/rows.ts';
+
+export const agentRow = (id: string, more: Partial<AgentRow> = {}): AgentRow => ({
+  id,
+  name: `agent-${id}`,
+  status: 'active',
+  createdAt: 1,
+  ...more,
+});
+
+export const keyRow = (id: string, agentId: string, more: Partial<KeyRow> = {}): KeyRow => ({
+  id,
+  agentId,
+  hash: `hash-${id}`,
+  prefix: `alter_key_agent_${id}`,
+  status: 'active',
+  createdAt: 1,
+  expiresAt: null,
+  lastUsedAt: null,
+  boundUid: null,
+  ...more,
+});
+
+export const credentialRow = (id: string, more: Partial<CredentialRow> = {}): CredentialRow => ({
+  id,
+  name: `secret-${id}`,
+  providerId: 'good',
+  kind: 'bearer',
+  fieldNames: ['token'],
+  version: 1,
+  createdAt: 1,
+  rotatedAt: null,
+  lastUsedAt: null,
+  injections: null,
+  destinations: null,
+  publicFields: {},
+  ...more,
+});
+
+export const grantRow = (id: string, agentId: string | null, credentialId: string, more: Partial<GrantRow> = {}): GrantRow => ({
+  id,
+  label: '',
+  principal: agentId === null ? { type: 'system' } : { type: 'agent', agentId },
+  grantKind: 'managed_secret',
+  providerId: 'good',
+  credentialId,
+  destinations: [{ pattern: 'api.good.test', port: 443, scheme: 'https' }],
+  methods: null,
+  paths: null,
+  excludedPaths: [],
+  overrideMode: 'always',
+  placeholder: null,
+  injections: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],
+  allowPrivate: false,
+  allowPlaintext: false,
+  passResponseCookies: false,
+  status: 'active',
+  expiresAt: null,
+  createdAt: 1,
+  revokedAt: null,
+  ...more,
+});
+
+export const dataKeyRow = (id: string): DataKeyRow => ({ id, wrapped: Buffer.from(`wrapped ${id}`), createdAt: 1 });
+
+export const sealedRow = (credentialId: string, more: Partial<SealedRow> = {}): SealedRow => ({
+  credentialId,
+  version: 1,
+  dataKeyId: 'd1',
+  sealed: Buffer.from([0, 1, 2, 255]),
+  ...more,
+});

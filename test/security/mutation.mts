@@ -1,0 +1,188 @@
+/**
+ * Do the tests notice when a defence is gone? For each of ten defences, one edit takes it out of a copy of the sources, and the one test that
+ * must fail is run against the copy; unchanged, it must pass. Nothing is ever changed in the checkout: `npm run mutation [-- NAME…]`.
+ */
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  /** Text that is there exactly once, near a `SECURITY:` comment; what takes its place switches the defence off. */
+  readonly from: string;
+  readonly to: string;
+  /** Test file and the start of the title that must fail. */
+  readonly test: string;
+  readonly title: string;
+}
+
+const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'host-agreement',
+    file: 'src/proxy/facts.ts',
+    from: 'if (raw === null || raw === destination.authority) return;',
+    to: 'if (raw !== destination.authority) return;',
+    test: 'hosts',
+    title: 'S-02',
+  },
+  {
+    name: 'host-in-cache-key',
+    file: 'src/proxy/authority-view.ts',
+    from: 'let compiled = entry.byHost.get(host);',
+    to: 'let compiled: CompiledInjection | undefined = [...entry.byHost.values()][0];',
+    test: 'hosts',
+    title: 'S-17 an injection',
+  },
+  {
+    name: 'address-vetting',
+    file: 'src/proxy/egress/resolver.ts',
+    from: "if (cls === 'forbidden') refuse('address_not_allowed');",
+    to: '',
+    test: 'egress',
+    title: 'S-21 a granted name',
+  },
+  {
+    name: 'own-listener',
+    file: 'src/proxy/egress/resolver.ts',
+    from: "if (this.#options.ownPorts().includes(address.port) && this.#isLocal(address.ip)) refuse('own_listener');",
+    to: '',
+    test: 'egress',
+    title: 'S-26 the proxy',
+  },
+  {
+    name: 'both-framings',
+    file: 'src/proxy/http1/framing.ts',
+    from: "if (chunked && length !== null) throw new HeadError('both Content-Length and Transfer-Encoding');\n  if (chunked) return { kind: 'chunked' };\n  return length",
+    to: "if (chunked) return { kind: 'chunked' };\n  return length",
+    test: 'framing',
+    title: 'S-33 length and chunked',
+  },
+  {
+    name: 'key-upstream',
+    file: 'src/proxy/outgoing.ts',
+    from: '  HeaderKind.proxyAuthorization,\n',
+    to: '',
+    test: 'framing',
+    title: 'S-41',
+  },
+  {
+    name: 'alt-svc',
+    file: 'src/proxy/outgoing.ts',
+    from: '  HeaderKind.altSvc,\n',
+    to: '',
+    test: 'egress',
+    title: 'S-31',
+  },
+  {
+    name: 'path-doubt',
+    file: 'src/policy/decide.ts',
+    from: 'if (target.doubt !== null &&',
+    to: 'if (target.doubt === undefined &&',
+    test: 'path',
+    title: 'S-51 /public/%2fsecret',
+  },
+  {
+    name: 'upstream-verification',
+    file: 'src/proxy/upstream/dial.ts',
+    from: '      rejectUnauthorized: true,\n      checkServerIdentity',
+    to: '      checkServerIdentity',
+    test: 'local-trust',
+    title: 'S-83 one that is self-signed',
+  },
+  {
+    name: 'revoked-caller',
+    file: 'src/proxy/exchange.ts',
+    from: 'if (!plane.vault.isCallerValid(identity))',
+    to: 'if (false as boolean)',
+    test: 'lifecycle',
+    title: 'S-99 the next request in an open tunnel is refused once the key',
+  },
+  {
+    name: 'unasked-101',
+    file: 'src/proxy/upgrade.ts',
+    from: 'accept === expected &&',
+    to: 'accept !== undefined &&',
+    test: 'websocket',
+    title: 'S-111 a wrong accept',
+  },
+  {
+    name: 'header-twins',
+    file: 'src/injection/inject.ts',
+    from: 'for (let i = indexOfTwin(out, place.folded, first + 2); i !== -1; i = indexOfTwin(out, place.folded, i)) out.splice(i, 2);',
+    to: '',
+    test: 'framing',
+    title: 'S-39',
+  },
+];
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+function run(cwd: string, { test, title }: Mutation): Promise<{ failed: boolean; ran: boolean; text: string }> {
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const escaped = title.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const child = spawn(process.execPath, [vitest, 'run', `test/security/${test}.test.ts`, '-t', escaped, '--reporter', 'json'], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  child.stdout.on('data', (chunk) => (text += String(chunk)));
+  child.stderr.on('data', (chunk) => (text += String(chunk)));
+  return new Promise((resolve) =>
+    child.once('close', () => {
+      const json = /\{"numTotalTestSuites".*\}/s.exec(text)?.[0];
+      const result = json === undefined ? null : (JSON.parse(json) as { numFailedTests: number; numPassedTests: number });
+      resolve({
+        failed: (result?.numFailedTests ?? 0) > 0,
+        ran: (result?.numPassedTests ?? 0) + (result?.numFailedTests ?? 0) > 0,
+        text,
+      });
+    }),
+  );
+}
+
+const wanted = process.argv.slice(2);
+const chosen = MUTATIONS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+const unknown = wanted.filter((name) => !MUTATIONS.some((each) => each.name === name));
+if (unknown.length > 0)
+  throw new Error(`no such mutation: ${unknown.join(', ')}; there are ${MUTATIONS.map(({ name }) => name).join(', ')}`);
+
+let survivors = 0;
+for (const mutation of chosen) {
+  const dir = mkdtempSync(join(tmpdir(), 'alterd-mutation-'));
+  try {
+    for (const each of ['src', 'test', 'config', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
+      cpSync(join(root, each), join(dir, each), { recursive: true });
+    symlinkSync(join(root, 'node_modules'), join(dir, 'node_modules'));
+    const file = join(dir, mutation.file);
+    const text = readFileSync(file, 'utf8');
+    const places = text.split(mutation.from).length - 1;
+    let verdict: string;
+    if (places !== 1)
+      verdict = `SURVIVED: the defence is in ${mutation.file} ${places} times, not once: the mutation has to follow the code`;
+    else {
+      const before = await run(dir, mutation);
+      if (!before.ran || before.failed) verdict = 'SURVIVED: the test does not pass on the unchanged code';
+      else {
+        writeFileSync(
+          file,
+          text.replace(mutation.from, () => mutation.to),
+        );
+        const after = await run(dir, mutation);
+        verdict = after.failed
+          ? 'noticed'
+          : after.ran
+            ? 'SURVIVED: the test passes without the defence'
+            : 'noticed (nothing starts without it)';
+      }
+    }
+    if (verdict.startsWith('SURVIVED')) survivors++;
+    console.log(`${mutation.name.padEnd(22)} ${mutation.file.padEnd(34)} ${mutation.title.padEnd(40).slice(0, 40)} ${verdict}`);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+console.log(survivors === 0 ? `All ${chosen.length} were noticed.` : `${survivors} of ${chosen.length} were not noticed.`);
+process.exitCode = survivors === 0 ? 0 : 1;

@@ -1,0 +1,172 @@
+/** The catalogue over real directories: who wins, what a broken file does, what lint finds, how a file is added. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { loadCatalogue } from '../../../src/config/catalogue.ts';
+import { lintCatalogue } from '../../../src/config/catalogue-lint.ts';
+import type { ProviderSpec } from '../../../src/config/provider.ts';
+import { openProviderLibrary } from '../../../src/config/provider-library.ts';
+import { AlterError } from '../../../src/domain/errors.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'alterd-catalogue-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const text = (slug: string, host: string, more = ''): string =>
+  `slug = "${slug}"\nname = "${slug}"\nkind = "static"\nhosts = ["${host}"]\nevidence = "general"\n${more}\n[[inject]]\nin = "header"\nname = "Authorization"\ntemplate = "Bearer {token}"\n`;
+
+let count = 0;
+function dirs(builtin: Record<string, string>, user: Record<string, string>): { builtinDir: string; userDir: string } {
+  const made = { builtinDir: join(root, `${count}-builtin`), userDir: join(root, `${count++}-user`) };
+  for (const [dir, files] of [[made.builtinDir, builtin] as const, [made.userDir, user] as const]) {
+    mkdirSync(dir);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(dir, name), content);
+  }
+  return made;
+}
+
+describe('loadCatalogue', () => {
+  test('refuses a built-in directory that is not there, and takes a missing one of the operator', () => {
+    expect(() => loadCatalogue({ builtinDir: join(root, 'absent'), userDir: null })).toThrow(AlterError);
+    expect(loadCatalogue({ builtinDir: root, userDir: join(root, 'absent') }).list()).toEqual([]);
+  });
+
+  test('a broken file of the operator hides the built-in one and is told, the others stay', () => {
+    const catalogue = loadCatalogue(
+      dirs({ 'a.toml': text('a', 'a.test'), 'b.toml': text('b', 'b.test') }, { 'a.toml': 'slug = "a"' }),
+    );
+    expect(catalogue.find('a')).toBeUndefined();
+    expect(catalogue.list().map((spec) => spec.slug)).toEqual(['b']);
+    expect(catalogue.problems.join('\n')).toMatch(/-user\/a\.toml: name is missing/);
+  });
+
+  test("problems of the operator's files are told at once, those of built-in ones when they were read", () => {
+    const catalogue = loadCatalogue(dirs({ 'a.toml': '' }, { 'b.toml': '' }));
+    expect(catalogue.problems.every((problem) => problem.includes('b.toml'))).toBe(true);
+    catalogue.list();
+    expect(catalogue.problems.some((problem) => problem.includes('a.toml'))).toBe(true);
+  });
+
+  test.each(['../a', 'a.toml', '', '.hidden', '__proto__', 'constructor', 'A'])('%j finds nothing', (name) => {
+    expect(
+      loadCatalogue(dirs({ 'a.toml': text('a', 'a.test'), '.hidden.toml': text('a', 'a.test') }, {})).find(name),
+    ).toBeUndefined();
+  });
+
+  test("the operator's file wins by slug, and a slug wins over an alias", () => {
+    const made = dirs(
+      { 'a.toml': text('a', 'a.test', 'aliases = ["x", "b"]'), 'b.toml': text('b', 'b.test') },
+      { 'b.toml': text('b', 'own.test'), 'notes.txt': 'none' },
+    );
+    const catalogue = loadCatalogue(made);
+    expect(catalogue.find('b')?.hosts).toEqual(['own.test']);
+    expect(catalogue.find('x')?.slug).toBe('a');
+    expect([catalogue.isUserDefined('a'), catalogue.isUserDefined('b')]).toEqual([false, true]);
+  });
+
+  test('a refresh sees new files', () => {
+    const made = dirs({}, {});
+    const catalogue = loadCatalogue(made);
+    writeFileSync(join(made.userDir, 'a.toml'), text('a', 'a.test'));
+    expect(catalogue.find('a')).toBeUndefined();
+    catalogue.refresh();
+    expect(catalogue.find('a')?.hosts).toEqual(['a.test']);
+  });
+});
+
+describe('openProviderLibrary', () => {
+  test('stores a file that is private and at once in force, and never over another one unasked', async () => {
+    const made = dirs({ 'a.toml': text('a', 'a.test') }, {});
+    rmSync(made.userDir, { recursive: true });
+    const library = openProviderLibrary(made);
+    await library.add(text('b', 'b.test'), { replace: false });
+    expect(library.find('b')?.hosts).toEqual(['b.test']);
+    expect(statSync(join(made.userDir, 'b.toml')).mode & 0o777).toBe(0o600);
+
+    await expect(library.add(text('b', 'c.test'), { replace: false })).rejects.toMatchObject({ code: 'conflict' });
+    expect(library.find('b')?.hosts).toEqual(['b.test']);
+    await library.add(text('b', 'c.test'), { replace: true });
+    expect(library.find('b')?.hosts).toEqual(['c.test']);
+    await library.add(text('a', 'own.test'), { replace: false });
+    expect(library.find('a')?.hosts).toEqual(['own.test']);
+    expect(readdirSync(made.userDir).sort()).toEqual(['a.toml', 'b.toml']);
+  });
+
+  test('keeps nothing of a file that is wrong or fights with another', async () => {
+    const made = dirs({ 'a.toml': text('a', 'a.test') }, {});
+    const library = openProviderLibrary(made);
+    for (const bad of ['slug = "x"', text('x', 'a.test'), text('../x', 'x.test'), text('x', 'x.test', 'aliases = ["a"]')]) {
+      await expect(library.add(bad, { replace: true })).rejects.toMatchObject({ code: 'invalid_input' });
+    }
+    expect(readdirSync(made.userDir)).toEqual([]);
+    expect(readFileSync(join(made.builtinDir, 'a.toml'), 'utf8')).toBe(text('a', 'a.test'));
+  });
+});
+
+describe('lintCatalogue finds', () => {
+  const spec = (slug: string, more: Partial<ProviderSpec> = {}): ProviderSpec => ({
+    slug,
+    name: slug,
+    kind: 'static',
+    fields: [{ name: 'token', label: 'Token', secret: true }],
+    hosts: [`${slug}.test`],
+    inject: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],
+    excludedPaths: [],
+    placeholder: null,
+    agentEnv: [],
+    evidence: 'general',
+    ...more,
+  });
+  const site = { name: 'site', label: 'Site', secret: false };
+  const token = { name: 'token', label: 'Token', secret: true };
+
+  test.each<[string, readonly ProviderSpec[], string]>([
+    ['one host for two', [spec('a'), spec('b', { hosts: ['a.test'] })], 'a: fights with b over header authorization on a.test'],
+    [
+      'Basic beside Bearer',
+      [spec('a'), spec('b', { hosts: ['a.test'], inject: [{ in: 'basic', username: 'x', password: '{token}' }] })],
+      'a: fights with b over header authorization on a.test',
+    ],
+    [
+      'a template over a name',
+      [spec('a', { hosts: ['x.a.test'] }), spec('b', { hosts: ['{site}.a.test'], fields: [site, token] })],
+      'a: fights with b over header authorization on x.a.test',
+    ],
+    ['a wildcard over strangers', [spec('a', { hosts: ['*.amazonaws.com'] })], 'is too wide'],
+    ['a wildcard over a company', [spec('a', { hosts: ['*.a.test'] })], 'covers every host of a company'],
+    [
+      'an unknown field',
+      [spec('a', { inject: [{ in: 'header', name: 'X', template: '{token}{x}' }] })],
+      'inject.0: {x} is no field',
+    ],
+    ['a relative path', [spec('a', { excludedPaths: ['oauth'] })], 'excluded_paths: oauth must start with "/"'],
+    ['an alias that is a slug', [spec('a'), spec('b', { aliases: ['a'] })], 'b: the name a already belongs to a'],
+    ['one alias for two', [spec('a', { aliases: ['x'] }), spec('b', { aliases: ['x'] })], 'b: the name x already belongs to a'],
+    ['a field without use', [spec('a', { fields: [token, site] })], 'fields: site is used nowhere'],
+    ['no secret', [spec('a', { fields: [{ ...token, secret: false }] })], 'fields: none is secret'],
+    [
+      'a host without injection',
+      [spec('a', { hosts: ['a.test', 'b.test'], inject: [{ in: 'header', name: 'X', template: '{token}', hosts: ['a.test'] }] })],
+      'hosts: nothing is injected on b.test',
+    ],
+    [
+      'an injection elsewhere',
+      [spec('a', { inject: [{ in: 'header', name: 'X', template: '{token}', hosts: ['a.test', 'evil.test'] }] })],
+      "inject.0: evil.test is none of the provider's hosts",
+    ],
+    [
+      'a placeholder that the client would refuse',
+      [spec('a', { fields: [{ ...token, pattern: 'sk-.+' }], placeholder: 'pk-{random:32}' })],
+      'placeholder: does not match the pattern of token',
+    ],
+  ])('%s', (_what, list, expected) => {
+    const found = lintCatalogue(list);
+    expect(found, found.join('\n')).toHaveLength(1);
+    expect(found[0]).toContain(expected);
+  });
+
+  test('nothing where different headers share a host, or the operator names the hosts', () => {
+    const other = spec('b', { hosts: ['a.test'], inject: [{ in: 'header', name: 'X-Key', template: '{token}' }] });
+    expect(lintCatalogue([spec('a'), other, spec('c', { hosts: [] }), spec('d', { hosts: [] })])).toEqual([]);
+  });
+});

@@ -1,0 +1,107 @@
+/** The README says what the code does: its tables are made from the code, and its picture is what the program prints. */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { type CommandNode, treeOf } from '../../../src/cli/completion.ts';
+import { buildProgram } from '../../../src/cli/program.ts';
+import { builtinProvidersDir, loadCatalogue } from '../../../src/config/catalogue.ts';
+import { ERRORS, type ErrorSpec } from '../../../src/domain/errors.ts';
+import { blockOf, expectBlock, ROOT, table, textOf } from './documents.ts';
+
+const LINE_WIDTH = 150;
+
+test('has at most 200 lines', () => {
+  expect(textOf('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(200);
+});
+
+test('names every command, and what it is for', async () => {
+  const program = buildProgram({ argv: [], env: {}, stdout: new PassThrough(), stderr: new PassThrough() });
+  const verbs = ({ names, children }: CommandNode): string =>
+    children.length === 0 ? String(names[0]) : `${names[0]} ${children.map(verbs).join(' · ')}`;
+  const rows = treeOf(await program.cli.wholeTree()).children.map((command) => [
+    `\`alterd ${command.names[0]}\``,
+    command.children.map((child) => `\`${verbs(child)}\``).join(' '),
+    command.summary,
+  ]);
+  expectBlock('README.md', 'commands', table(['command', 'verbs', 'for'], rows));
+});
+
+/** Whether the code is raised anywhere: the table has a few that later parts will raise. */
+function isRaised(): (code: string) => boolean {
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(ROOT, 'src', name), 'utf8'));
+  const raised = new Set(sources.flatMap((text) => [...text.matchAll(/AlterError\(\s*'(\w+)'/g)].map((match) => match[1])));
+  return (code) => raised.has(code);
+}
+
+test('names every error code with its statuses and what to do', () => {
+  // Hints are told without details, as they read when nothing more is known.
+  const details = { candidates: [], problems: [] } as never;
+  const raised = isRaised();
+  const rows = Object.entries(ERRORS as Record<string, ErrorSpec<never>>).map(([code, spec]) => [
+    raised(code) ? `\`${code}\`` : `\`${code}\` (reserved)`,
+    spec.proxyStatus === null ? '–' : String(spec.proxyStatus),
+    spec.apiStatus === null ? '–' : String(spec.apiStatus),
+    spec.title,
+    spec.hint(details) ?? '–',
+  ]);
+  expectBlock('README.md', 'errors', table(['code', 'proxy', 'API', 'means', 'what to do'], rows));
+});
+
+test('names every provider of the catalogue', () => {
+  const { list } = loadCatalogue({ builtinDir: builtinProvidersDir(), userDir: null });
+  const lines = [''];
+  for (const { slug } of list()) {
+    const line = lines.at(-1) ?? '';
+    if (line.length + slug.length + 5 > LINE_WIDTH) lines.push(`\`${slug}\``);
+    else lines[lines.length - 1] = line === '' ? `\`${slug}\`` : `${line} \`${slug}\``;
+  }
+  expectBlock('README.md', 'providers', `${lines.join('\n')}\n`);
+});
+
+describe('the table of dependencies', () => {
+  const { dependencies, devDependencies, optionalDependencies } = JSON.parse(textOf('package.json')) as Record<
+    'dependencies' | 'devDependencies' | 'optionalDependencies',
+    Record<string, string>
+  >;
+  const rows = textOf('README.md').split('## Dependencies')[1] ?? '';
+  const named = [...rows.matchAll(/^\| (?!package|---)([^|]+) \|/gm)].flatMap((match) =>
+    (match[1] ?? '')
+      .replace(/\(.*\)/, '')
+      .split(',')
+      .map((name) => name.trim()),
+  );
+
+  test('names every package of package.json but the types, and no other', () => {
+    const all = Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies });
+    expect(named.toSorted()).toEqual(all.filter((name) => !name.startsWith('@types/')).toSorted());
+  });
+});
+
+test('shows what the demonstration prints', () => {
+  const demo = spawnSync(process.execPath, ['--import', 'tsx', join(ROOT, 'src', 'cli', 'main.ts'), 'demo'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  expect({ status: demo.status, stderr: demo.stderr }).toEqual({ status: 0, stderr: '' });
+  const hasCurl = demo.stdout.includes('User-Agent: curl');
+  if (!hasCurl) console.log('not present here: curl');
+  const printed = demo.stdout.split('\n');
+  let from = 0;
+  for (const line of blockOf('README.md', 'demo').split('\n')) {
+    // What another client than curl sends has other fields.
+    if (line === '' || line.startsWith('```') || (!hasCurl && /GET|Host|Accept/.test(line))) continue;
+    // An ellipsis stands for anything; runs of blanks depend on the longest cell of a column.
+    const pattern = line
+      .trim()
+      .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('…', '.*')
+      .replace(/ {2,}|-{2,}/g, (run) => (run.startsWith('-') ? '-+' : ' +'));
+    const at = printed.findIndex((each, i) => i >= from && new RegExp(`^${pattern}$`).test(each.trim()));
+    expect(at, `${line} is not printed after line ${from}`).not.toBe(-1);
+    from = at + 1;
+  }
+});
