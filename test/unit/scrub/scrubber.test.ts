@@ -91,7 +91,7 @@ describe('a needle in a stream', () => {
 
   test('of a length below and above the mask keeps its length', () => {
     for (const length of [8, 19, 20, 21, 200]) {
-      const needle = 'q'.repeat(length - 1) + 'Z';
+      const needle = `${'q'.repeat(length - 1)}Z`;
       const { out } = run(new NeedleSet([Buffer.from(needle)]), [Buffer.from(`<${needle}>`)]);
       expect(out).toBe(`<${masked(length)}>`);
     }
