@@ -18,12 +18,15 @@ import type { MasterKey } from './crypto/master-key.ts';
 import type { AuditOpening, AuditPort } from './domain/audit.ts';
 import { BLANK_EVENT } from './domain/audit-event.ts';
 import { AlterError } from './domain/errors.ts';
+import { type Identity, openIdentity } from './identity/identity.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { httpsCallOf } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
+import { LiveCheck } from './proxy/live-check.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
@@ -86,6 +89,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     let ca = rooms.ca;
     const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
+    const identity = joinIdentity(plane, vault, () => loaded.config);
+    undo.push(() => identity.logins.close());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
@@ -110,6 +115,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       );
       log.setLevel(next.config.log.level);
       loaded = next;
+      identity.tokens.clear();
       catalogue.refresh();
       await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       return { changed, restartRequired: changed.filter((key) => NEEDS_RESTART.has(key)) };
@@ -118,6 +124,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       deferredApi({
         vault,
         journal,
+        identity,
         providers: catalogue,
         ca: {
           info: () => infoOf(ca, paths),
@@ -145,7 +152,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, loaded.config, log),
+      stop: () => {
+        identity.logins.close();
+        return stopAll(plane, listener, api, vault, journal, loaded.config, log);
+      },
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();
@@ -222,15 +232,22 @@ function joinPlane(
   const live = new Set<LiveConnection>();
   const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
-  plane.authority = new AuthorityView(vault, () => {
-    // SECURITY: what is under way ends with its caller or its grant (S-99).
-    const active = new Set(vault.authority.grants.flatMap((grant) => (grant.status === 'active' ? [grant.id] : [])));
-    for (const each of live) {
-      const isGranted = each.grant === null || active.has(each.grant.id);
-      if (!isGranted || !vault.isCallerValid(each.caller)) each.destroy('ended');
-    }
-  });
+  const check = new LiveCheck(plane);
+  plane.authority = new AuthorityView(vault, () => check.run());
+  sweeper.add(check);
   return plane;
+}
+
+/** Users come to the plane last: what verifies them dials through the plane itself. */
+function joinIdentity(plane: MutablePlane, vault: Vault, config: () => Config): Identity {
+  const identity = openIdentity({
+    call: httpsCallOf(plane),
+    users: vault.users,
+    isActive: (userId) => vault.authority.users.get(userId)?.status === 'active',
+    issuers: () => config().identity.issuers,
+  });
+  plane.users = identity.tokens;
+  return identity;
 }
 
 async function listen(listener: Listener, config: Config, paths: Paths): Promise<void> {

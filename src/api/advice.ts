@@ -68,6 +68,24 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
       'Pick one in a request: the header `Alter-Grant-Id: ID` or `Alter-Label: LABEL`. Or revoke the one too many: `alterd grant revoke ID`.',
     ],
   }),
+  no_delegated_grant: (entry) => ({
+    why: [
+      `${hostOf(entry)} is not covered by any grant that the user of this request delegated to agent ${agentOf(entry)}, or the delegation has ended.`,
+    ],
+    fix: [
+      `See what the agent reaches: \`alterd reach ${agentOf(entry)}\`.`,
+      `The user delegates a grant: \`alterd delegate GRANT --agent ${agentOf(entry)}\`.`,
+    ],
+  }),
+  re_auth_required: always(
+    'The user token of the request was not accepted: it has ended, is meant for somebody else, or is signed by a key that its issuer does not show.',
+    'Send a new token, or sign in again: `alterd login`.',
+    'When every token is refused, compare `alterd config show` with the identity provider: issuer, audience, algorithms.',
+  ),
+  token_binding_mismatch: (entry) => ({
+    why: ['The key is bound to a unit, a program or a network, and it was presented from elsewhere.'],
+    fix: [`A key for this place: \`alterd agent key create ${agentOf(entry)}\`.`],
+  }),
   policy_violation: adviseOnPolicy,
   rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
   grant_expired: renewGrant('The grant has expired.'),

@@ -3,6 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { Identity } from '../identity/identity.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Vault } from '../vault/vault.ts';
 
@@ -68,6 +69,7 @@ export interface ReloadReport {
 export interface ApiDeps {
   readonly vault: Vault;
   readonly journal: JournalReader;
+  readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
   readonly config: () => ConfigView;

@@ -6,6 +6,7 @@
 
 import type { PrivateException, UpstreamProxy } from './address-reader.ts';
 import { listenAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
+import { type IssuerConfig, issuers } from './issuer-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
 
 const MIB = 1024 * 1024;
@@ -58,6 +59,7 @@ export const KEYS = {
   'ca.name_constraints': key([], hostName),
   'log.level': key('info', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
   'identity.require_peer_uid': key(false, toggle),
+  'identity.issuer': key([], issuers),
 } as const satisfies Record<string, Key<unknown>>;
 
 export type KeyPath = keyof typeof KEYS;
@@ -115,7 +117,7 @@ export interface Config {
     readonly nameConstraints: readonly string[];
   };
   readonly log: { readonly level: Values['log.level'] };
-  readonly identity: { readonly requirePeerUid: boolean };
+  readonly identity: { readonly requirePeerUid: boolean; readonly issuers: readonly IssuerConfig[] };
 }
 
 export function configOf(v: Values): Config {
@@ -156,7 +158,7 @@ export function configOf(v: Values): Config {
     keys: { source: v['keys.source'] },
     ca: { nameConstraints: v['ca.name_constraints'] },
     log: { level: v['log.level'] },
-    identity: { requirePeerUid: v['identity.require_peer_uid'] },
+    identity: { requirePeerUid: v['identity.require_peer_uid'], issuers: v['identity.issuer'] },
   };
 }
 

@@ -121,6 +121,14 @@ export const ERRORS = {
       `No grant lets ${d.agent ? `agent ${quote(d.agent)}` : 'this agent'} call ${quote(d.host ?? d.provider_id ?? 'this host')}.`,
     hint: (d) => `Create one: \`alterd grant create ${d.provider_id ?? 'PROVIDER'} --agent ${d.agent ?? 'NAME'}\`.`,
   }),
+  no_delegated_grant: spec<{ host: string; agent: string; agent_id: string; user_id?: string; reason?: string }>({
+    sdkName: 'NoDelegatedGrantError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'No delegated grant',
+    detail: (d) => d.reason ?? `The user of this request delegated no grant for ${quote(d.host)} to agent ${quote(d.agent)}.`,
+    hint: (d) => `The user delegates one: \`alterd delegate GRANT --agent ${d.agent}\`.`,
+  }),
   ambiguous_grant: spec<{ host: string; provider_id?: string; candidates: readonly GrantCandidate[] }>({
     sdkName: 'AmbiguousGrantError',
     proxyStatus: 403,
@@ -129,6 +137,23 @@ export const ERRORS = {
     detail: (d) => `${d.candidates.length} grants cover ${quote(d.host)} and nothing says which one is meant.`,
     hint: (d) =>
       `Send the header \`Alter-Grant-Id: ${d.candidates[0]?.grant_id ?? 'ID'}\` or \`Alter-Label: ${d.candidates[0]?.label || 'LABEL'}\`, or use \`alterd run --grant ID\`.`,
+  }),
+  re_auth_required: spec<{ reason: string }>({
+    sdkName: 'ReAuthRequiredError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'User must sign in again',
+    detail: (d) => `It is not proved for which user this is: ${d.reason}.`,
+    hint: () => 'Get a new token from the identity provider, or sign in again with `alterd login`.',
+  }),
+  token_binding_mismatch: spec<{ binding: 'unit' | 'executable' | 'cidr' }>({
+    sdkName: 'InvalidKeyError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'Key used from elsewhere',
+    detail: (d) =>
+      `The key is bound to another ${{ unit: 'systemd unit', executable: 'program', cidr: 'network' }[d.binding]} than the one that presented it, or the kernel does not say which that is.`,
+    hint: () => 'An operator looks at what the key is bound to: `alterd agent key list NAME`.',
   }),
   policy_violation: spec<{ policy_error: string; rule?: string; grant_id?: string; reason?: string }>({
     sdkName: 'PolicyViolationError',

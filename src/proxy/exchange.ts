@@ -5,15 +5,18 @@
 import type { AuditTicket } from '../domain/audit.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { ProvenUser } from '../domain/user-port.ts';
 import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
+import { callUserOf, requireUser, rowUserOf } from './call-user.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
 import { fieldLines, headText } from './http1/serialize.ts';
+import { injectedNamesOf } from './injected-names.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
@@ -29,6 +32,7 @@ interface Admission {
   /** null: a host that no grant covers, forwarded as it is. */
   readonly grant: Grant | null;
   readonly rule: string;
+  readonly user: ProvenUser | null;
 }
 
 /** What a request turned out to be so far, for the row of a refusal. */
@@ -36,13 +40,14 @@ interface Progress {
   facts: Facts | null;
   grant: Grant | null;
   rule: string | null;
+  user: ProvenUser | null;
 }
 
 /** Runs one request to its end. Never throws. */
 export async function runExchange(plane: DataPlane, route: Route, request: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null };
+  const progress: Progress = { facts: null, grant: null, rule: null, user: null };
   let gone = false;
   reply.onAbort = () => {
     gone = true;
@@ -51,9 +56,11 @@ export async function runExchange(plane: DataPlane, route: Route, request: Agent
   let injected: PreparedRequest;
   let admission: Admission;
   try {
+    const user = callUserOf(plane, route, request);
+    progress.user = user instanceof Promise ? await user : user;
     admission = admit(plane, route, request, progress, startedAt); // 1 facts, 2 resolve, 3 decide
     if (route.destination.host === INTERNAL_HOST) {
-      await answerInternally(plane, route, request, reply, admission.facts, startedAt);
+      await answerInternally(plane, route, request, reply, admission.facts, startedAt, admission.user);
       return;
     }
     const headers = outgoingHeaders(request);
@@ -63,7 +70,7 @@ export async function runExchange(plane: DataPlane, route: Route, request: Agent
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
     ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
+    if (version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started, admission.user);
   } catch (thrown) {
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
@@ -85,21 +92,24 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
       rule: 'caller',
       reason: 'The key or session of this tunnel has ended.',
     });
+  const { user } = progress;
+  requireUser(plane.vault.authority, user, now);
   const facts = readFacts(request, route);
   progress.facts = facts;
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal' };
+  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal', user };
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return { facts, grant: null, rule: 'egress.tunnel' };
+    return { facts, grant: null, rule: 'egress.tunnel', user };
   }
-  const candidates = view.compiled.candidates(identity.agentId, route.destination);
+  const userId = user?.userId ?? null;
+  const candidates = view.compiled.candidates(identity.agentId, route.destination, userId);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
-  const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now);
+  const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now, userId);
   progress.grant = grant;
   const decision = decide(view.rulesOf(grant), {
     method: facts.method,
@@ -111,7 +121,7 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   });
   progress.rule = decision.rule;
   if (!decision.allow) throw decision.error;
-  return { facts, grant, rule: decision.rule };
+  return { facts, grant, rule: decision.rule, user };
 }
 
 /** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
@@ -145,9 +155,16 @@ function inject(
 }
 
 /** Steps 1 to 3 again, behind an open row. @throws RecordedRefusal */
-function readmit(plane: DataPlane, route: Route, request: AgentRequest, ticket: AuditTicket, started: number): void {
+function readmit(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  ticket: AuditTicket,
+  started: number,
+  user: ProvenUser | null,
+): void {
   try {
-    admit(plane, route, request, { facts: null, grant: null, rule: null }, Date.now());
+    admit(plane, route, request, { facts: null, grant: null, rule: null, user }, Date.now());
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -182,6 +199,7 @@ function opening(
     grant: admission.grant,
     protocol: request.protocol,
     rule: admission.rule,
+    ...rowUserOf(plane, route, admission),
     error: null,
     policyVersion: plane.authority.compiled.version,
     replaced,
@@ -203,6 +221,7 @@ function forward(
   const webSocket = isWebSocketHandshake(request);
   const wantsHttp2 =
     request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
+  const allowedBy = { caller: caller.identity, userId: admission.user?.userId ?? null, grant: admission.grant };
   let switched = false;
   const plan: TransferPlan = {
     pool: poolFor(plane, route, admission.grant),
@@ -240,16 +259,15 @@ function forward(
               scrubbed: injected.guard?.count ?? 0,
             });
           });
-          const live: LiveConnection = { caller: caller.identity, grant: admission.grant, destroy: () => pipe.destroy() };
+          const live: LiveConnection = { ...allowedBy, destroy: () => pipe.destroy() };
           plane.live.add(live);
           return true;
         },
   };
   const transfer = new Transfer(request, reply, plan);
-  // SECURITY: an answer can stream for hours; it ends with the key, the session or the grant that began it (S-99).
+  // SECURITY: an answer can stream for hours; it ends with what allowed it (S-99).
   const underWay: LiveConnection = {
-    caller: caller.identity,
-    grant: admission.grant,
+    ...allowedBy,
     destroy: (why) => transfer.cut(endOf(why, destination.host)),
   };
   plane.live.add(underWay);
@@ -261,7 +279,7 @@ function forward(
 
 function endOf(why: 'ended' | 'stopping', host: string): AlterError {
   if (why === 'stopping') return new AlterError('upstream_unreachable', { host, reason: 'the daemon is stopping' });
-  const reason = 'The key, the session or the grant of this request ended while it was under way.';
+  const reason = 'The key, the session, the user, the delegation or the grant of this request ended while it was under way.';
   return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
 }
 
@@ -300,22 +318,6 @@ function finish(
   const error = result.error as AlterError;
   logFailure(plane, error, ticket.requestId);
   sendRefusal(reply, error, ticket.requestId);
-}
-
-const namesOf = new WeakMap<Grant, ReadonlySet<string>>();
-const NO_NAMES: ReadonlySet<string> = new Set();
-
-/** Names that the grant injects, folded; no trailer may carry them (S-37, S-39). */
-function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
-  if (grant === null) return NO_NAMES;
-  let names = namesOf.get(grant);
-  if (names === undefined) {
-    names = new Set(
-      grant.injections.map((i) => (i.in === 'header' ? i.name.toLowerCase().replace(/[_.]/g, '-') : 'authorization')),
-    );
-    namesOf.set(grant, names);
-  }
-  return names;
 }
 
 function framingText(request: AgentRequest): string {
@@ -357,6 +359,7 @@ async function refuse(
         grant: progress.grant,
         protocol: request.protocol,
         rule: progress.rule,
+        ...rowUserOf(plane, route, progress),
         error,
         policyVersion: plane.authority.compiled.version,
         replaced: false,

@@ -1,10 +1,15 @@
 /**
  * https://alterd.internal/: what a client can ask the daemon itself through the proxy. Answers who it is, so that `alterd doctor`
- * (and an agent) can check proxy, trust and key in one request. Shows nothing that the caller does not hold already.
+ * (and an agent) can check proxy, trust and key in one request, and what was delegated to it, which it may give back. Shows nothing
+ * that the caller does not hold already.
  */
+import { AlterError } from '../domain/errors.ts';
+import type { ProvenUser } from '../domain/user-port.ts';
+import { rowUserOf } from './call-user.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Facts } from './facts.ts';
 import { blockOf } from './http1/serialize.ts';
+import { answerDelegations, type InternalAnswer } from './internal-delegations.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import type { Route } from './route.ts';
 import { openingOf } from './row.ts';
@@ -17,10 +22,10 @@ export async function answerInternally(
   reply: AgentReply,
   facts: Facts,
   at: number,
+  user: ProvenUser | null,
 ): Promise<void> {
-  const known = facts.target.path === '/whoami' && (request.method === 'GET' || request.method === 'HEAD');
-  const status = known ? 200 : 403;
-  const { identity } = route.caller;
+  const answer = await answerTo(plane, route, request, facts, user);
+  const status = answer?.status ?? 403;
   const requestId = await plane.audit.record(
     openingOf({
       kind: 'exchange',
@@ -34,26 +39,21 @@ export async function answerInternally(
       grant: null,
       protocol: request.protocol,
       rule: 'internal',
+      ...rowUserOf(plane, route, { user, grant: null }),
       error: null,
       policyVersion: plane.authority.compiled.version,
       replaced: false,
     }),
     { outcome: 'success', status, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 },
   );
-  const document = known
-    ? {
-        agent: identity.agentName,
-        agent_id: identity.agentId,
-        session_id: identity.sessionId,
-        key_prefix: identity.keyPrefix,
-        protocol: request.protocol,
-        request_id: requestId,
-      }
-    : { error: 'not_found', detail: 'Only GET /whoami is answered here.', request_id: requestId };
+  const document = {
+    ...(answer?.document ?? { error: 'not_found', detail: 'Only GET /whoami and /delegations are answered here.' }),
+    request_id: requestId,
+  };
   const body = Buffer.from(`${JSON.stringify(document)}\n`);
   reply.head(
     status,
-    known ? 'OK' : 'Forbidden',
+    status === 200 ? 'OK' : 'Forbidden',
     blockOf(['Content-Type', 'application/json', 'Content-Length', String(body.length), 'Cache-Control', 'no-store']),
     {
       kind: 'length',
@@ -63,4 +63,34 @@ export async function answerInternally(
   reply.write(body, false);
   reply.flush();
   reply.end([]);
+}
+
+/** Null for what is not known here. */
+async function answerTo(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  facts: Facts,
+  user: ProvenUser | null,
+): Promise<InternalAnswer | null> {
+  const { identity } = route.caller;
+  const isReading = request.method === 'GET' || request.method === 'HEAD';
+  if (facts.target.path !== '/whoami' || !isReading) {
+    try {
+      return await answerDelegations(plane, identity, request.method, facts.target.path, user?.userId ?? null);
+    } catch (thrown) {
+      // The proxy never says 404 of its own.
+      if (thrown instanceof AlterError && thrown.code === 'not_found') return null;
+      throw thrown;
+    }
+  }
+  const document = {
+    agent: identity.agentName,
+    agent_id: identity.agentId,
+    session_id: identity.sessionId,
+    key_prefix: identity.keyPrefix,
+    user_id: user?.userId ?? null,
+    protocol: request.protocol,
+  };
+  return { status: 200, document };
 }

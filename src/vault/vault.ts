@@ -7,6 +7,7 @@ import type { CallerIdentity } from '../domain/agent.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Authority } from '../domain/authority.ts';
 import type { CredentialMaterial } from '../domain/credential.ts';
+import type { Delegation } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
@@ -14,6 +15,7 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
 import { EmbeddedAgents, type VaultAgents } from './agents.ts';
 import { Callers } from './callers.ts';
+import { EmbeddedDelegations, type VaultDelegations } from './delegations.ts';
 import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
@@ -22,6 +24,7 @@ import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
+import { EmbeddedUsers, type VaultUsers } from './users.ts';
 import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
 
 export interface Vault extends VaultPort {
@@ -29,6 +32,8 @@ export interface Vault extends VaultPort {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly users: VaultUsers;
+  readonly delegations: VaultDelegations;
   /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
   readonly epoch: number;
   /** Where the master key is kept. */
@@ -81,6 +86,8 @@ class EmbeddedVault implements Vault {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly users: VaultUsers;
+  readonly delegations: VaultDelegations;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
@@ -100,7 +107,9 @@ class EmbeddedVault implements Vault {
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
-    this.grants = new EmbeddedGrants(state, catalogue);
+    this.users = new EmbeddedUsers(state, sessions, uses);
+    this.grants = new EmbeddedGrants(state, catalogue, this.users);
+    this.delegations = new EmbeddedDelegations(state, this.grants, this.users);
   }
 
   get authority(): Authority {
@@ -130,6 +139,10 @@ class EmbeddedVault implements Vault {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
     return this.#materials.obtain(grant);
+  }
+
+  dropDelegation(caller: CallerIdentity, delegationId: string): Promise<Delegation> {
+    return this.delegations.revoke(delegationId, 'agent', { agentId: caller.agentId });
   }
 
   rotateMasterKey(to: MasterKey): Promise<void> {
