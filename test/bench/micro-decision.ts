@@ -47,6 +47,9 @@ const caller: CallerIdentity = {
   narrowing: { grantIds: null, deniedMethods: [], deniedPaths: [], deniedHosts: [] },
   expiresAt: null,
   boundUid: null,
+  binding: { unit: null, executable: null, cidr: null },
+  userId: null,
+  parentAgent: null,
 };
 
 const destination: Destination = {
@@ -74,7 +77,7 @@ export async function decisionMicros(): Promise<number> {
   const { Secret } = (await import(dist('domain/secret.js'))) as typeof import('../../src/domain/secret.ts');
 
   const grants = Array.from({ length: GRANTS }, (_, n) => grantOf(n));
-  const compiled = compileAuthority({ version: 1, agents: new Map(), grants });
+  const compiled = compileAuthority({ version: 1, agents: new Map(), grants, users: new Map(), delegations: [] });
   const rules = new Map(grants.map((grant) => [grant, compileGrantRules(grant)]));
   const fields = new Map([['token', new Secret('SEKRET-marker-decision')]]);
   const injection = compileInjections([INJECTION], { credentialId: 'credential-0', version: 1, fields }, HOST);
