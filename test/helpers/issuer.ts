@@ -118,7 +118,7 @@ export async function startIssuer(pki: TestPki, host = 'login.good.test'): Promi
     asked.push((request.url ?? '').split('?')[0] ?? '');
     if (!request.url?.startsWith('/interaction/')) return provider.callback()(request, response);
     const accountId = String(request.headers['x-account']);
-    provider.interactionFinished(request, response, { login: { accountId } }).catch(() => response.destroy());
+    provider.interactionFinished(request, response, { login: { accountId }, consent: {} }).catch(() => response.destroy());
   });
   const server = createTlsServer({ SNICallback: (name, done) => done(null, pki.contextFor(name)) }, (socket) => {
     socket.on('error', () => {});

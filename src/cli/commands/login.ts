@@ -62,7 +62,7 @@ async function throughDevice(client: ApiClient, flags: LoginFlags, cli: Cli): Pr
 function openBrowser(url: string, cli: Cli): void {
   const program = cli.env.BROWSER ?? (process.platform === 'darwin' ? 'open' : 'xdg-open');
   if (program === 'none' || !/^https:\/\//.test(url)) return;
-  const child = spawn(program, [url], { stdio: 'ignore', detached: true });
+  const child = spawn(program, [url], { stdio: 'ignore', detached: true, env: cli.env });
   child.on('error', () => {});
   child.unref();
 }
