@@ -24,7 +24,7 @@ import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
-import { httpsCallOf } from './proxy/egress/https-call.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { LiveCheck } from './proxy/live-check.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
@@ -241,7 +241,7 @@ function joinPlane(
 /** Users come to the plane last: what verifies them dials through the plane itself. */
 function joinIdentity(plane: MutablePlane, vault: Vault, config: () => Config): Identity {
   const identity = openIdentity({
-    call: httpsCallOf(plane),
+    call: httpsCaller(() => plane),
     users: vault.users,
     isActive: (userId) => vault.authority.users.get(userId)?.status === 'active',
     issuers: () => config().identity.issuers,

@@ -138,13 +138,20 @@ export const ERRORS = {
     hint: (d) =>
       `Send the header \`Alter-Grant-Id: ${d.candidates[0]?.grant_id ?? 'ID'}\` or \`Alter-Label: ${d.candidates[0]?.label || 'LABEL'}\`, or use \`alterd run --grant ID\`.`,
   }),
-  re_auth_required: spec<{ reason: string }>({
+  /** With a grant: its account. Without: the user in person. */
+  re_auth_required: spec<{ reason: string; grant_id?: string; provider_id?: string; account?: string }>({
     sdkName: 'ReAuthRequiredError',
     proxyStatus: 403,
     apiStatus: 403,
-    title: 'User must sign in again',
-    detail: (d) => `It is not proved for which user this is: ${d.reason}.`,
-    hint: () => 'Get a new token from the identity provider, or sign in again with `alterd login`.',
+    title: 'Authenticate again',
+    detail: (d) =>
+      d.grant_id === undefined
+        ? `It is not proved for which user this is: ${d.reason}.`
+        : `The ${d.provider_id ?? ''} account of grant ${d.grant_id} has to be connected again: ${d.reason}.`,
+    hint: (d) =>
+      d.grant_id === undefined
+        ? 'Get a new token from the identity provider, or sign in again with `alterd login`.'
+        : `An operator connects it again: \`alterd connect ${d.provider_id ?? 'PROVIDER'} --grant ${d.grant_id}\`. The grant keeps its id.`,
   }),
   token_binding_mismatch: spec<{ binding: 'unit' | 'executable' | 'cidr' }>({
     sdkName: 'InvalidKeyError',

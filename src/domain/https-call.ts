@@ -1,20 +1,28 @@
 /**
- * The doorway for calls that the daemon makes of its own accord: to identity providers, never for an agent. Whoever implements it
- * judges the address like that of any other dial, verifies the certificate, follows no redirect and bounds time and size.
+ * One bounded HTTPS exchange of the daemon itself: to token endpoints, never for an agent. The vault knows it as this type; the data
+ * plane implements it behind the same address policy and the same verification as everything that it dials.
  */
+
 export interface HttpsRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: string;
-  readonly method: string;
-  /** Names as they go out. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array | null;
+  /** May hold secrets: it is sent once and not kept. */
+  readonly body?: Buffer | undefined;
+  /** The address may be private: the operator said so for this provider. */
+  readonly allowPrivate: boolean;
 }
 
 export interface HttpsAnswer {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
+  /** Lower case, without parameters; '' when there is none. */
+  readonly contentType: string;
+  readonly retryAfterS: number | null;
+  readonly body: Buffer;
 }
 
-/** @throws AlterError destination_refused, upstream_unreachable, upstream_untrusted, upstream_timeout, upstream_protocol */
+/**
+ * Redirects are answers like any other: nothing is followed and nothing is sent again.
+ * @throws AlterError destination_refused, upstream_unreachable, upstream_untrusted, upstream_timeout, upstream_protocol
+ */
 export type HttpsCall = (request: HttpsRequest) => Promise<HttpsAnswer>;

@@ -9,20 +9,25 @@ type FetchLike = (
 /** A fetch that goes through `call`; redirects are answers like any other. */
 export function fetchOver(call: HttpsCall): FetchLike {
   return async (url, { method = 'GET', headers, body }) => {
+    if (method !== 'GET' && method !== 'POST') throw new TypeError(`${method} is not sent to identity providers`);
     const answer = await call({
       url,
       method,
       headers: Object.fromEntries(new Headers(headers as ConstructorParameters<typeof Headers>[0])),
       body: bytesOf(body),
+      // Only the exceptions that the operator configured hold.
+      allowPrivate: false,
     });
     const mayHaveBody = ![101, 204, 205, 304].includes(answer.status);
-    return new Response(mayHaveBody ? Buffer.from(answer.body) : null, { status: answer.status, headers: answer.headers });
+    return new Response(mayHaveBody ? answer.body : null, {
+      status: answer.status,
+      headers: answer.contentType === '' ? {} : { 'content-type': answer.contentType },
+    });
   };
 }
 
-function bytesOf(body: unknown): Uint8Array | null {
-  if (body === null || body === undefined) return null;
+function bytesOf(body: unknown): Buffer | undefined {
+  if (body === null || body === undefined) return undefined;
   if (typeof body === 'string' || body instanceof URLSearchParams) return Buffer.from(String(body));
-  if (body instanceof Uint8Array) return body;
   throw new TypeError('a body of this kind is not sent');
 }

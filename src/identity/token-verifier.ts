@@ -94,7 +94,12 @@ export class TokenVerifier {
     const url = `${issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
     let document: { issuer?: unknown; jwks_uri?: unknown };
     try {
-      const answer = await this.#options.call({ url, method: 'GET', headers: { accept: 'application/json' }, body: null });
+      const answer = await this.#options.call({
+        url,
+        method: 'GET',
+        headers: { accept: 'application/json' },
+        allowPrivate: false,
+      });
       if (answer.status !== 200) throw new Error(`status ${answer.status}`);
       document = JSON.parse(Buffer.from(answer.body).toString('utf8')) as typeof document;
     } catch (cause) {

@@ -1,87 +1,115 @@
 /**
- * Calls of the daemon's own over HTTPS, through the same gate as everything else it dials: resolved once, vetted, the vetted address
- * dialled, the certificate checked for the name. Must never follow a redirect, which could lead past the gate.
+ * The HttpsCall port over the data plane's own resolver and dialer: a name is resolved once, its addresses are judged, the judged one
+ * is dialled, the certificate is verified. Bounded in time and in bytes. It must never follow a redirect (S-28).
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
 import { parseAuthority } from '../../domain/host.ts';
 import type { HttpsAnswer, HttpsCall, HttpsRequest } from '../../domain/https-call.ts';
-import type { DataPlane } from '../data-plane.ts';
+import type { Dialer } from '../upstream/dial.ts';
+import type { Resolver } from './resolver.ts';
 
-const MAX_BODY_BYTES = 1024 * 1024;
-const TIMEOUT_MS = 10_000;
+const ANSWER_MAX_BYTES = 256 * 1024;
+const ANSWER_WAIT_MS = 15_000;
 
-/** `plane` is read at each call: a reload changes resolver and dialer. */
-export function httpsCallOf(plane: Pick<DataPlane, 'resolver' | 'dialer'>): HttpsCall {
+/** What a call needs of the data plane; asked at each call, because a reload replaces it. */
+export interface CallParts {
+  readonly resolver: Pick<Resolver, 'resolve'>;
+  readonly dialer: Pick<Dialer, 'connectSecure'>;
+}
+
+/** @param waitMs for the whole answer, once the socket is open */
+export function httpsCaller(parts: () => CallParts, waitMs = ANSWER_WAIT_MS): HttpsCall {
   return async (request) => {
+    const { resolver, dialer } = parts();
     const url = new URL(request.url);
-    if (url.protocol !== 'https:') throw new AlterError('upstream_untrusted', { host: url.hostname, reason: 'it is not https' });
+    // SECURITY: a secret in a token request must never go out in the clear, whatever a file or a caller says.
+    if (url.protocol !== 'https:' || url.username !== '' || url.password !== '') {
+      throw new AlterError('destination_refused', { host: url.hostname, policy_error: 'https_required' });
+    }
     const destination = parseAuthority(url.host, 'https', 443);
-    const addresses = await plane.resolver.resolve(destination, null);
-    const { socket } = await plane.dialer.connectSecure(destination, addresses, { alpn: ['http/1.1'], session: null });
+    // SECURITY: the one gate in front of the dial (S-102): null would mean the exceptions of hosts without a grant, which hold too.
+    const addresses = await resolver.resolve(destination, request.allowPrivate ? true : null);
+    const { socket } = await dialer.connectSecure(destination, addresses, { alpn: ['http/1.1'], session: null });
     try {
-      return await exchange(request, url, socket);
-    } catch (cause) {
-      if (cause instanceof AlterError) throw cause;
-      const code = (cause as NodeJS.ErrnoException).code ?? 'no valid answer';
-      throw new AlterError('upstream_protocol', { host: url.hostname, reason: code }, { cause });
+      return await exchange(socket, destination, `${url.pathname}${url.search}`, request, waitMs);
     } finally {
       socket.destroy();
     }
   };
 }
 
-type Connection = Awaited<ReturnType<DataPlane['dialer']['connectSecure']>>['socket'];
-
-function exchange({ method, headers, body }: HttpsRequest, url: URL, socket: Connection): Promise<HttpsAnswer> {
+function exchange(
+  socket: Socket,
+  destination: Destination,
+  path: string,
+  { method, headers, body }: HttpsRequest,
+  waitMs: number,
+): Promise<HttpsAnswer> {
+  const { host } = destination;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new AlterError('upstream_timeout', { host: url.hostname, reason: `no answer within ${TIMEOUT_MS} ms` }));
-      socket.destroy();
-    }, TIMEOUT_MS);
-    const settle = <T>(end: (value: T) => void, value: T): void => {
+    const timer = setTimeout(
+      () => fail(new AlterError('upstream_timeout', { host, reason: `no answer within ${waitMs} ms` })),
+      waitMs,
+    );
+    const fail = (error: AlterError): void => {
       clearTimeout(timer);
-      end(value);
+      outgoing.destroy();
+      reject(error);
     };
+    const lost = (cause: NodeJS.ErrnoException): void =>
+      fail(
+        cause instanceof AlterError
+          ? cause
+          : cause.code?.startsWith('HPE_')
+            ? new AlterError('upstream_protocol', { host, reason: cause.code }, { cause })
+            : new AlterError('upstream_unreachable', { host, reason: cause.code ?? 'the connection was closed' }, { cause }),
+      );
     const outgoing = httpRequest(
       {
         createConnection: () => socket,
+        agent: false,
         method,
-        path: `${url.pathname}${url.search}`,
+        path,
         headers: {
-          ...headers,
-          host: url.host,
+          host: destination.authority,
+          'user-agent': 'alterd',
           connection: 'close',
-          ...(body === null ? {} : { 'content-length': body.byteLength }),
+          ...(body === undefined ? {} : { 'content-length': body.length }),
+          ...headers,
         },
       },
-      (response) => {
-        readAll(response).then(
-          (bytes) => settle(resolve, { status: response.statusCode ?? 0, headers: flat(response.headers), body: bytes }),
-          (error: unknown) => settle(reject, error),
-        );
+      (incoming) => {
+        collect(incoming, host).then((bytes) => {
+          clearTimeout(timer);
+          resolve(answerOf(incoming, bytes));
+        }, lost);
       },
     );
-    outgoing.once('error', (error) => settle(reject, error));
-    outgoing.end(body ?? undefined);
+    outgoing.on('error', lost);
+    outgoing.end(body);
   });
 }
 
-/** SECURITY: bounded, or whoever answers could fill the daemon's memory. */
-async function readAll(response: IncomingMessage): Promise<Buffer> {
+async function collect(incoming: IncomingMessage, host: string): Promise<Buffer> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of response as AsyncIterable<Buffer>) {
+  for await (const part of incoming as AsyncIterable<Buffer>) {
     bytes += part.length;
-    if (bytes > MAX_BODY_BYTES) throw Object.assign(new Error('too large'), { code: `more than ${MAX_BODY_BYTES} bytes` });
+    if (bytes > ANSWER_MAX_BYTES) throw new AlterError('upstream_protocol', { host, reason: 'the answer is too long' });
     parts.push(part);
   }
   return Buffer.concat(parts);
 }
 
-const flat = (headers: IncomingMessage['headers']): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : value]],
-    ),
-  );
+function answerOf(incoming: IncomingMessage, body: Buffer): HttpsAnswer {
+  const retryAfter = Number(incoming.headers['retry-after']);
+  return {
+    status: incoming.statusCode ?? 0,
+    contentType: (incoming.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase(),
+    retryAfterS: Number.isInteger(retryAfter) && retryAfter >= 0 ? retryAfter : null,
+    body,
+  };
+}
