@@ -11,7 +11,8 @@ const ROUNDS = 9;
 const HOST = 'api.bench.test';
 const INJECTION = { in: 'header', name: 'Authorization', template: 'Bearer {token}' } as const;
 
-function grantOf(n: number): Grant {
+/** The grant number 0 names the destination of the bench; the others name hosts of their own. */
+export function benchGrant(n: number): Grant {
   return {
     id: `6f1a2b3c-0000-4000-8000-${String(n).padStart(12, '0')}`,
     label: '',
@@ -37,7 +38,7 @@ function grantOf(n: number): Grant {
   };
 }
 
-const caller: CallerIdentity = {
+export const BENCH_CALLER: CallerIdentity = {
   agentId: 'agent',
   agentName: 'bench',
   keyId: 'key',
@@ -52,7 +53,7 @@ const caller: CallerIdentity = {
   parentAgent: null,
 };
 
-const destination: Destination = {
+export const BENCH_DESTINATION: Destination = {
   scheme: 'https',
   host: HOST,
   port: 443,
@@ -63,6 +64,7 @@ const destination: Destination = {
 
 /** Microseconds for one request. */
 export async function decisionMicros(): Promise<number> {
+  const [caller, destination] = [BENCH_CALLER, BENCH_DESTINATION];
   const { compileAuthority, resolveGrant } = (await import(
     dist('policy/resolve.js')
   )) as typeof import('../../src/policy/resolve.ts');
@@ -76,7 +78,7 @@ export async function decisionMicros(): Promise<number> {
   )) as typeof import('../../src/injection/placeholder.ts');
   const { Secret } = (await import(dist('domain/secret.js'))) as typeof import('../../src/domain/secret.ts');
 
-  const grants = Array.from({ length: GRANTS }, (_, n) => grantOf(n));
+  const grants = Array.from({ length: GRANTS }, (_, n) => benchGrant(n));
   const compiled = compileAuthority({ version: 1, agents: new Map(), grants, users: new Map(), delegations: [] });
   const rules = new Map(grants.map((grant) => [grant, compileGrantRules(grant)]));
   const fields = new Map([['token', new Secret('SEKRET-marker-decision')]]);

@@ -56,6 +56,9 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'auditUs', title: 'audit µs' },
     { key: 'leafMs', title: 'leaf ms' },
     { key: 'decisionUs', title: 'decision µs' },
+    { key: 'authorityMs', title: '10,000 grants ms' },
+    { key: 'resolveUserUs', title: 'grant of a user µs' },
+    { key: 'knownTokenUs', title: 'known token µs' },
   ],
 };
 
