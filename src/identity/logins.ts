@@ -254,10 +254,17 @@ function requireLoopback(redirectUri: string): void {
     throw new AlterError('invalid_input', { problems: ['redirect_uri must be http://127.0.0.1:PORT/… on this machine'] });
 }
 
+/** What kept a call from its goal, in our own words; '' when it got there. */
+function obstacleOf(cause: unknown): string {
+  for (let each = cause, depth = 0; each instanceof Error && depth < 5; each = each.cause, depth++)
+    if (each instanceof AlterError) return ` (${each.message.replace(/\.$/, '')})`;
+  return '';
+}
+
 const failed = (issuer: IssuerConfig, reason: string, cause: unknown): AlterError =>
   new AlterError(
     'vault_unavailable',
-    { reason: `nobody can sign in with "${issuer.name}": ${reason}` },
+    { reason: `nobody can sign in with "${issuer.name}": ${reason}${obstacleOf(cause)}` },
     { cause, hint: 'An operator compares [[identity.issuer]] in the configuration with the identity provider.' },
   );
 

@@ -39,7 +39,8 @@ async function throughBrowser(client: ApiClient, flags: LoginFlags, cli: Cli): P
       redirect_uri: callback.redirectUri,
     });
     const url = started.authorization_url ?? '';
-    cli.output.note(`Sign in with ${started.issuer} in the browser:\n${url}`);
+    cli.output.note(`Sign in with ${started.issuer} in the browser:`);
+    cli.output.note(url);
     openBrowser(url, cli);
     return await client.send<LoginAnswer>(apiPath('login', started.login_id), { callback_url: await callback.came });
   } finally {
