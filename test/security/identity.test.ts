@@ -319,7 +319,7 @@ describe('access ends', () => {
     return answer;
   };
 
-  it.each(ways)('at the next request of an open tunnel once %s', async (_what, prepare, code) => {
+  it.each(ways)('S-99 at the next request of an open tunnel once %s', async (_what, prepare, code) => {
     const { bot, token, end, undo } = await prepare();
     const wire = await bot.open();
     const get = `GET / HTTP/1.1\r\nHost: ${GOOD}\r\nAlter-User-Token: ${token}\r\n\r\n`;
@@ -334,7 +334,7 @@ describe('access ends', () => {
     await undo?.();
   });
 
-  it.each(ways)('for a WebSocket within two seconds once %s', async (_what, prepare) => {
+  it.each(ways)('S-99 for a WebSocket within two seconds once %s', async (_what, prepare) => {
     const { bot, token, end, undo } = await prepare();
     const client = await bot.open({ connect: `${RAW}:443`, sni: RAW });
     client.write(`GET /ws HTTP/1.1\r\nHost: ${RAW}\r\nAlter-User-Token: ${token}\r\n${WS}\r\n`);
@@ -453,7 +453,7 @@ describe('agents and keys', () => {
     wire.socket.destroy();
   });
 
-  it('a key that is bound to a program or a network is worthless elsewhere', async () => {
+  it('S-75 a key that is bound to a program, a unit or a network is worthless elsewhere', async () => {
     const bot = await wall.agent();
     const bound = async (body: object): Promise<WallAgent> => {
       const { key } = await wall.daemon.api<{ key: string }>('POST', `/v1/agents/${bot.name}/keys`, body);
