@@ -1,6 +1,6 @@
 /** People sign in from the command line, with a browser and with another device, and act from then on as who they are. */
 import { execFile } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,8 @@ let bot: WallAgent;
 beforeAll(async () => {
   wall = await startPeopleWall();
   bot = await wall.agent(null);
+  mkdirSync(join(wall.daemon.home, 'bin'));
+  symlinkSync(process.execPath, join(wall.daemon.home, 'bin', 'node'));
 });
 afterAll(() => wall.stop());
 
@@ -32,7 +34,8 @@ interface Run {
 }
 
 const browserEnv = (account: string): NodeJS.ProcessEnv => ({
-  PATH: process.env.PATH,
+  // Only what the browser needs: with a JDK on the path, each `run` would first make a trust store for it.
+  PATH: join(wall.daemon.home, 'bin'),
   ISSUER_PORT: String(wall.issuer.port),
   ISSUER_CA: wall.pki.caFile,
   ACCOUNT: account,
