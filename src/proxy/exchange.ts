@@ -5,7 +5,9 @@
 import type { AuditTicket } from '../domain/audit.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import { foldName } from '../injection/field-name.ts';
 import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
+import { headerNamesOf } from '../injection/injection-parts.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
 import { resolveGrant } from '../policy/resolve.ts';
@@ -310,9 +312,7 @@ function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
   if (grant === null) return NO_NAMES;
   let names = namesOf.get(grant);
   if (names === undefined) {
-    names = new Set(
-      grant.injections.map((i) => (i.in === 'header' ? i.name.toLowerCase().replace(/[_.]/g, '-') : 'authorization')),
-    );
+    names = new Set(['authorization', ...grant.injections.flatMap(headerNamesOf).map(foldName)]);
     namesOf.set(grant, names);
   }
   return names;
