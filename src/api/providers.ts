@@ -71,7 +71,7 @@ function providerView(spec: ProviderSpec, userDefined: boolean): ProviderView {
       secret,
       optional: optional === true,
       pattern: pattern ?? null,
-    })),,
+    })),
     injects: spec.inject.map(injectionText),
     excluded_paths: spec.excludedPaths,
     placeholder: spec.placeholder,
