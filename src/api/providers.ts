@@ -16,7 +16,7 @@ export interface ProviderView {
     readonly name: string;
     readonly label: string;
     readonly secret: boolean;
-    readonly optional: boolean;
+    readonly optional?: boolean;
     readonly pattern: string | null;
   }[];
   readonly injects: readonly string[];
