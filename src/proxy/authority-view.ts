@@ -10,7 +10,6 @@ import { type CompiledGrantRules, compileGrantRules } from '../policy/decide.ts'
 import { type CompiledAuthority, compileAuthority } from '../policy/resolve.ts';
 import { NeedleSet } from '../scrub/needle-set.ts';
 import { needlesOf } from '../scrub/needles.ts';
-import { secretLines } from '../scrub/secret-lines.ts';
 
 /** What one version of a grant's credential becomes. */
 interface Rendered {
@@ -61,7 +60,7 @@ export class AuthorityView {
     const entry = this.#renderedOf(grant, material);
     if (entry.needles === undefined) {
       const secrets = [...material.fields].filter(([name]) => material.publicFields?.has(name) !== true);
-      const needles = needlesOf(secrets.flatMap(([, value]) => secretLines(value)));
+      const needles = needlesOf(secrets.map(([, value]) => value));
       entry.needles = needles.length === 0 ? null : new NeedleSet(needles);
     }
     return entry.needles;
