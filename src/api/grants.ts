@@ -22,6 +22,7 @@ const newGrant = z
       .array(z.strictObject({ kind: z.enum(['graphql', 'json_rpc']), at: texts.nullable().default(null), allow: texts }))
       .max(20)
       .optional(),
+    approval: texts.optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -50,6 +51,7 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       methods: body.methods,
       paths: body.paths,
       operations: body.operations,
+      approval: body.approval,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

@@ -69,6 +69,8 @@ export interface GrantView {
   readonly excluded_paths: readonly string[];
   /** Empty: any. */
   readonly operations: readonly OperationRule[];
+  /** Methods that a person has to approve, `*` for all; null: none. */
+  readonly approval: readonly string[] | null;
   readonly override: Grant['overrideMode'];
   readonly placeholder: string | null;
   readonly injects: readonly string[];
@@ -131,6 +133,7 @@ export function grantView(grant: Grant, agentName: (id: string) => string | null
     paths: grant.paths,
     excluded_paths: grant.excludedPaths,
     operations: grant.operations.map(({ kind, at, allow }) => ({ kind, at, allow })),
+    approval: grant.approval,
     override: grant.overrideMode,
     placeholder: grant.placeholder,
     injects: grant.injections.map(injectionText),

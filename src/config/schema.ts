@@ -28,7 +28,7 @@ const hostName = listOf((raw) => {
 });
 
 export const KEYS = {
-  egress: key('tunnel', oneOf('tunnel', 'refuse')),
+  egress: key('tunnel', oneOf('tunnel', 'refuse', 'ask')),
   allow_private: key([], listOf(privateException)),
   'listen.tcp': key('127.0.0.1:4780', listenAddress),
   'listen.unix': key(true, toggle),
@@ -51,6 +51,9 @@ export const KEYS = {
   'limits.tunnels': count(4_096, 1_000_000),
   'limits.tunnels_per_agent': count(1_024, 1_000_000),
   'limits.upstream_per_destination': count(256, 1_000_000),
+  'approvals.hold_ms': key(45_000, integer(0, 600_000)),
+  'approvals.expire_ms': durationMs(600_000),
+  'approvals.pending_per_agent': count(20, 10_000),
   'audit.sync': key('interval', oneOf('interval', 'before_egress')),
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
@@ -69,7 +72,7 @@ export type Values = { readonly [P in KeyPath]: (typeof KEYS)[P] extends Key<inf
 /** The effective configuration. Immutable; a reload makes a new one. */
 export interface Config {
   /** What happens to hosts that no grant covers. */
-  readonly egress: 'tunnel' | 'refuse';
+  readonly egress: 'tunnel' | 'refuse' | 'ask';
   /** Private addresses that traffic without a grant may reach. */
   readonly allowPrivate: readonly PrivateException[];
   readonly listen: {
@@ -105,6 +108,13 @@ export interface Config {
     readonly tunnels: number;
     readonly tunnelsPerAgent: number;
     readonly upstreamPerDestination: number;
+  };
+  readonly approvals: {
+    /** How long a request is held for a decision before it is answered. */
+    readonly holdMs: number;
+    /** How long a question stays open, and an approval that nobody used. */
+    readonly expireMs: number;
+    readonly pendingPerAgent: number;
   };
   readonly audit: {
     readonly sync: 'interval' | 'before_egress';
@@ -150,6 +160,11 @@ export function configOf(v: Values): Config {
       tunnels: v['limits.tunnels'],
       tunnelsPerAgent: v['limits.tunnels_per_agent'],
       upstreamPerDestination: v['limits.upstream_per_destination'],
+    },
+    approvals: {
+      holdMs: v['approvals.hold_ms'],
+      expireMs: v['approvals.expire_ms'],
+      pendingPerAgent: v['approvals.pending_per_agent'],
     },
     audit: {
       sync: v['audit.sync'],

@@ -50,6 +50,8 @@ export interface Grant {
   readonly excludedPaths: readonly string[];
   /** Operations of one-endpoint APIs; empty: no such restriction. */
   readonly operations: readonly OperationRule[];
+  /** Upper-case methods whose requests a person has to approve, `*` for all; null: none. */
+  readonly approval: readonly string[] | null;
   readonly overrideMode: OverrideMode;
   /** What the agent may hold in place of the secret; null when the grant has none. */
   readonly placeholder: string | null;

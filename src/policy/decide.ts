@@ -24,7 +24,12 @@ export interface RequestFacts {
 }
 
 export type Decision =
-  | { readonly allow: true; readonly rule: string }
+  | {
+      readonly allow: true;
+      readonly rule: string;
+      /** The rule that wants a person to approve the request; null for none. */
+      readonly approval: string | null;
+    }
   /** `rule` names what denied, in the vocabulary of the grant and the session: `grant.methods`. */
   | { readonly allow: false; readonly rule: string; readonly error: AlterError };
 
@@ -42,6 +47,10 @@ export interface CompiledGrantRules {
   readonly broken: boolean;
   /** Prepared, so that an allowed request allocates nothing. */
   readonly allowed: Decision;
+  /** The same where a person has to approve; null when the grant never asks. */
+  readonly asked: Decision | null;
+  /** Methods that ask; null: all of them, where `asked` is set. */
+  readonly approval: ReadonlySet<string> | null;
 }
 
 /** Compiles the rules of a grant; keep the result as long as the grant value lives. */
@@ -52,6 +61,7 @@ export function compileGrantRules(grant: Grant): CompiledGrantRules {
   const restrictions = [grant.methods === null ? null : 'methods', grant.paths === null ? null : 'paths'].filter(
     (r) => r !== null,
   );
+  const ruleName = restrictions.length === 0 ? 'grant' : `grant.${restrictions.join('+')}`;
   return {
     grant,
     methods: grant.methods === null ? null : new Set(grant.methods),
@@ -59,7 +69,9 @@ export function compileGrantRules(grant: Grant): CompiledGrantRules {
     operations: compileOperationRules(grant.operations),
     allowsPath: grant.paths === null || broken ? null : compilePathGlobs(grant.paths),
     excludesPath: grant.excludedPaths.length === 0 || broken ? null : compileDeniedPaths(grant.excludedPaths),
-    allowed: { allow: true, rule: restrictions.length === 0 ? 'grant' : `grant.${restrictions.join('+')}` },
+    allowed: { allow: true, rule: ruleName, approval: null },
+    asked: grant.approval === null ? null : { allow: true, rule: ruleName, approval: 'grant.approval' },
+    approval: grant.approval === null || grant.approval.includes('*') ? null : new Set(grant.approval),
   };
 }
 
@@ -85,8 +97,15 @@ export function decide(rules: CompiledGrantRules, facts: RequestFacts): Decision
     decidePush(rules, session, facts) ??
     decideMethods(rules, session, facts) ??
     decidePath(rules, session, target) ??
-    rules.allowed
+    (rules.asked === null || !needsApproval(rules, facts) ? rules.allowed : rules.asked)
   );
+}
+
+/** Whatever the request may be taken for counts: an override, or the push that a discovery announces. */
+function needsApproval({ approval }: CompiledGrantRules, { method, headers, target }: RequestFacts): boolean {
+  if (approval === null || approval.has(method) || approval.has(method.toUpperCase())) return true;
+  if (overrideMethods(headers, target.query).some((override) => approval.has(override))) return true;
+  return approval.has('POST') && gitPushPath(target) !== null;
 }
 
 function decideCaller(

@@ -12,6 +12,7 @@ import { decide } from '../policy/decide.ts';
 import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
+import { holdForApproval } from './approval-hold.ts';
 import { readOperations } from './body-verdict.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import { type Facts, readFacts } from './facts.ts';
@@ -37,6 +38,8 @@ interface Admission {
   readonly rule: string;
   /** Rules on what is in the body; empty for nearly every request. */
   readonly operations: readonly CompiledOperationRule[];
+  /** The rule that wants a person to approve the request; null for none. */
+  readonly approval: string | null;
 }
 
 /** What a request turned out to be so far, for the row of a refusal. */
@@ -45,6 +48,7 @@ interface Progress {
   grant: Grant | null;
   rule: string | null;
   operations: string | null;
+  approval: { readonly id: string; readonly by: string | null } | null;
 }
 
 const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
@@ -53,7 +57,7 @@ const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
 export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null, operations: null };
+  const progress: Progress = { facts: null, grant: null, rule: null, operations: null, approval: null };
   let request = asked;
   let gone = false;
   reply.onAbort = () => {
@@ -68,17 +72,24 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
       await answerInternally(plane, route, request, reply, admission.facts, startedAt);
       return;
     }
-    const { version } = plane.authority.compiled;
     if (admission.operations.length > 0) request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    if (admission.approval !== null)
+      // 3 decide, by a person
+      request = await holdForApproval(plane, route, request, reply, admission, admission.approval, progress);
+    // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
+    if (request !== asked) admission = admitAgain(plane, route, request, admission.grant);
+    const { version } = plane.authority.compiled;
     const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
+    const unsigned = request;
     if (injected.signer !== undefined)
       ({ request, injected } = await signRequest(plane, route, request, reply, injected, injected.signer));
-    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress.operations)); // 4 open
+    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (request !== asked || version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
+    if (request !== unsigned || version !== plane.authority.compiled.version)
+      readmit(plane, route, request, admission.grant, ticket, started);
   } catch (thrown) {
     request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
@@ -107,12 +118,19 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal', operations: NO_OPERATIONS };
+  if (route.destination.host === INTERNAL_HOST)
+    return { facts, grant: null, rule: 'internal', operations: NO_OPERATIONS, approval: null };
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return { facts, grant: null, rule: 'egress.tunnel', operations: NO_OPERATIONS };
+    return {
+      facts,
+      grant: null,
+      rule: `egress.${plane.egress}`,
+      operations: NO_OPERATIONS,
+      approval: plane.egress === 'ask' ? 'egress.ask' : null,
+    };
   }
   const candidates = view.compiled.candidates(identity.agentId, route.destination);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
@@ -131,7 +149,21 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (!decision.allow) throw decision.error;
   const operations = operationRulesAt(rules.operations, facts.target);
   if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
-  return { facts, grant, rule: decision.rule, operations };
+  return { facts, grant, rule: decision.rule, operations, approval: decision.approval };
+}
+
+/** The same after a wait. @throws AlterError of any refusal */
+function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant: Grant | null): Admission {
+  const again = admit(
+    plane,
+    route,
+    request,
+    { facts: null, grant: null, rule: null, operations: null, approval: null },
+    Date.now(),
+  );
+  // SECURITY: another grant may allow the request by now, but what was decided or put on it is of the one that ended.
+  if (again.grant?.id !== grant?.id) throw endOf('ended', route.destination.host);
+  return again;
 }
 
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
@@ -162,9 +194,16 @@ function inject(
 }
 
 /** Steps 1 to 3 again, behind an open row. @throws RecordedRefusal */
-function readmit(plane: DataPlane, route: Route, request: AgentRequest, ticket: AuditTicket, started: number): void {
+function readmit(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  grant: Grant | null,
+  ticket: AuditTicket,
+  started: number,
+): void {
   try {
-    admit(plane, route, request, { facts: null, grant: null, rule: null, operations: null }, Date.now());
+    admitAgain(plane, route, request, grant);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -186,7 +225,7 @@ function opening(
   admission: Admission,
   at: number,
   replaced: boolean,
-  operations: string | null,
+  progress: Progress,
 ): ReturnType<typeof openingOf> {
   return openingOf({
     kind: 'exchange',
@@ -199,11 +238,12 @@ function opening(
     facts: admission.facts,
     grant: admission.grant,
     protocol: request.protocol,
-    rule: operations === null ? admission.rule : 'grant.operations',
+    rule: progress.rule ?? admission.rule,
     error: null,
     policyVersion: plane.authority.compiled.version,
     replaced,
-    operations,
+    operations: progress.operations,
+    approval: progress.approval,
   });
 }
 
@@ -369,6 +409,7 @@ async function refuse(
         policyVersion: plane.authority.compiled.version,
         replaced: false,
         operations: progress.operations,
+        approval: progress.approval,
       }),
       {
         outcome: left ? 'client_abort' : 'refused',

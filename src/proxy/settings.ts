@@ -19,6 +19,7 @@ export type PlaneSettings = Pick<
   | 'egress'
   | 'requirePeerUid'
   | 'ruleBodyBytes'
+  | 'approvalHoldMs'
 >;
 
 /** @throws AlterError invalid_input when a file that the configuration names can't be read */
@@ -51,6 +52,7 @@ export function planeSettings(
     egress: config.egress,
     requirePeerUid: config.identity.requirePeerUid,
     ruleBodyBytes: limits.ruleBodyBytes,
+    approvalHoldMs: config.approvals.holdMs,
   };
 }
 

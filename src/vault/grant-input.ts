@@ -28,6 +28,8 @@ export interface NewGrant {
   readonly methods?: readonly string[] | undefined;
   readonly paths?: readonly string[] | undefined;
   readonly operations?: readonly OperationRule[] | undefined;
+  /** Methods whose requests a person has to approve; `*` for all. */
+  readonly approval?: readonly string[] | undefined;
   /** Epoch milliseconds. */
   readonly expiresAt?: number | null | undefined;
   readonly overrideMode?: OverrideMode | undefined;
@@ -44,6 +46,7 @@ export type CheckedScope = Pick<
   | 'paths'
   | 'excludedPaths'
   | 'operations'
+  | 'approval'
   | 'overrideMode'
   | 'injections'
   | 'allowPrivate'
@@ -77,6 +80,8 @@ export function checkScope(
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
     ...(input.paths ?? []).map((path) => pathProblem('paths', path)),
+    input.approval?.length === 0 ? 'approval: an empty list would ask for nothing; leave it out' : undefined,
+    ...(input.approval ?? []).map((method) => (method === '*' ? undefined : methodProblem('approval', method))),
     ...(input.operations ?? []).flatMap(operationRuleProblems),
     ...validateInjections(injections, credential.fieldNames),
   );
@@ -87,6 +92,7 @@ export function checkScope(
     paths: input.paths ? [...new Set(input.paths)] : null,
     excludedPaths: [...(provider?.excludedPaths ?? [])],
     operations: [...(input.operations ?? [])],
+    approval: input.approval ? [...new Set(input.approval.map((method) => method.toUpperCase()))] : null,
     overrideMode,
     injections,
     allowPrivate: input.allowPrivate === true,

@@ -31,8 +31,13 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
 
 /** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
 const asBefore = (row: GrantRow): object => {
-  const { passResponseCookies, operations, ...rest } = row;
-  return { ...rest, ...(passResponseCookies ? { passResponseCookies } : {}), ...(operations.length > 0 ? { operations } : {}) };
+  const { passResponseCookies, operations, approval, ...rest } = row;
+  return {
+    ...rest,
+    ...(passResponseCookies ? { passResponseCookies } : {}),
+    ...(operations.length > 0 ? { operations } : {}),
+    ...(approval === null ? {} : { approval }),
+  };
 };
 
 const withoutUse = <R extends { readonly lastUsedAt: number | null }>(row: R): Omit<R, 'lastUsedAt'> => {

@@ -25,6 +25,7 @@ function grantOf(n: number): Grant {
     paths: ['/user', '/repos/**', '/v1/items/*'],
     excludedPaths: [],
     operations: [],
+    approval: null,
     overrideMode: 'always',
     placeholder: null,
     injections: [INJECTION],

@@ -20,6 +20,7 @@ interface CreateFlags {
   readonly graphqlAt?: readonly string[];
   readonly rpc?: readonly string[];
   readonly rpcAt?: readonly string[];
+  readonly approval?: readonly string[];
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -49,6 +50,7 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--graphql-at <list>', 'the paths that --graphql is about; every request otherwise', collectList)
     .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
     .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
+    .option('--approval <list>', "requests of these methods wait until a person approves them: POST,DELETE, or '*'", collectList)
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -74,6 +76,7 @@ function defineCreate(command: Command, cli: Cli): void {
         methods: flags.methods,
         paths: flags.paths,
         operations: operationsOf(flags),
+        approval: flags.approval,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -177,6 +180,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
     ['operations', grant.operations.map(operationText).join('; ') || 'any'],
+    ['asks before', grant.approval?.join(', ') ?? 'nothing'],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],

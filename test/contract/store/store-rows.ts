@@ -50,6 +50,7 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   paths: null,
   excludedPaths: [],
   operations: [],
+  approval: null,
   overrideMode: 'always',
   placeholder: null,
   injections: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],

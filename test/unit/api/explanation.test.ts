@@ -72,6 +72,7 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   paths: ['/user'],
   excluded_paths: [],
   operations: [],
+  approval: null,
   override: 'always',
   placeholder: null,
   injects: ['header Authorization'],

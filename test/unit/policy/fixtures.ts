@@ -19,6 +19,7 @@ export function grantOf(id: string, agentId: string | null, host: string, more: 
     paths: null,
     excludedPaths: [],
     operations: [],
+    approval: null,
     overrideMode: 'always',
     placeholder: `alter_ph_${id}`,
     injections: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],
