@@ -3,9 +3,9 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import type { ProviderSpec } from '../config/provider.ts';
 import { AlterError } from '../domain/errors.ts';
+import { injectionText } from '../injection/injection-parts.ts';
 import type { ApiDeps } from './deps.ts';
 import { readBody } from './input.ts';
-import { injectionText } from './views.ts';
 
 export interface ProviderView {
   readonly slug: string;
@@ -16,6 +16,7 @@ export interface ProviderView {
     readonly name: string;
     readonly label: string;
     readonly secret: boolean;
+    readonly optional?: boolean;
     readonly pattern: string | null;
   }[];
   readonly injects: readonly string[];
@@ -64,7 +65,13 @@ function providerView(spec: ProviderSpec, userDefined: boolean): ProviderView {
     name: spec.name,
     kind: spec.kind,
     hosts: spec.hosts,
-    fields: spec.fields.map(({ name, label, secret, pattern }) => ({ name, label, secret, pattern: pattern ?? null })),
+    fields: spec.fields.map(({ name, label, secret, optional, pattern }) => ({
+      name,
+      label,
+      secret,
+      optional: optional === true,
+      pattern: pattern ?? null,
+    })),
     injects: spec.inject.map(injectionText),
     excluded_paths: spec.excludedPaths,
     placeholder: spec.placeholder,

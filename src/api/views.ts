@@ -4,9 +4,10 @@
  */
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
-import type { CredentialInfo, Injection } from '../domain/credential.ts';
+import type { CredentialInfo } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 import type { OperationRule } from '../domain/operation-rule.ts';
+import { injectionText } from '../injection/injection-parts.ts';
 
 export interface AgentView {
   readonly id: string;
@@ -150,11 +151,6 @@ function destinationText({ pattern, port, scheme }: GrantDestination): string {
   const host = pattern.includes(':') ? `[${pattern}]` : pattern;
   if (scheme === 'http') return `http://${host}${port === 80 ? '' : `:${port}`}`;
   return port === 443 ? host : `${host}:${port}`;
-}
-
-/** Where the credential goes, without its template: `header Authorization`. */
-export function injectionText(injection: Injection): string {
-  return injection.in === 'basic' ? 'header Authorization (Basic)' : `${injection.in} ${injection.name}`;
 }
 
 export function entryView(entry: AuditEntry): EntryView {

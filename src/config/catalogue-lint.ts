@@ -4,6 +4,8 @@
  */
 import type { Injection } from '../domain/credential.ts';
 import { isSharedSuffix } from '../domain/public-suffix.ts';
+import { MESSAGE_NAMES, SIGNED_HEADER_NAMES } from '../injection/hmac.ts';
+import { fieldTemplatesOf, placesOf } from '../injection/injection-parts.ts';
 import { compileTemplate } from '../injection/template.ts';
 import { mintPlaceholder } from './placeholder.ts';
 import type { ProviderSpec } from './provider.ts';
@@ -49,8 +51,12 @@ function widthProblem(host: string): string | null {
     : null;
 }
 
+/** What the request itself adds to the templates of a signature is no field. */
 function templatesOf(injection: Injection): string[] {
-  return injection.in === 'basic' ? [injection.username, injection.password] : [injection.template, injection.name];
+  if (injection.in !== 'hmac') return [...fieldTemplatesOf(injection), ...('name' in injection ? [injection.name] : [])];
+  const texts = [injection.message, ...injection.headers.map((header) => header.template)];
+  const ofRequest = new RegExp(`\\{(?:${[...MESSAGE_NAMES, ...SIGNED_HEADER_NAMES].join('|')})\\}`, 'g');
+  return [injection.key, ...texts.map((text) => text.replace(ofRequest, ''))];
 }
 
 function unknownFields(spec: ProviderSpec, injection: Injection): string[] {
@@ -93,15 +99,10 @@ function lintOverlaps(list: readonly ProviderSpec[]): string[] {
 
 /** The place of the request that both fill on this host, or null. */
 function sharedPlace(one: ProviderSpec, other: ProviderSpec, host: string): string | null {
-  const theirs = new Set(other.inject.filter((injection) => appliesTo(injection, host)).map(placeOf));
-  const shared = one.inject.filter((injection) => appliesTo(injection, host)).find((injection) => theirs.has(placeOf(injection)));
-  return shared === undefined ? null : placeOf(shared);
+  const theirs = new Set(other.inject.filter((injection) => appliesTo(injection, host)).flatMap(placesOf));
+  const ours = one.inject.filter((injection) => appliesTo(injection, host)).flatMap(placesOf);
+  return ours.find((place) => theirs.has(place)) ?? null;
 }
-
-const placeOf = (injection: Injection): string =>
-  injection.in === 'basic'
-    ? 'header authorization'
-    : `${injection.in} ${injection.in === 'header' ? injection.name.toLowerCase() : injection.name}`;
 
 const appliesTo = (injection: Injection, host: string): boolean =>
   injection.hosts === undefined || injection.hosts.some((each) => mayOverlap(each, host));

@@ -5,7 +5,8 @@
 import type { AuditTicket } from '../domain/audit.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
+import type { ClientIdentity } from '../injection/client-identity.ts';
+import { applyInjection } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
 import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
@@ -18,12 +19,14 @@ import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
 import { BodyAborted } from './held-body.ts';
 import { fieldLines, headText } from './http1/serialize.ts';
+import { injectedNamesOf } from './injected-names.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { RecordedRefusal, sendRefusal } from './refusal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
+import { type PreparedRequest, signRequest } from './sign-request.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
 import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
@@ -80,14 +83,20 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
+    const unsigned = request;
+    if (injected.signer !== undefined)
+      ({ request, injected } = await signRequest(plane, route, request, reply, injected, injected.signer));
     ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (version !== plane.authority.compiled.version) readmit(plane, route, request, admission.grant, ticket, started);
+    if (request !== unsigned || version !== plane.authority.compiled.version)
+      readmit(plane, route, request, admission.grant, ticket, started);
   } catch (thrown) {
+    request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
   }
   if (gone) {
+    request.body.dispose?.();
     ticket.close({ outcome: 'client_abort', status: null, error: null, latency_ms: elapsed(started), bytes_in: 0, bytes_out: 0 });
     return;
   }
@@ -157,11 +166,6 @@ function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant
   return again;
 }
 
-/** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
-interface PreparedRequest extends InjectedRequest {
-  readonly guard: AnswerGuard | null;
-}
-
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
 
 /** Step 6. @throws AlterError credential_unavailable */
@@ -174,7 +178,7 @@ function inject(
 ): PreparedRequest {
   const { grant, facts } = admission;
   if (grant === null || material === null)
-    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null };
+    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null, rewriter: null, identity: null };
   const { host } = route.destination;
   const compiled = plane.authority.injectionOf(grant, material, host);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
@@ -183,6 +187,8 @@ function inject(
   const needles = plane.authority.needlesOf(grant, material);
   return {
     ...injected,
+    rewriter: null,
+    identity: compiled.identity ?? null,
     guard: new AnswerGuard({ needles, strips: injected.injected && !grant.passResponseCookies, acceptEncoding, host }),
   };
 }
@@ -258,11 +264,12 @@ function forward(
     request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
   let switched = false;
   const plan: TransferPlan = {
-    pool: poolFor(plane, route, admission.grant),
+    pool: poolFor(plane, route, admission.grant, injected.identity),
     wantsHttp2,
     injectedNames: injectedNamesOf(admission.grant),
     credentialed: injected.injected,
     guard: injected.guard,
+    rewriter: injected.rewriter,
     outgoing: {
       method: request.method,
       target: injected.target,
@@ -308,6 +315,7 @@ function forward(
   plane.live.add(underWay);
   transfer.run((result) => {
     plane.live.delete(underWay);
+    request.body.dispose?.();
     if (!switched) finish(plane, reply, ticket, result, injected.guard?.count ?? 0, started);
   });
 }
@@ -318,17 +326,19 @@ function endOf(why: 'ended' | 'stopping', host: string): AlterError {
   return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
 }
 
-/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped. */
-function poolFor(plane: DataPlane, route: Route, grant: Grant | null): UpstreamPool {
+/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped, nor one that shows another certificate. */
+function poolFor(plane: DataPlane, route: Route, grant: Grant | null, identity: ClientIdentity | null): UpstreamPool {
   const last = route.lastPool;
-  if (last !== null && last.grant === grant && last.pool.registered) return last.pool;
-  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination);
+  if (last !== null && last.grant === grant && last.pool.registered && last.pool.identity?.tag === identity?.tag)
+    return last.pool;
+  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination, identity);
   route.lastPool = { grant, pool };
   return pool;
 }
 
 /** An end that alterd made, whatever the origin did. */
-const isOurs = (error: AlterError | null): boolean => error?.code === 'destination_refused' || error?.code === 'policy_violation';
+const isOurs = (error: AlterError | null): boolean =>
+  error?.code === 'destination_refused' || error?.code === 'policy_violation' || error?.code === 'malformed_request';
 
 /** Step 8, and the refusal when the origin failed before an answer. */
 function finish(
@@ -353,22 +363,6 @@ function finish(
   const error = result.error as AlterError;
   logFailure(plane, error, ticket.requestId);
   sendRefusal(reply, error, ticket.requestId);
-}
-
-const namesOf = new WeakMap<Grant, ReadonlySet<string>>();
-const NO_NAMES: ReadonlySet<string> = new Set();
-
-/** Names that the grant injects, folded; no trailer may carry them (S-37, S-39). */
-function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
-  if (grant === null) return NO_NAMES;
-  let names = namesOf.get(grant);
-  if (names === undefined) {
-    names = new Set(
-      grant.injections.map((i) => (i.in === 'header' ? i.name.toLowerCase().replace(/[_.]/g, '-') : 'authorization')),
-    );
-    namesOf.set(grant, names);
-  }
-  return names;
 }
 
 function framingText(request: AgentRequest): string {
