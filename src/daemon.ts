@@ -108,6 +108,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         plane,
         settingsOf(next.config, plane.loopNonce, () => listener.tcp),
       );
+      plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();

@@ -24,6 +24,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestDaemon } from '../helpers/daemon.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { type DaemonProcess, makeHome, runCli, startProcess } from './support/child.ts';
+import { makeRevocablePki, type RevocablePki } from './support/revocable-pki.ts';
 import {
   BEARER,
   expectRefusal,
@@ -354,10 +355,64 @@ describe('the origin’s certificate', () => {
     expect(leaks(answer.body)).toEqual([]);
   });
 
-  it.fails('S-83 one that was revoked is a 502', async () => {
-    // No revocation list and no OCSP answer is ever asked for; there is not even a setting that would.
-    const { config } = await odd.daemon.api<{ config: unknown }>('GET', '/v1/config');
-    expect(JSON.stringify(config)).toMatch(/ocsp|crl/);
+  describe('revocation', () => {
+    let pki: RevocablePki;
+    let held: Wall;
+    let caller: WallAgent;
+    const hosts = ['fine.good.test', 'revoked.good.test'];
+    const ask = (host: string) => caller.ask('/', { connect: `${host}:443`, sni: host, host });
+    const listAs = async (list: string): Promise<void> => {
+      writeFileSync(join(held.daemon.home, 'crl.pem'), list);
+      await held.daemon.running.reload();
+    };
+
+    beforeAll(async () => {
+      pki = await makeRevocablePki(hosts);
+      const ca = join(pki.dir, 'roots.pem');
+      const table = hosts.map((host, i) => `"${host}:443" = "127.0.0.1:${pki.ports[i]}"`);
+      held = await startWall();
+      writeFileSync(ca, readFileSync(held.pki.caFile, 'utf8') + pki.caPem);
+      writeFileSync(
+        held.daemon.paths.configFile,
+        `[upstream]\nca_file = "${ca}"\ncrl_file = "${join(held.daemon.home, 'crl.pem')}"\nresolve = { ${table.join(', ')}, "${GOOD}:443" = "127.0.0.1:${held.good.port}" }\n`,
+      );
+      caller = await held.agent({ hosts: [...hosts, GOOD] });
+    });
+    afterAll(async () => {
+      pki.stop();
+      await held.stop();
+    });
+
+    it('S-83 one that was revoked is a 502, also where it was in use; others, and issuers without a list, are not touched', async () => {
+      await listAs(pki.list([]));
+      for (const host of [...hosts, GOOD]) expect((await ask(host)).status, host).toBe(200);
+      await listAs(pki.list(['revoked.good.test']));
+      const answer = await ask('revoked.good.test');
+      expectRefusal(answer, 502, 'upstream_untrusted');
+      expect(answer.json()).toMatchObject({ reason: 'CERT_REVOKED' });
+      await held.row({ agent: caller.name, host: 'revoked.good.test', error: 'upstream_untrusted', status: 502 });
+      for (const host of ['fine.good.test', GOOD]) expect((await ask(host)).status, host).toBe(200);
+    });
+
+    it('S-83 a list that has ended refuses what its issuer signed, and nothing else', async () => {
+      await listAs(pki.list([], -60));
+      const answer = await ask('fine.good.test');
+      expectRefusal(answer, 502, 'upstream_untrusted');
+      expect(answer.json()).toMatchObject({ reason: 'CRL_HAS_EXPIRED' });
+      expect((await ask(GOOD)).status).toBe(200);
+    });
+
+    it('S-83 a list that somebody else signed in the name of the CA counts for nothing', async () => {
+      await listAs(pki.list([]) + pki.forgedList(['fine.good.test']));
+      expect((await ask('fine.good.test')).status).toBe(200);
+    });
+
+    it('S-83 a file without a list, or with a part of one, leaves the old settings in force', async () => {
+      await listAs(pki.list(['revoked.good.test']));
+      for (const text of ['', 'nonsense', pki.list([]).replace(/CRL-----\nM/, 'CRL-----\nA'), pki.partialList()])
+        await expect(listAs(text), text.slice(0, 40)).rejects.toMatchObject({ code: 'invalid_input' });
+      expectRefusal(await ask('revoked.good.test'), 502, 'upstream_untrusted');
+    });
   });
 });
 
