@@ -1,5 +1,6 @@
 /** `alterd start`: the daemon in the foreground. SIGTERM and Ctrl-C drain it, SIGHUP makes it read its configuration anew. */
 import { type Command, Option } from 'commander';
+import { forbidCoreDumps } from '../../core-dumps.ts';
 import type { RunningDaemon } from '../../daemon.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { DaemonLog } from '../../log.ts';
@@ -32,6 +33,7 @@ export function defineStart(command: Command, cli: Cli): void {
     const ended = untilSignal();
     const daemon = await startDaemon({ paths, loaded, reloadConfig, log });
     announce(cli, daemon, log);
+    void refuseCoreDumps(log);
     process.on('SIGHUP', () => void reload(daemon, log));
     log.info({ signal: await ended.signal }, 'stopping');
     await daemon.stop();
@@ -64,6 +66,12 @@ async function reload(daemon: RunningDaemon, log: DaemonLog): Promise<void> {
     const problems = error instanceof AlterError ? [error.message] : [String(error)];
     log.error({ problems }, 'the new configuration is wrong; the old one stays in force');
   }
+}
+
+/** After the start, which must not wait for it. */
+async function refuseCoreDumps(log: DaemonLog): Promise<void> {
+  const reason = await forbidCoreDumps();
+  if (reason !== null) log.warn({ reason }, 'core dumps of this process stay possible, and would hold secrets');
 }
 
 function announce(cli: Cli, daemon: RunningDaemon, log: DaemonLog): void {
