@@ -515,7 +515,8 @@ describe('files', () => {
     for (const each of [home, other, stranger]) rmSync(each, { recursive: true });
   });
 
-  it.fails('S-86 a vault rolled back to before a revocation is noticed', async () => {
+  /** A vault in which an agent was revoked after `copy` was made of the state directory; stopped. */
+  async function revokedAfterCopy(): Promise<{ home: string; copy: string }> {
     const home = makeHome();
     const first = await startTestDaemon({ home });
     await first.agent('bot');
@@ -525,13 +526,68 @@ describe('files', () => {
     const second = await startTestDaemon({ home });
     await second.api('POST', '/v1/agents/bot/status', { status: 'revoked' });
     await second.running.stop();
-    rmSync(join(home, 'state'), { recursive: true });
-    cpSync(copy, join(home, 'state'), { recursive: true });
+    return { home, copy };
+  }
+  const putBack = (home: string, copy: string, name: string): void => {
+    for (const each of readdirSync(join(home, 'state')).filter((file) => file.startsWith(name)))
+      rmSync(join(home, 'state', each), { recursive: true });
+    cpSync(join(copy, name), join(home, 'state', name), { recursive: true });
+  };
+  const statusOfBot = async (daemon: { api: <T>(method: string, path: string) => Promise<T> }): Promise<string | undefined> =>
+    (await daemon.api<{ agents: { status: string }[] }>('GET', '/v1/agents')).agents[0]?.status;
+
+  it('S-86 a vault rolled back to before a revocation is refused, until an operator accepts it, which is recorded', async () => {
+    const { home, copy } = await revokedAfterCopy();
+    putBack(home, copy, 'vault.db');
+    const refused = await runCli(home, ['start', '--listen', 'off']);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toMatch(/older than the audit journal says: change 2 of 3/);
+    expect(refused.stderr).toMatch(/alterd start --accept-restore/);
+    const accepted = await startTestDaemon({ home, acceptRestore: true });
+    expect(await statusOfBot(accepted)).toBe('active');
+    const { entries } = await accepted.api<{ entries: { details: unknown }[] }>('GET', '/v1/audit?action=vault.restore_accepted');
+    expect(entries.map(({ details }) => details)).toMatchObject([{ vault_epoch: 2, journal_epoch: 3, epoch: 3 }]);
+    await accepted.running.stop();
+    const again = await startTestDaemon({ home });
+    await again.running.stop();
+    // Whoever knows of the journal takes away what it knows as well.
+    putBack(home, copy, 'vault.db');
+    rmSync(join(home, 'state', 'audit', 'audit.head'));
+    await expect(startTestDaemon({ home })).rejects.toMatchObject({
+      message: expect.stringMatching(/head of its audit journal is gone/),
+    });
+    rmSync(join(home, 'state', 'audit'), { recursive: true });
+    await expect(startTestDaemon({ home })).rejects.toMatchObject({
+      message: expect.stringMatching(/journal is gone, or another one/),
+    });
+    for (const dir of [home, copy]) rmSync(dir, { recursive: true });
+  });
+
+  it('S-86 a journal that is older than the vault is told, and a daemon that was killed starts again', async () => {
+    const { home, copy } = await revokedAfterCopy();
+    putBack(home, copy, 'audit');
+    const daemon = await startTestDaemon({ home });
+    expect(daemon.logged.join()).toMatch(/does not know the last change of the vault/);
+    expect(await statusOfBot(daemon)).toBe('revoked');
+    await daemon.stop();
+    const killed = await startProcess({ logLevel: 'info' });
+    await killed.agent('bot');
+    killed.signal('SIGKILL');
+    await killed.exited;
+    const next = await startTestDaemon({ home: killed.home });
+    expect(await statusOfBot(next)).toBe('active');
+    await next.stop();
     rmSync(copy, { recursive: true });
+  });
+
+  it.fails('S-86 a vault and its journal rolled back together are noticed', async () => {
+    const { home, copy } = await revokedAfterCopy();
+    for (const name of ['vault.db', 'audit']) putBack(home, copy, name);
     const third = await startTestDaemon({ home });
-    const { agents } = await third.api<{ agents: { status: string }[] }>('GET', '/v1/agents');
+    const status = await statusOfBot(third);
     await third.stop();
-    expect(agents[0]?.status).toBe('revoked');
+    rmSync(copy, { recursive: true });
+    expect(status).toBe('revoked');
   });
 
   it('S-87 a disk without the master key holds no secret in any form', async () => {

@@ -13,13 +13,15 @@ interface StartFlags {
   readonly listen?: string;
   readonly egress?: string;
   readonly logLevel?: string;
+  readonly acceptRestore?: boolean;
 }
 
 export function defineStart(command: Command, cli: Cli): void {
   command
     .option('--listen <address>', 'HOST:PORT of the proxy, or "off" (listen.tcp)')
     .addOption(new Option('--egress <mode>', 'what happens to hosts without a grant (egress)').choices(['tunnel', 'refuse']))
-    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (log.level)');
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (log.level)')
+    .option('--accept-restore', 'go on with a vault that is older than its audit journal, after you restored a backup');
   example(command, 'alterd start --listen 127.0.0.1:4780').action(async (flags: StartFlags) => {
     // SECURITY: without a listener of ours SIGUSR1 makes Node open a debugger on loopback, which reads all memory (S-71).
     process.on('SIGUSR1', () => {});
@@ -31,7 +33,7 @@ export function defineStart(command: Command, cli: Cli): void {
     const [{ startDaemon }, { createLog }] = await Promise.all([import('../../daemon.ts'), import('../../log.ts')]);
     const log = createLog(loaded.config.log.level);
     const ended = untilSignal();
-    const daemon = await startDaemon({ paths, loaded, reloadConfig, log });
+    const daemon = await startDaemon({ paths, loaded, reloadConfig, log, acceptRestore: flags.acceptRestore === true });
     announce(cli, daemon, log);
     void refuseCoreDumps(log);
     process.on('SIGHUP', () => void reload(daemon, log));
