@@ -64,6 +64,8 @@ export interface GrantView {
   /** null: any. */
   readonly methods: readonly string[] | null;
   readonly paths: readonly string[] | null;
+  /** For git alone: clone and fetch, or push as well; null for no such restriction. */
+  readonly git: Grant['git'];
   readonly excluded_paths: readonly string[];
   readonly override: Grant['overrideMode'];
   readonly placeholder: string | null;
@@ -125,6 +127,7 @@ export function grantView(grant: Grant, agentName: (id: string) => string | null
     hosts: grant.destinations.map(destinationText),
     methods: grant.methods,
     paths: grant.paths,
+    git: grant.git,
     excluded_paths: grant.excludedPaths,
     override: grant.overrideMode,
     placeholder: grant.placeholder,

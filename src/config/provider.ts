@@ -8,6 +8,7 @@
  *   evidence = "general"                # general | documented | tested
  *   aliases = ["gh"]                    # other names for the slug
  *   docs_url = "https://…"
+ *   git_hosts = ["github.com"]          # those of the hosts that serve repositories over HTTPS
  *   excluded_paths = ["/login/oauth/**"]# never get the credential
  *   placeholder = "ghp_{random:36}"     # what an agent holds; {random:N} base62, {hex:N}
  *   [[fields]]                          # default: one secret field `token`
@@ -52,6 +53,8 @@ export interface ProviderSpec {
   /** `host` or `host:port`; may contain `{field}`, see provider-hosts.ts. Empty: the operator gives the hosts. */
   readonly hosts: readonly string[];
   readonly inject: readonly Injection[];
+  /** Those of the hosts that serve git repositories. */
+  readonly gitHosts?: readonly string[];
   readonly excludedPaths: readonly string[];
   readonly placeholder: string | null;
   readonly agentEnv: readonly { readonly name: string; readonly value: string }[];
@@ -115,6 +118,7 @@ function readSpec(reader: TableReader): ProviderSpec {
     fields,
     hosts,
     inject,
+    ...(reader.has('git_hosts') ? { gitHosts: readGitHosts(reader, hosts) } : {}),
     excludedPaths: reader.texts('excluded_paths', 'a path such as /oauth/**', (text) =>
       validatePathGlob(text) === null ? text : null,
     ),
@@ -161,6 +165,9 @@ function readHosts(reader: TableReader, fields: readonly ProviderField[]): strin
     readHostTemplate(text, fields),
   );
 }
+
+const readGitHosts = (reader: TableReader, hosts: readonly string[]): string[] =>
+  reader.texts('git_hosts', 'one of the hosts', (text) => (hosts.includes(text) ? text : null));
 
 /** The canonical form, templates kept; null when it is none. */
 function readHostTemplate(text: string, fields: readonly ProviderField[]): string | null {

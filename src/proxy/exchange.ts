@@ -17,7 +17,7 @@ import { fieldLines, headText } from './http1/serialize.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
-import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
@@ -374,7 +374,7 @@ async function refuse(
     error = toAlterError(auditFailure);
   }
   logFailure(plane, error, requestId);
-  sendRefusal(reply, error, requestId);
+  sendRefusal(reply, error, requestId, audienceOf(request.headers));
 }
 
 /** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */

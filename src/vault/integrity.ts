@@ -29,10 +29,10 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
   return written.length === expected.length && timingSafeEqual(written, expected);
 }
 
-/** A database of before the setting has a MAC without it: its absence is `false`, and `true` is covered like all else. */
-const asBefore = (row: GrantRow): Omit<GrantRow, 'passResponseCookies'> => {
-  const { passResponseCookies, ...rest } = row;
-  return passResponseCookies ? row : rest;
+/** A database of before a setting has a MAC without it: its absence is `false` or null, and every other value is covered like all else. */
+const asBefore = (row: GrantRow): Partial<GrantRow> => {
+  const { passResponseCookies, git, ...rest } = row;
+  return { ...rest, ...(passResponseCookies ? { passResponseCookies } : {}), ...(git === null ? {} : { git }) };
 };
 
 const withoutUse = <R extends { readonly lastUsedAt: number | null }>(row: R): Omit<R, 'lastUsedAt'> => {

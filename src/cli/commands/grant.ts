@@ -15,6 +15,7 @@ interface CreateFlags {
   readonly host?: readonly string[];
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
+  readonly git?: string;
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -40,6 +41,9 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--host <list>', "fewer hosts than the provider's, or another port: HOST or HOST:PORT", collectList)
     .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
     .option('--paths <list>', "only these paths, such as '/user,/repos/**'", collectList)
+    .addOption(
+      new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
+    )
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -64,6 +68,7 @@ function defineCreate(command: Command, cli: Cli): void {
         hosts: flags.host,
         methods: flags.methods,
         paths: flags.paths,
+        git: flags.git,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -85,6 +90,8 @@ async function target(cli: Cli, word: string, secret: string | undefined): Promi
 }
 
 function trial(grant: GrantView): string {
+  if (grant.git !== null)
+    return `alterd run --agent ${grant.agent ?? 'NAME'} -- git ls-remote https://${grant.hosts[0] ?? 'HOST'}/OWNER/REPOSITORY.git`;
   const host = grant.hosts.find((each) => !each.includes('*')) ?? 'HOST';
   const path = grant.paths?.find((each) => !each.includes('*')) ?? '/';
   const url = host.includes('://') ? `${host}${path}` : `https://${host}${path}`;
@@ -103,7 +110,11 @@ function defineReading(command: Command, cli: Cli): void {
         { header: 'AGENT', cell: (grant) => (grant.principal === 'system' ? '(system)' : grant.agent) },
         { header: 'SECRET', cell: (grant) => grant.credential },
         { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
-        { header: 'METHODS', cell: (grant) => grant.methods?.join(',') ?? 'any' },
+        {
+          header: 'METHODS',
+          cell: (grant) =>
+            (grant.git === null ? '' : `git ${grant.git} `) + (grant.methods?.join(',') ?? (grant.git === null ? 'any' : '')),
+        },
         { header: 'PATHS', cell: (grant) => grant.paths?.join(',') ?? 'any' },
         { header: 'STATUS', cell: (grant) => grant.status },
       ],
@@ -135,6 +146,8 @@ function defineEnding(command: Command, cli: Cli): void {
   });
 }
 
+const GIT_WORDS = { read: 'only clone and fetch', write: 'only clone, fetch and push' } as const;
+
 const nameOf = (grant: GrantView): string =>
   `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.agent ?? 'every agent'})`;
 
@@ -148,6 +161,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['hosts', grant.hosts.join(', ')],
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
+    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],

@@ -97,7 +97,11 @@ insert into meta (name, value) values ('epoch', '0');
 /** Grants of before keep what is safe: the agent gets no cookies. */
 const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies integer not null default 0;';
 
+/** Grants of before are for whatever their other rules say. */
+const GIT_ACCESS = 'alter table grants add column git_access text;';
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
+  { version: 3, name: 'grants for git', sql: GIT_ACCESS },
 ];

@@ -423,6 +423,7 @@ describe('grants', () => {
       allowPrivate: false,
       allowPlaintext: false,
       passResponseCookies: false,
+      git: null,
       status: 'active',
       expiresAt: null,
       revokedAt: null,
