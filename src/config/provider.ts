@@ -8,12 +8,12 @@
  *   evidence = "general"                # general | documented | tested
  *   aliases = ["gh"]                    # other names for the slug
  *   docs_url = "https://…"
- *   git_hosts = ["github.com"]          # those of the hosts that serve repositories over HTTPS
  *   excluded_paths = ["/login/oauth/**"]# never get the credential
  *   placeholder = "ghp_{random:36}"     # what an agent holds; {random:N} base62, {hex:N}
  *   [[fields]]                          # default: one secret field `token`
  *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"
  *   [[inject]]                          # in = header|query|cookie: name, template; in = basic: username, password; hosts narrows
+ *   only_paths, git_hosts, probe, [[shares_host_with]]: see provider-scope.ts
  *   [[agent_env]]                       # name, value: variables that agents expect; {placeholder} or a field with secret = false
  *
  * SECURITY: a file decides where a credential goes, so hosts are exact and every problem makes the whole file unusable.
@@ -26,6 +26,7 @@ import { compileTemplate } from '../injection/template.ts';
 import { validatePathGlob } from '../policy/path.ts';
 import { placeholderProblem } from './placeholder.ts';
 import { canonicalHost, FIELD_REFERENCE, referencesOf } from './provider-hosts.ts';
+import { type ProviderScope, readScope } from './provider-scope.ts';
 import { TableReader } from './table-reader.ts';
 import { parseToml } from './toml-document.ts';
 
@@ -45,7 +46,7 @@ export interface ProviderField {
   readonly pattern?: string;
 }
 
-export interface ProviderSpec {
+export interface ProviderSpec extends ProviderScope {
   readonly slug: string;
   readonly name: string;
   readonly kind: ProviderKind;
@@ -53,8 +54,6 @@ export interface ProviderSpec {
   /** `host` or `host:port`; may contain `{field}`, see provider-hosts.ts. Empty: the operator gives the hosts. */
   readonly hosts: readonly string[];
   readonly inject: readonly Injection[];
-  /** Those of the hosts that serve git repositories. */
-  readonly gitHosts?: readonly string[];
   readonly excludedPaths: readonly string[];
   readonly placeholder: string | null;
   readonly agentEnv: readonly { readonly name: string; readonly value: string }[];
@@ -118,7 +117,7 @@ function readSpec(reader: TableReader): ProviderSpec {
     fields,
     hosts,
     inject,
-    ...(reader.has('git_hosts') ? { gitHosts: readGitHosts(reader, hosts) } : {}),
+    ...readScope(reader, hosts),
     excludedPaths: reader.texts('excluded_paths', 'a path such as /oauth/**', (text) =>
       validatePathGlob(text) === null ? text : null,
     ),
@@ -165,9 +164,6 @@ function readHosts(reader: TableReader, fields: readonly ProviderField[]): strin
     readHostTemplate(text, fields),
   );
 }
-
-const readGitHosts = (reader: TableReader, hosts: readonly string[]): string[] =>
-  reader.texts('git_hosts', 'one of the hosts', (text) => (hosts.includes(text) ? text : null));
 
 /** The canonical form, templates kept; null when it is none. */
 function readHostTemplate(text: string, fields: readonly ProviderField[]): string | null {

@@ -84,7 +84,7 @@ export function checkScope(
     label,
     destinations: destinationsOf(input, credential, provider, problems),
     methods: input.methods ? [...new Set(input.methods.map((method) => method.toUpperCase()))] : null,
-    paths: input.paths ? [...new Set(input.paths)] : null,
+    paths: pathsOf(input, provider),
     git: input.git ?? null,
     excludedPaths: [...(provider?.excludedPaths ?? [])],
     overrideMode,
@@ -95,6 +95,12 @@ export function checkScope(
     expiresAt: input.expiresAt ?? null,
   };
   return { scope, problems };
+}
+
+/** The API of a host that is also a web site: a grant for the site has to say so. */
+function pathsOf(input: NewGrant, provider: ProviderSpec | undefined): readonly string[] | null {
+  if (input.paths) return [...new Set(input.paths)];
+  return input.git === undefined && provider?.onlyPaths !== undefined ? [...provider.onlyPaths] : null;
 }
 
 function injectionsOf(

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadCatalogue } from '../../../src/config/catalogue.ts';
 import { lintCatalogue } from '../../../src/config/catalogue-lint.ts';
+import { lintReasons } from '../../../src/config/catalogue-overlaps.ts';
 import type { ProviderSpec } from '../../../src/config/provider.ts';
 import { openProviderLibrary } from '../../../src/config/provider-library.ts';
 import { AlterError } from '../../../src/domain/errors.ts';
@@ -132,6 +133,22 @@ describe('lintCatalogue finds', () => {
       [spec('a', { hosts: ['x.a.test'] }), spec('b', { hosts: ['{site}.a.test'], fields: [site, token] })],
       'a: fights with b over header authorization on x.a.test',
     ],
+    [
+      'other headers on one host',
+      [spec('a'), spec('b', { hosts: ['a.test'], inject: [{ in: 'header', name: 'X-Key', template: '{token}' }] })],
+      'a: shares a.test with b',
+    ],
+    ['paths that are all excluded', [spec('a', { excludedPaths: ['/**'] })], 'leave no path'],
+    [
+      'a path that is both',
+      [spec('a', { excludedPaths: ['/oauth/**'], onlyPaths: ['/api/**', '/oauth/**'] })],
+      'only_paths: /oauth/** is excluded',
+    ],
+    [
+      'a probe that would be refused',
+      [spec('a', { excludedPaths: ['/oauth/**'], probe: { host: 'a.test', path: '/oauth/me?x=1' } })],
+      'probe: is on a path',
+    ],
     ['a wildcard over strangers', [spec('a', { hosts: ['*.amazonaws.com'] })], 'is too wide'],
     ['a wildcard over a company', [spec('a', { hosts: ['*.a.test'] })], 'covers every host of a company'],
     [
@@ -165,8 +182,35 @@ describe('lintCatalogue finds', () => {
     expect(found[0]).toContain(expected);
   });
 
-  test('nothing where different headers share a host, or the operator names the hosts', () => {
-    const other = spec('b', { hosts: ['a.test'], inject: [{ in: 'header', name: 'X-Key', template: '{token}' }] });
-    expect(lintCatalogue([spec('a'), other, spec('c', { hosts: [] }), spec('d', { hosts: [] })])).toEqual([]);
+  test('nothing where two share a host and one of them says why, or the operator names the hosts', () => {
+    const reason = 'two keys for one API';
+    const other = spec('b', { hosts: ['a.test'], sharesHostWith: [{ provider: 'a', reason }] });
+    const list = [spec('a'), other, spec('c', { hosts: [] }), spec('d', { hosts: [] })];
+    expect(lintCatalogue(list)).toEqual([]);
+    expect(lintCatalogue(list.toReversed())).toEqual([]);
+    expect(lintReasons(list)).toEqual([]);
+  });
+
+  test('a reason for what is not so', () => {
+    const reason = 'none';
+    const list = [
+      spec('a', { sharesHostWith: [{ provider: 'b', reason }] }),
+      spec('b'),
+      spec('c', { sharesHostWith: [{ provider: 'x', reason }] }),
+    ];
+    expect(lintReasons(list)).toEqual([
+      'a: shares_host_with: no host is shared with b',
+      'c: shares_host_with: there is no provider x',
+    ]);
+  });
+
+  test.each([
+    ['a name that the pattern of the field allows', 'api.eu.test', true],
+    ['a name that it does not allow', 'api.github.test', false],
+    ['a deeper name', 'x.api.eu.test', false],
+  ])('or not, by the pattern of a field: %s', (_what, host, fights) => {
+    const region = { name: 'site', label: 'Site', secret: false, pattern: '(?:eu|us)\\.test' };
+    const one = spec('a', { hosts: ['api.{site}'], fields: [region, token] });
+    expect(lintCatalogue([one, spec('b', { hosts: [host] })]).length).toBe(fights ? 1 : 0);
   });
 });
