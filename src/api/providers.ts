@@ -20,12 +20,20 @@ export interface ProviderView {
   }[];
   readonly injects: readonly string[];
   readonly excluded_paths: readonly string[];
+  /** What a grant is for when it names no paths; null: every path. */
+  readonly only_paths: readonly string[] | null;
+  readonly git_hosts: readonly string[];
+  /** A harmless GET that only a good credential gets a 2xx for. */
+  readonly probe: { readonly host: string; readonly path: string } | null;
+  readonly shares_host_with: readonly { readonly provider: string; readonly reason: string }[];
   readonly placeholder: string | null;
   readonly agent_env: readonly { readonly name: string; readonly value: string }[];
   readonly aliases: readonly string[];
   readonly docs_url: string | null;
   readonly evidence: string;
   readonly user_defined: boolean;
+  /** The operator's file stands in the place of a built-in one. */
+  readonly overrides_builtin: boolean;
 }
 
 const document = z.strictObject({ toml: z.string().max(262_144), replace: z.boolean().optional() });
@@ -33,7 +41,8 @@ const draft = z.strictObject({ toml: z.string().max(262_144) });
 
 export function providerRoutes({ providers }: ApiDeps): Hono {
   const routes = new Hono();
-  const view = (spec: ProviderSpec): ProviderView => providerView(spec, providers.isUserDefined(spec.slug));
+  const view = (spec: ProviderSpec): ProviderView =>
+    providerView(spec, providers.isUserDefined(spec.slug), providers.overridesBuiltin(spec.slug));
 
   routes.get('/', (c) => c.json({ providers: providers.list().map(view), problems: providers.problems }));
 
@@ -44,7 +53,7 @@ export function providerRoutes({ providers }: ApiDeps): Hono {
 
   routes.post('/validate', async (c) => {
     const { toml } = await readBody(c, draft);
-    return c.json({ provider: providerView(providers.validate(toml), true) });
+    return c.json({ provider: providerView(providers.validate(toml), true, false) });
   });
 
   routes.get('/:slug', (c) => {
@@ -58,7 +67,7 @@ export function providerRoutes({ providers }: ApiDeps): Hono {
   return routes;
 }
 
-function providerView(spec: ProviderSpec, userDefined: boolean): ProviderView {
+function providerView(spec: ProviderSpec, userDefined: boolean, overridesBuiltin: boolean): ProviderView {
   return {
     slug: spec.slug,
     name: spec.name,
@@ -67,11 +76,16 @@ function providerView(spec: ProviderSpec, userDefined: boolean): ProviderView {
     fields: spec.fields.map(({ name, label, secret, pattern }) => ({ name, label, secret, pattern: pattern ?? null })),
     injects: spec.inject.map(injectionText),
     excluded_paths: spec.excludedPaths,
+    only_paths: spec.onlyPaths ?? null,
+    git_hosts: spec.gitHosts ?? [],
+    probe: spec.probe === undefined ? null : { host: spec.probe.host, path: spec.probe.path },
+    shares_host_with: (spec.sharesHostWith ?? []).map(({ provider, reason }) => ({ provider, reason })),
     placeholder: spec.placeholder,
     agent_env: spec.agentEnv,
     aliases: spec.aliases ?? [],
     docs_url: spec.docsUrl ?? null,
     evidence: spec.evidence,
     user_defined: userDefined,
+    overrides_builtin: overridesBuiltin,
   };
 }

@@ -15,7 +15,7 @@ export function lintOverlaps(list: readonly ProviderSpec[]): string[] {
       if (host === undefined || names(one, other) || names(other, one)) continue;
       const place = sharedPlace(one, other, host);
       problems.push(
-        `${one.slug}: ${place === null ? `shares ${host} with ${other.slug}` : `fights with ${other.slug} over ${place} on ${host}`}; when that is meant, [[shares_host_with]] says why`,
+        `${other.slug}: ${place === null ? `shares ${host} with ${one.slug}` : `fights with ${one.slug} over ${place} on ${host}`}; when that is meant, [[shares_host_with]] says why`,
       );
     }
   }

@@ -21,6 +21,8 @@ export interface ProviderCatalogue {
   readonly problems: readonly string[];
   /** True when the operator's own file is the one in force for this slug. */
   isUserDefined(slug: string): boolean;
+  /** True when that file stands in the place of a built-in one. */
+  overridesBuiltin(slug: string): boolean;
   /** Looks at the directories again, after a file was added or changed. */
   refresh(): void;
 }
@@ -40,6 +42,7 @@ type Entry = { readonly spec: ProviderSpec } | { readonly problems: readonly str
 /** Indexes both directories; parses nothing yet. @throws AlterError invalid_input when a directory can't be read */
 export function loadCatalogue(options: CatalogueOptions): ProviderCatalogue {
   let files = indexFiles(options);
+  let builtin = builtinSlugs(options);
   let entries = new Map<string, Entry>();
   let aliases: ReadonlyMap<string, ProviderSpec> | null = null;
 
@@ -77,13 +80,18 @@ export function loadCatalogue(options: CatalogueOptions): ProviderCatalogue {
       });
     },
     isUserDefined,
+    overridesBuiltin: (slug) => isUserDefined(slug) && builtin.has(slug),
     refresh: () => {
       files = indexFiles(options);
+      builtin = builtinSlugs(options);
       entries = new Map();
       aliases = null;
     },
   };
 }
+
+const builtinSlugs = ({ builtinDir }: CatalogueOptions): ReadonlySet<string> =>
+  new Set(indexFiles({ builtinDir, userDir: null }).keys());
 
 function indexFiles({ builtinDir, userDir }: CatalogueOptions): Map<string, string> {
   const found = new Map<string, string>();

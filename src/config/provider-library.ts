@@ -32,6 +32,7 @@ export function openProviderLibrary(options: CatalogueOptions & { readonly userD
     find: catalogue.find,
     list: catalogue.list,
     isUserDefined: catalogue.isUserDefined,
+    overridesBuiltin: catalogue.overridesBuiltin,
     refresh: catalogue.refresh,
     get problems() {
       return catalogue.problems;

@@ -6,10 +6,12 @@ import type { ProviderView } from '../../api/providers.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
+import { defineProviderTest } from './provider-test.ts';
 
 export function defineProvider(command: Command, cli: Cli): void {
   defineReading(command, cli);
   defineWriting(command, cli);
+  defineProviderTest(command, cli);
   example(command, 'alterd provider show github');
 }
 
@@ -25,7 +27,7 @@ function defineReading(command: Command, cli: Cli): void {
         { header: 'PROVIDER', cell: (provider) => provider.slug },
         { header: 'NAME', cell: (provider) => provider.name },
         { header: 'HOSTS', cell: (provider) => provider.hosts.join(',') },
-        { header: 'FROM', cell: (provider) => (provider.user_defined ? 'you' : 'alterd') },
+        { header: 'FROM', cell: sourceOf },
       ],
       'No providers.',
     );
@@ -62,6 +64,11 @@ function defineWriting(command: Command, cli: Cli): void {
   });
 }
 
+function sourceOf(provider: ProviderView): string {
+  if (!provider.user_defined) return 'alterd';
+  return provider.overrides_builtin ? "you (in place of alterd's)" : 'you';
+}
+
 function readDocument(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
@@ -71,6 +78,12 @@ function readDocument(file: string): string {
     });
   }
 }
+
+const EVIDENCE: Readonly<Record<string, string>> = {
+  general: 'general knowledge: nobody tried it against the service; `alterd provider test` does',
+  documented: "the provider's documentation",
+  tested: 'a run against the live service',
+};
 
 function showProvider(cli: Cli, provider: ProviderView): void {
   cli.output.record(provider, [
@@ -82,10 +95,15 @@ function showProvider(cli: Cli, provider: ProviderView): void {
       `${field.name}  ${field.label}${field.secret ? '' : ' (no secret)'}`,
     ]),
     ['injects', provider.injects.join(', ')],
+    ['only on', provider.only_paths?.join(', ')],
     ['never on', provider.excluded_paths.join(', ')],
+    ['git on', provider.git_hosts.join(', ')],
+    ...provider.shares_host_with.map((each): [string, string] => ['shares a host', `with ${each.provider}: ${each.reason}`]),
     ['placeholder', provider.placeholder],
     ['agents get', provider.agent_env.map((each) => each.name).join(', ')],
+    ['test', provider.probe === null ? null : `GET https://${provider.probe.host}${provider.probe.path}`],
     ['documentation', provider.docs_url],
-    ['evidence', provider.evidence],
+    ['evidence', EVIDENCE[provider.evidence] ?? provider.evidence],
+    ['file of', sourceOf(provider)],
   ]);
 }

@@ -122,21 +122,21 @@ describe('lintCatalogue finds', () => {
   const token = { name: 'token', label: 'Token', secret: true };
 
   test.each<[string, readonly ProviderSpec[], string]>([
-    ['one host for two', [spec('a'), spec('b', { hosts: ['a.test'] })], 'a: fights with b over header authorization on a.test'],
+    ['one host for two', [spec('a'), spec('b', { hosts: ['a.test'] })], 'b: fights with a over header authorization on a.test'],
     [
       'Basic beside Bearer',
       [spec('a'), spec('b', { hosts: ['a.test'], inject: [{ in: 'basic', username: 'x', password: '{token}' }] })],
-      'a: fights with b over header authorization on a.test',
+      'b: fights with a over header authorization on a.test',
     ],
     [
       'a template over a name',
       [spec('a', { hosts: ['x.a.test'] }), spec('b', { hosts: ['{site}.a.test'], fields: [site, token] })],
-      'a: fights with b over header authorization on x.a.test',
+      'b: fights with a over header authorization on x.a.test',
     ],
     [
       'other headers on one host',
       [spec('a'), spec('b', { hosts: ['a.test'], inject: [{ in: 'header', name: 'X-Key', template: '{token}' }] })],
-      'a: shares a.test with b',
+      'b: shares a.test with a',
     ],
     ['paths that are all excluded', [spec('a', { excludedPaths: ['/**'] })], 'leave no path'],
     [
