@@ -6,7 +6,7 @@ import type { Injection } from '../domain/credential.ts';
 import { isSharedSuffix } from '../domain/public-suffix.ts';
 import { compileTemplate } from '../injection/template.ts';
 import { compileDeniedPaths, type PathDenial } from '../policy/deny-path.ts';
-import { appliesTo, lintOverlaps, mayOverlap } from './catalogue-overlaps.ts';
+import { appliesTo, lintOverlaps, mayOverlap, overlapOf } from './catalogue-overlaps.ts';
 import { mintPlaceholder } from './placeholder.ts';
 import type { ProviderSpec } from './provider.ts';
 import { matchesPattern, referencesOf } from './provider-hosts.ts';
@@ -14,6 +14,12 @@ import { matchesPattern, referencesOf } from './provider-hosts.ts';
 /** One line for each thing that is wrong; empty when nothing is. */
 export function lintCatalogue(list: readonly ProviderSpec[]): string[] {
   return [...list.flatMap(lintOne), ...lintNames(list), ...lintOverlaps(list)];
+}
+
+/** What one more file brings in; what is wrong with the others beside it is not its fault. */
+export function lintAddition(others: readonly ProviderSpec[], spec: ProviderSpec): string[] {
+  const names = lintNames([...others, spec]).filter((problem) => problem.startsWith(`${spec.slug}: `));
+  return [...lintOne(spec), ...names, ...others.flatMap((other) => overlapOf(other, spec) ?? [])];
 }
 
 function lintOne(spec: ProviderSpec): string[] {

@@ -8,18 +8,16 @@ import { FIELD_REFERENCE } from './provider-hosts.ts';
 
 /** One line for each pair that shares a host without a reason. */
 export function lintOverlaps(list: readonly ProviderSpec[]): string[] {
-  const problems: string[] = [];
-  for (const [index, one] of list.entries()) {
-    for (const other of list.slice(index + 1)) {
-      const host = sharedHost(one, other);
-      if (host === undefined || names(one, other) || names(other, one)) continue;
-      const place = sharedPlace(one, other, host);
-      problems.push(
-        `${other.slug}: ${place === null ? `shares ${host} with ${one.slug}` : `fights with ${one.slug} over ${place} on ${host}`}; when that is meant, [[shares_host_with]] says why`,
-      );
-    }
-  }
-  return problems;
+  return list.flatMap((one, index) => list.slice(index + 1).flatMap((other) => overlapOf(one, other) ?? []));
+}
+
+/** What is wrong with the two of them, told of `other`; null when nothing is. */
+export function overlapOf(one: ProviderSpec, other: ProviderSpec): string | null {
+  const host = sharedHost(one, other);
+  if (host === undefined || names(one, other) || names(other, one)) return null;
+  const place = sharedPlace(one, other, host);
+  const what = place === null ? `shares ${host} with ${one.slug}` : `fights with ${one.slug} over ${place} on ${host}`;
+  return `${other.slug}: ${what}; when that is meant, [[shares_host_with]] says why`;
 }
 
 /** Reasons for a sharing that there is none of any more, or with nobody. */

@@ -3,7 +3,7 @@
  * files are parsed when they are asked for. A broken file of the operator hides the built-in one of the same slug: falling
  * back could send a credential to hosts that the operator took away.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AlterError } from '../domain/errors.ts';
@@ -42,7 +42,6 @@ type Entry = { readonly spec: ProviderSpec } | { readonly problems: readonly str
 /** Indexes both directories; parses nothing yet. @throws AlterError invalid_input when a directory can't be read */
 export function loadCatalogue(options: CatalogueOptions): ProviderCatalogue {
   let files = indexFiles(options);
-  let builtin = builtinSlugs(options);
   let entries = new Map<string, Entry>();
   let aliases: ReadonlyMap<string, ProviderSpec> | null = null;
 
@@ -80,18 +79,14 @@ export function loadCatalogue(options: CatalogueOptions): ProviderCatalogue {
       });
     },
     isUserDefined,
-    overridesBuiltin: (slug) => isUserDefined(slug) && builtin.has(slug),
+    overridesBuiltin: (slug) => isUserDefined(slug) && existsSync(join(options.builtinDir, `${slug}.toml`)),
     refresh: () => {
       files = indexFiles(options);
-      builtin = builtinSlugs(options);
       entries = new Map();
       aliases = null;
     },
   };
 }
-
-const builtinSlugs = ({ builtinDir }: CatalogueOptions): ReadonlySet<string> =>
-  new Set(indexFiles({ builtinDir, userDir: null }).keys());
 
 function indexFiles({ builtinDir, userDir }: CatalogueOptions): Map<string, string> {
   const found = new Map<string, string>();
