@@ -6,7 +6,7 @@ import type { Injection } from '../domain/credential.ts';
 import { isSharedSuffix } from '../domain/public-suffix.ts';
 import { compileTemplate } from '../injection/template.ts';
 import { compileDeniedPaths, type PathDenial } from '../policy/deny-path.ts';
-import { appliesTo, lintOverlaps, mayOverlap, overlapOf } from './catalogue-overlaps.ts';
+import { appliesTo, lintOverlaps, mayOverlap, overlapOf, placesIn } from './catalogue-overlaps.ts';
 import { mintPlaceholder } from './placeholder.ts';
 import type { ProviderSpec } from './provider.ts';
 import { matchesPattern, referencesOf } from './provider-hosts.ts';
@@ -24,7 +24,7 @@ export function lintAddition(others: readonly ProviderSpec[], spec: ProviderSpec
 
 function lintOne(spec: ProviderSpec): string[] {
   const problems: string[] = [];
-  for (const host of [...spec.hosts, ...spec.inject.flatMap((injection) => injection.hosts ?? [])]) {
+  for (const host of [...spec.hosts, ...placesIn(spec).flatMap((injection) => injection.hosts ?? [])]) {
     const problem = widthProblem(host);
     if (problem !== null) problems.push(`hosts: ${host} ${problem}`);
   }
@@ -36,12 +36,12 @@ function lintOne(spec: ProviderSpec): string[] {
         problems.push(`inject.${index}: ${host} is none of the provider's hosts`);
     }
   }
-  const uncovered = spec.hosts.filter((host) => !spec.inject.some((injection) => appliesTo(spec, injection, host)));
+  const uncovered = spec.hosts.filter((host) => !placesIn(spec).some((injection) => appliesTo(spec, injection, host)));
   for (const host of uncovered) problems.push(`hosts: nothing is injected on ${host}`);
   for (const field of spec.fields) if (!isUsed(spec, field.name)) problems.push(`fields: ${field.name} is used nowhere`);
   const first = spec.fields.find((field) => field.secret);
-  if (first === undefined) problems.push('fields: none is secret');
-  else if (spec.placeholder !== null && !matchesPattern(first, mintPlaceholder(spec.placeholder))) {
+  if (first === undefined && spec.inject.length > 0) problems.push('fields: none is secret');
+  else if (first !== undefined && spec.placeholder !== null && !matchesPattern(first, mintPlaceholder(spec.placeholder))) {
     problems.push(`placeholder: does not match the pattern of ${first.name}, so a client that checks it would refuse it`);
   }
   return problems.map((problem) => `${spec.slug}: ${problem}`);
@@ -59,7 +59,28 @@ function pathProblems(spec: ProviderSpec): string[] {
     if (deniesAll(denies, path)) problems.push(`only_paths: ${path} is excluded by excluded_paths`);
   if (spec.probe !== undefined && denies(spec.probe.path.replace(/\?.*/, '')))
     problems.push('probe: is on a path that excluded_paths excludes');
+  for (const [key, host, path] of endpointsOf(spec))
+    if (!denies(path)) problems.push(`excluded_paths: ${key} is ${path} on ${host}, which gets the credential: exclude it`);
   return problems;
+}
+
+/** Addresses that hand out tokens and are on hosts of the API: with a credential on them an agent could mint a token of its own. */
+function endpointsOf(spec: ProviderSpec): [key: string, host: string, path: string][] {
+  const { oauth } = spec;
+  if (oauth === undefined) return [];
+  const urls: readonly (readonly [string, string | null])[] = [
+    ['authorize_url', oauth.authorizeUrl],
+    ['token_url', oauth.tokenUrl],
+    ['refresh_url', oauth.refreshUrl],
+    ['revoke_url', oauth.revokeUrl],
+    ['device_url', oauth.deviceUrl],
+  ];
+  return urls.flatMap(([key, url]) => {
+    const match = /^https:\/\/([^/]+)(\/[^?]*)?/.exec(url ?? '');
+    const host = match?.[1];
+    if (host === undefined || !spec.hosts.some((own) => mayOverlap(spec, own, spec, host))) return [];
+    return [[key, host, (match?.[2] ?? '/').replaceAll(/\{[^}]*\}/g, 'x')] as [string, string, string]];
+  });
 }
 
 const deniesAll = (denies: PathDenial, glob: string): boolean =>
@@ -86,8 +107,11 @@ function unknownFields(spec: ProviderSpec, injection: Injection): string[] {
 }
 
 function isUsed(spec: ProviderSpec, name: string): boolean {
-  const shown = [...spec.hosts, ...spec.agentEnv.map((variable) => variable.value)].flatMap(referencesOf);
-  const injected = spec.inject.flatMap(templatesOf).flatMap((text) => compileTemplate(text, []).fieldNames);
+  const endpoints = [spec.oauth?.authorizeUrl, spec.oauth?.tokenUrl, spec.oauth?.issuer].map((url) => url ?? '');
+  const shown = [...spec.hosts, ...spec.agentEnv.map((variable) => variable.value), ...endpoints].flatMap(referencesOf);
+  const injected = placesIn(spec)
+    .flatMap(templatesOf)
+    .flatMap((text) => compileTemplate(text, []).fieldNames);
   return shown.includes(name) || injected.includes(name);
 }
 

@@ -39,12 +39,19 @@ const sharedHost = (one: ProviderSpec, other: ProviderSpec): string | undefined 
 
 /** The place of the request that both fill on this host, or null. */
 function sharedPlace(one: ProviderSpec, other: ProviderSpec, host: string): string | null {
-  const theirs = new Set(other.inject.filter((injection) => appliesTo(other, injection, host)).map(placeOf));
+  const theirs = new Set(
+    placesIn(other)
+      .filter((injection) => appliesTo(other, injection, host))
+      .map(placeOf),
+  );
   const shared = one.inject
     .filter((injection) => appliesTo(one, injection, host))
     .find((injection) => theirs.has(placeOf(injection)));
   return shared === undefined ? null : placeOf(shared);
 }
+
+/** Everywhere that the provider's credential may go, stored or connected. */
+export const placesIn = (spec: ProviderSpec): readonly Injection[] => [...spec.inject, ...(spec.oauth?.inject ?? [])];
 
 const placeOf = (injection: Injection): string =>
   injection.in === 'basic'

@@ -9,6 +9,7 @@ import { lintReasons } from '../../../src/config/catalogue-overlaps.ts';
 import { mintPlaceholder } from '../../../src/config/placeholder.ts';
 import type { ProviderSpec } from '../../../src/config/provider.ts';
 import { matchesPattern, resolveHosts, resolveInjections } from '../../../src/config/provider-hosts.ts';
+import { OAUTH_FIELDS } from '../../../src/config/provider-oauth.ts';
 import { validateInjections } from '../../../src/injection/compile.ts';
 
 const catalogue = loadCatalogue({ builtinDir: builtinProvidersDir(), userDir: null });
@@ -84,6 +85,8 @@ describe.each(slugs)('%s', (slug) => {
 
   test('injects what compiles', () => {
     const injections = resolveInjections(spec, openFields(spec));
+    // Connected only: the places of [oauth] are looked at below.
+    if (spec.kind === 'oauth' && injections.length === 0) return;
     expect(
       validateInjections(
         injections,
@@ -100,7 +103,22 @@ describe.each(slugs)('%s', (slug) => {
     expect(spec.placeholder).not.toBeNull();
     const placeholder = mintPlaceholder(spec.placeholder!);
     expect(placeholder).not.toMatch(/[{}]/);
-    expect(matchesPattern(spec.fields.find((field) => field.secret)!, placeholder)).toBe(true);
+    const secret = spec.fields.find((field) => field.secret);
+    // Connected only: nothing is ever typed in.
+    expect(secret === undefined || matchesPattern(secret, placeholder)).toBe(true);
+  });
+
+  test('goes somewhere, by every way in which it can be had', () => {
+    if (spec.kind === 'oauth') expect(spec.oauth).toBeDefined();
+    if (spec.oauth === undefined) return;
+    expect(spec.oauth.inject.length).toBeGreaterThan(0);
+    const names = [...OAUTH_FIELDS, ...spec.fields.flatMap((field) => (field.secret ? [] : [field.name]))];
+    expect(validateInjections(spec.oauth.inject, names)).toEqual([]);
+    // Every endpoint is an address once the fields are filled in.
+    const { authorizeUrl, tokenUrl, refreshUrl, revokeUrl, deviceUrl } = spec.oauth;
+    for (const url of [authorizeUrl, tokenUrl, refreshUrl, revokeUrl, deviceUrl])
+      if (url !== null) expect(new URL(url.replaceAll(/\{[^}]*\}/g, 'x1')).protocol).toBe('https:');
+    for (const scope of spec.oauth.scopes) expect(scope.label, scope.name).not.toBe('');
   });
 
   test('is marked as what it is', () => {

@@ -6,8 +6,9 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { loadCatalogue } from '../../../src/config/catalogue.ts';
 import { lintCatalogue } from '../../../src/config/catalogue-lint.ts';
 import { lintReasons } from '../../../src/config/catalogue-overlaps.ts';
-import type { ProviderSpec } from '../../../src/config/provider.ts';
+import { type ProviderSpec, parseProvider } from '../../../src/config/provider.ts';
 import { openProviderLibrary } from '../../../src/config/provider-library.ts';
+import type { ProviderOAuth } from '../../../src/config/provider-oauth.ts';
 import { AlterError } from '../../../src/domain/errors.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'alterd-catalogue-'));
@@ -118,6 +119,10 @@ describe('lintCatalogue finds', () => {
     evidence: 'general',
     ...more,
   });
+  const oauth = parseProvider(
+    'slug = "x"\nname = "x"\nkind = "oauth"\nevidence = "general"\nhosts = ["x.test"]\n[oauth]\ntoken_url = "https://login.test/token"\n',
+    'provider',
+  ).oauth as ProviderOAuth;
   const site = { name: 'site', label: 'Site', secret: false };
   const token = { name: 'token', label: 'Token', secret: true };
 
@@ -148,6 +153,22 @@ describe('lintCatalogue finds', () => {
       'a probe that would be refused',
       [spec('a', { excludedPaths: ['/oauth/**'], probe: { host: 'a.test', path: '/oauth/me?x=1' } })],
       'probe: is on a path',
+    ],
+    [
+      'a token endpoint that gets the credential',
+      [spec('a', { oauth: { ...oauth, tokenUrl: 'https://a.test/oauth/token' } })],
+      'excluded_paths: token_url is /oauth/token on a.test',
+    ],
+    [
+      'a consent page of a tenant that gets the credential',
+      [
+        spec('a', {
+          hosts: ['{site}.a.test'],
+          fields: [site, token],
+          oauth: { ...oauth, authorizeUrl: 'https://{site}.a.test/consent?x=1' },
+        }),
+      ],
+      'excluded_paths: authorize_url is /consent on {site}.a.test',
     ],
     ['a wildcard over strangers', [spec('a', { hosts: ['*.amazonaws.com'] })], 'is too wide'],
     ['a wildcard over a company', [spec('a', { hosts: ['*.a.test'] })], 'covers every host of a company'],
