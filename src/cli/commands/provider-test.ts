@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { ProviderView } from '../../api/providers.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import type { StatusView } from '../../api/status.ts';
 import type { GrantView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';

@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { ProviderView } from '../../api/providers.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
+import { showProvider, sourceOf } from './provider-show.ts';
 import { defineProviderTest } from './provider-test.ts';
 
 export function defineProvider(command: Command, cli: Cli): void {
@@ -14,6 +15,8 @@ export function defineProvider(command: Command, cli: Cli): void {
   defineProviderTest(command, cli);
   example(command, 'alterd provider show github');
 }
+
+const KINDS = { static: 'static', oauth: 'OAuth', both: 'static, OAuth' } as const;
 
 function defineReading(command: Command, cli: Cli): void {
   const list = command.command('list').description('every provider that can be used');
@@ -26,6 +29,7 @@ function defineReading(command: Command, cli: Cli): void {
       [
         { header: 'PROVIDER', cell: (provider) => provider.slug },
         { header: 'NAME', cell: (provider) => provider.name },
+        { header: 'KIND', cell: (provider) => KINDS[provider.ways] },
         { header: 'HOSTS', cell: (provider) => provider.hosts.join(',') },
         { header: 'FROM', cell: sourceOf },
       ],
@@ -64,11 +68,6 @@ function defineWriting(command: Command, cli: Cli): void {
   });
 }
 
-function sourceOf(provider: ProviderView): string {
-  if (!provider.user_defined) return 'alterd';
-  return provider.overrides_builtin ? "you (in place of alterd's)" : 'you';
-}
-
 function readDocument(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
@@ -77,33 +76,4 @@ function readDocument(file: string): string {
       problems: [`${file} can't be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`],
     });
   }
-}
-
-const EVIDENCE: Readonly<Record<string, string>> = {
-  general: 'general knowledge: nobody tried it against the service; `alterd provider test` does',
-  documented: "the provider's documentation",
-  tested: 'a run against the live service',
-};
-
-function showProvider(cli: Cli, provider: ProviderView): void {
-  cli.output.record(provider, [
-    ['provider', provider.slug],
-    ['name', provider.name],
-    ['hosts', provider.hosts.length === 0 ? '(you name them with --host)' : provider.hosts.join(', ')],
-    ...provider.fields.map((field): [string, string] => [
-      'field',
-      `${field.name}  ${field.label}${field.secret ? '' : ' (no secret)'}`,
-    ]),
-    ['injects', provider.injects.join(', ')],
-    ['only on', provider.only_paths?.join(', ')],
-    ['never on', provider.excluded_paths.join(', ')],
-    ['git on', provider.git_hosts.join(', ')],
-    ...provider.shares_host_with.map((each): [string, string] => ['shares a host', `with ${each.provider}: ${each.reason}`]),
-    ['placeholder', provider.placeholder],
-    ['agents get', provider.agent_env.map((each) => each.name).join(', ')],
-    ['test', provider.probe === null ? null : `GET https://${provider.probe.host}${provider.probe.path}`],
-    ['documentation', provider.docs_url],
-    ['evidence', EVIDENCE[provider.evidence] ?? provider.evidence],
-    ['file of', sourceOf(provider)],
-  ]);
 }
