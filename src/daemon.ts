@@ -23,6 +23,7 @@ import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
@@ -30,7 +31,7 @@ import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
 import { Approvals } from './vault/approvals.ts';
 import { continuityFault } from './vault/continuity.ts';
-import { openVault, type Vault } from './vault/vault.ts';
+import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -88,12 +89,14 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
+    const https = httpsCaller(() => plane);
+    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log }, undo);
     const { vault, journal } = rooms;
     await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
     const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
-    const plane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -176,8 +179,7 @@ interface Rooms {
 async function openRooms(
   paths: Paths,
   config: Config,
-  catalogue: Parameters<typeof openVault>[0]['catalogue'],
-  log: DaemonLog,
+  { catalogue, https, log }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog },
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
@@ -201,7 +203,13 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, config, onLoaded),
+      catalogue,
+      audit,
+      https,
+    });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;
