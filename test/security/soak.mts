@@ -197,6 +197,14 @@ async function worker(): Promise<void> {
   }
 }
 
+// A daemon that dies under the load must be seen to, with its last words, and not as some file of /proc that is missing.
+let isMeantToEnd = false;
+void daemon.exited.then((how) => {
+  if (isMeantToEnd) return;
+  console.log(`FAIL the daemon ended under the load (${how}); its last words:\n${daemon.said().slice(-4_000)}`);
+  process.exit(1);
+});
+
 const fds = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
 const residentMib = (): number => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))?.[1]) / 1024;
 const fdsBefore = fds();
@@ -261,6 +269,7 @@ check(
   'the secret is in no log, no row, and not at the wrong host',
 );
 check(!/unexpected way/.test(daemon.said()), 'nothing failed in an unexpected way');
+isMeantToEnd = true;
 daemon.signal('SIGTERM');
 check((await daemon.exited) === 0, 'SIGTERM ends it with 0');
 await Promise.all([origin.close(), trap.close()]);
