@@ -11,7 +11,6 @@ export interface Limit {
 }
 
 const APPROVALS = 'comes with approvals';
-const OAUTH = 'comes with OAuth credentials';
 const CENTRE = 'comes with the central vault';
 
 export const LIMITS: Readonly<Record<string, Limit>> = {
