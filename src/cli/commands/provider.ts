@@ -6,6 +6,7 @@ import type { ProviderView } from '../../api/provider-view.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
+import { defineProviderClient } from './provider-client.ts';
 import { showProvider, sourceOf } from './provider-show.ts';
 import { defineProviderTest } from './provider-test.ts';
 
@@ -13,6 +14,7 @@ export function defineProvider(command: Command, cli: Cli): void {
   defineReading(command, cli);
   defineWriting(command, cli);
   defineProviderTest(command, cli);
+  defineProviderClient(command, cli);
   example(command, 'alterd provider show github');
 }
 
