@@ -28,6 +28,7 @@ import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { Approvals } from './vault/approvals.ts';
 import { openVault, type Vault } from './vault/vault.ts';
 
 export interface DaemonOptions {
@@ -48,6 +49,9 @@ export interface RunningDaemon {
   /** Stops accepting, lets requests under way finish within the drain time, writes the rest of the journal. */
   stop(): Promise<void>;
 }
+
+/** Of all agents; one agent has a limit of its own. */
+const MAX_PENDING_APPROVALS = 1_000;
 
 /** Keys that only a restart puts in force. */
 const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
@@ -84,7 +88,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
     const { vault, journal } = rooms;
     let ca = rooms.ca;
-    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
+    const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
+    const plane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -117,6 +122,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const api = await serveApi(
       deferredApi({
         vault,
+        approvals,
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
         journal,
         providers: catalogue,
         ca: {
@@ -145,7 +152,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, loaded.config, log),
+      stop: () => stopAll(plane, listener, api, vault, journal, approvals, loaded.config, log),
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();
@@ -214,13 +221,23 @@ function joinPlane(
   config: Config,
   vault: Vault,
   audit: AuditPort,
+  approvals: Approvals,
   log: DaemonLog,
   tcp: () => { port: number } | null,
 ): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
   const live = new Set<LiveConnection>();
-  const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
+  const plane = {
+    ...settingsOf(config, loopNonce, tcp),
+    vault,
+    audit,
+    approvals,
+    sweeper,
+    log,
+    live,
+    loopNonce,
+  } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
   plane.authority = new AuthorityView(vault, () => {
     // SECURITY: what is under way ends with its caller or its grant (S-99).
@@ -257,11 +274,13 @@ async function stopAll(
   api: ApiServer,
   vault: Vault,
   journal: Journal,
+  approvals: Approvals,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
   notifySystemd('STOPPING=1');
   listener.drain();
+  approvals.close();
   plane.pools.close();
   const deadline = Date.now() + config.timeouts.drainMs;
   while (!listener.isIdle && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -4,6 +4,7 @@
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { JournalReader } from '../journal/reader.ts';
+import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { Vault } from '../vault/vault.ts';
 
 /** What the daemon knows about itself. */
@@ -68,6 +69,9 @@ export interface ReloadReport {
 
 export interface ApiDeps {
   readonly vault: Vault;
+  readonly approvals: VaultApprovals;
+  /** Who decides on this socket. */
+  readonly operator: Approver;
   readonly journal: JournalReader;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;

@@ -19,6 +19,11 @@ const newGrant = z
     methods: texts.optional(),
     paths: texts.optional(),
     git: z.enum(['read', 'write']).optional(),
+    operations: z
+      .array(z.strictObject({ kind: z.enum(['graphql', 'json_rpc']), at: texts.nullable().default(null), allow: texts }))
+      .max(20)
+      .optional(),
+    approval: texts.optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -47,6 +52,8 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       methods: body.methods,
       paths: body.paths,
       git: body.git,
+      operations: body.operations,
+      approval: body.approval,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

@@ -4,7 +4,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { OAuthClientAuth, OAuthPkce, OAuthRefresh, ProviderOAuth } from '../config/provider-oauth.ts';
-import { injectionText } from './views.ts';
+import { injectionText } from '../injection/injection-parts.ts';
 
 export interface ProviderView {
   readonly slug: string;
@@ -17,6 +17,7 @@ export interface ProviderView {
     readonly name: string;
     readonly label: string;
     readonly secret: boolean;
+    readonly optional?: boolean;
     readonly pattern: string | null;
   }[];
   readonly injects: readonly string[];
@@ -83,7 +84,13 @@ export function providerView(spec: ProviderSpec, userDefined: boolean, overrides
     kind: spec.kind,
     ways: waysOf(spec),
     hosts: spec.hosts,
-    fields: spec.fields.map(({ name, label, secret, pattern }) => ({ name, label, secret, pattern: pattern ?? null })),
+    fields: spec.fields.map(({ name, label, secret, optional, pattern }) => ({
+      name,
+      label,
+      secret,
+      optional: optional === true,
+      pattern: pattern ?? null,
+    })),
     injects: spec.inject.map(injectionText),
     oauth: spec.oauth === undefined ? null : oauthView(spec.oauth),
     excluded_paths: spec.excludedPaths,

@@ -56,6 +56,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/agent.ts')).defineAgent,
   },
   {
+    name: 'approvals',
+    alias: 'approval',
+    summary: 'requests that wait for a person to approve them',
+    load: async () => (await import('./commands/approvals.ts')).defineApprovals,
+  },
+  {
     name: 'session',
     alias: 'sessions',
     summary: 'the short-lived keys of `run` and `env`',

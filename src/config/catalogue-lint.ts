@@ -4,6 +4,8 @@
  */
 import type { Injection } from '../domain/credential.ts';
 import { isSharedSuffix } from '../domain/public-suffix.ts';
+import { MESSAGE_NAMES, SIGNED_HEADER_NAMES } from '../injection/hmac.ts';
+import { fieldTemplatesOf } from '../injection/injection-parts.ts';
 import { compileTemplate } from '../injection/template.ts';
 import { compileDeniedPaths, type PathDenial } from '../policy/deny-path.ts';
 import { appliesTo, lintOverlaps, mayOverlap, overlapOf, placesIn } from './catalogue-overlaps.ts';
@@ -96,8 +98,12 @@ function widthProblem(host: string): string | null {
     : null;
 }
 
+/** What the request itself adds to the templates of a signature is no field. */
 function templatesOf(injection: Injection): string[] {
-  return injection.in === 'basic' ? [injection.username, injection.password] : [injection.template, injection.name];
+  if (injection.in !== 'hmac') return [...fieldTemplatesOf(injection), ...('name' in injection ? [injection.name] : [])];
+  const texts = [injection.message, ...injection.headers.map((header) => header.template)];
+  const ofRequest = new RegExp(`\\{(?:${[...MESSAGE_NAMES, ...SIGNED_HEADER_NAMES].join('|')})\\}`, 'g');
+  return [injection.key, ...texts.map((text) => text.replace(ofRequest, ''))];
 }
 
 function unknownFields(spec: ProviderSpec, injection: Injection): string[] {

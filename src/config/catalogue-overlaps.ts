@@ -3,6 +3,7 @@
  * worse, an operator would grant one and mean the other; so every pair must be meant, and say why in one of its files.
  */
 import type { Injection } from '../domain/credential.ts';
+import { placesOf } from '../injection/injection-parts.ts';
 import type { ProviderSpec } from './provider.ts';
 import { FIELD_REFERENCE } from './provider-hosts.ts';
 
@@ -39,24 +40,16 @@ const sharedHost = (one: ProviderSpec, other: ProviderSpec): string | undefined 
 
 /** The place of the request that both fill on this host, or null. */
 function sharedPlace(one: ProviderSpec, other: ProviderSpec, host: string): string | null {
-  const theirs = new Set(
-    placesIn(other)
-      .filter((injection) => appliesTo(other, injection, host))
-      .map(placeOf),
-  );
-  const shared = one.inject
-    .filter((injection) => appliesTo(one, injection, host))
-    .find((injection) => theirs.has(placeOf(injection)));
-  return shared === undefined ? null : placeOf(shared);
+  const placesOn = (spec: ProviderSpec): readonly string[] =>
+    placesIn(spec)
+      .filter((injection) => appliesTo(spec, injection, host))
+      .flatMap(placesOf);
+  const theirs = new Set(placesOn(other));
+  return placesOn(one).find((place) => theirs.has(place)) ?? null;
 }
 
 /** Everywhere that the provider's credential may go, stored or connected. */
 export const placesIn = (spec: ProviderSpec): readonly Injection[] => [...spec.inject, ...(spec.oauth?.inject ?? [])];
-
-const placeOf = (injection: Injection): string =>
-  injection.in === 'basic'
-    ? 'header authorization'
-    : `${injection.in} ${injection.in === 'header' ? injection.name.toLowerCase() : injection.name}`;
 
 /** Whether the provider's injection may be used on this host. */
 export const appliesTo = (spec: ProviderSpec, injection: Injection, host: string): boolean =>

@@ -18,6 +18,8 @@ export type PlaneSettings = Pick<
   | 'maxTunnelsPerAgent'
   | 'egress'
   | 'requirePeerUid'
+  | 'ruleBodyBytes'
+  | 'approvalHoldMs'
 >;
 
 /** @throws AlterError invalid_input when a file that the configuration names can't be read */
@@ -49,6 +51,8 @@ export function planeSettings(
     maxTunnelsPerAgent: limits.tunnelsPerAgent,
     egress: config.egress,
     requirePeerUid: config.identity.requirePeerUid,
+    ruleBodyBytes: limits.ruleBodyBytes,
+    approvalHoldMs: config.approvals.holdMs,
   };
 }
 

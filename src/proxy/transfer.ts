@@ -3,6 +3,7 @@
  * side becomes an abort on the other. Knows nothing of grants or rules; it is given finished heads.
  */
 import { AlterError } from '../domain/errors.ts';
+import type { BodyRewriter } from '../injection/signer.ts';
 import type { BodyEvents, ScrubbedBody } from '../scrub/body.ts';
 import type { AnswerGuard } from './answer-guard.ts';
 import { HeaderKind } from './header-kinds.ts';
@@ -10,6 +11,7 @@ import { type Framing, NO_BODY } from './http1/framing.ts';
 import type { ResponseHead } from './http1/head.ts';
 import type { AgentReply, AgentRequest, BodySink } from './message.ts';
 import { answerBlock, answerHeaders, outgoingTrailers } from './outgoing.ts';
+import { SignedBody } from './signed-body.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
 import type { ResponseSink, UpstreamRequest, UpstreamStream } from './upstream/upstream.ts';
 
@@ -33,6 +35,8 @@ export interface TransferPlan {
   readonly credentialed: boolean;
   /** Keeps the credential out of the answer; null when no grant is involved. */
   readonly guard: AnswerGuard | null;
+  /** Signs the body as it passes; null where it passes as it is. */
+  readonly rewriter: BodyRewriter | null;
   /** Called for a 101 to an upgrade request; answers false when it was not asked for or is not valid. */
   readonly onSwitch: ((head: ResponseHead, rest: Buffer | null, stream: UpstreamStream, headers: string[]) => boolean) | null;
 }
@@ -103,7 +107,8 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
     }
     this.#stream = stream;
     if (this.#request.framing.kind === 'none') return;
-    this.#request.body.attach(this);
+    const { rewriter } = this.#plan;
+    this.#request.body.attach(rewriter === null ? this : new SignedBody(this, rewriter, (error) => this.#fail(error)));
     // The head must not wait for a body that waits for an answer: Expect, and streams that the origin begins.
     stream.flush();
   }

@@ -7,7 +7,9 @@ import { resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
 import type { Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { GitAccess, Grant, GrantDestination, OverrideMode } from '../domain/grant.ts';
+import type { OperationRule } from '../domain/operation-rule.ts';
 import { validateInjections } from '../injection/compile.ts';
+import { operationRuleProblems } from '../policy/operations.ts';
 import type { CredentialRow } from '../store/rows.ts';
 import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
 import { expiryProblem } from './names.ts';
@@ -27,6 +29,9 @@ export interface NewGrant {
   readonly paths?: readonly string[] | undefined;
   /** For git alone: clone and fetch, or push as well. */
   readonly git?: GitAccess | undefined;
+  readonly operations?: readonly OperationRule[] | undefined;
+  /** Methods whose requests a person has to approve; `*` for all. */
+  readonly approval?: readonly string[] | undefined;
   /** Epoch milliseconds. */
   readonly expiresAt?: number | null | undefined;
   readonly overrideMode?: OverrideMode | undefined;
@@ -43,6 +48,8 @@ export type CheckedScope = Pick<
   | 'paths'
   | 'git'
   | 'excludedPaths'
+  | 'operations'
+  | 'approval'
   | 'overrideMode'
   | 'injections'
   | 'allowPrivate'
@@ -78,6 +85,9 @@ export function checkScope(
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
     ...(input.paths ?? []).map((path) => pathProblem('paths', path)),
+    input.approval?.length === 0 ? 'approval: an empty list would ask for nothing; leave it out' : undefined,
+    ...(input.approval ?? []).map((method) => (method === '*' ? undefined : methodProblem('approval', method))),
+    ...(input.operations ?? []).flatMap(operationRuleProblems),
     ...validateInjections(injections, credential.fieldNames),
   );
   const scope: CheckedScope = {
@@ -87,6 +97,8 @@ export function checkScope(
     paths: pathsOf(input, provider),
     git: input.git ?? null,
     excludedPaths: [...(provider?.excludedPaths ?? [])],
+    operations: [...(input.operations ?? [])],
+    approval: input.approval ? [...new Set(input.approval.map((method) => method.toUpperCase()))] : null,
     overrideMode,
     injections,
     allowPrivate: input.allowPrivate === true,

@@ -24,6 +24,8 @@ function grantOf(n: number): Grant {
     methods: ['GET', 'POST'],
     paths: ['/user', '/repos/**', '/v1/items/*'],
     excludedPaths: [],
+    operations: [],
+    approval: null,
     overrideMode: 'always',
     placeholder: null,
     injections: [INJECTION],

@@ -89,8 +89,7 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-56', text: 'Discovery of a git push needs what the push needs' },
   {
     id: 'S-57',
-    text: 'Operations of GraphQL and JSON-RPC are told apart',
-    gap: 'method and path are all that a grant can narrow: whoever may POST to such an endpoint may call any operation',
+    text: 'Operations of GraphQL and JSON-RPC are told apart where a grant names them: by kind and root field, by method and tool',
   },
   { id: 'S-58', text: 'A credential that an origin echoes does not reach the agent' },
   { id: 'S-59', text: 'Encoded forms of the credential are found like the plain one' },
@@ -104,7 +103,7 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-67', text: 'A placeholder that nobody minted is refused, not forwarded' },
   { id: 'S-68', text: 'Failures are codes: no error text shows a secret' },
   { id: 'S-69', text: 'No log, row, file or database page holds a secret, at any verbosity' },
-  { id: 'S-70', text: 'What is shown of an answer for approval shows no secret', open: APPROVALS },
+  { id: 'S-70', text: 'What is shown of an answer for approval shows no secret' },
   {
     id: 'S-71',
     text: 'No debugger opens on a signal; other users read neither memory nor environment',
@@ -143,7 +142,6 @@ export const GUARANTEES: readonly Guarantee[] = [
   {
     id: 'S-90',
     text: 'Padding, truncation and compression do not get past a rule on bodies',
-    gap: 'there are no rules on bodies: a body is never a reason to allow, nor to deny',
   },
   { id: 'S-91', text: 'What can not be evaluated denies' },
   {
@@ -152,10 +150,10 @@ export const GUARANTEES: readonly Guarantee[] = [
     open: 'grants have no order and can not shadow each other; comes with policy rules of their own',
   },
   { id: 'S-93', text: 'A change is shown by what it newly reaches', open: APPROVALS },
-  { id: 'S-94', text: 'Nobody approves their own request', open: APPROVALS },
-  { id: 'S-95', text: 'What was approved is what is sent, once', open: APPROVALS },
-  { id: 'S-96', text: 'What an approver reads can not be forged by the agent', open: APPROVALS },
-  { id: 'S-97', text: 'An approved request of a client that left is not sent', open: APPROVALS },
+  { id: 'S-94', text: 'Nobody approves their own request' },
+  { id: 'S-95', text: 'What was approved is what is sent, once' },
+  { id: 'S-96', text: 'What an approver reads can not be forged by the agent' },
+  { id: 'S-97', text: 'An approved request of a client that left is not sent' },
   {
     id: 'S-98',
     text: 'A rate limit holds over connections, keys, spellings, bursts and restarts',

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { GrantView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { OperationRule } from '../../domain/operation-rule.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
 import { parseFuture } from '../duration.ts';
@@ -16,6 +17,11 @@ interface CreateFlags {
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
   readonly git?: string;
+  readonly graphql?: readonly string[];
+  readonly graphqlAt?: readonly string[];
+  readonly rpc?: readonly string[];
+  readonly rpcAt?: readonly string[];
+  readonly approval?: readonly string[];
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -44,6 +50,11 @@ function defineCreate(command: Command, cli: Cli): void {
     .addOption(
       new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
     )
+    .option('--graphql <list>', 'only these GraphQL operations: query, mutation:createIssue, … (by root field)', collectList)
+    .option('--graphql-at <list>', 'the paths that --graphql is about; every request otherwise', collectList)
+    .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
+    .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
+    .option('--approval <list>', "requests of these methods wait until a person approves them: POST,DELETE, or '*'", collectList)
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -69,6 +80,8 @@ function defineCreate(command: Command, cli: Cli): void {
         methods: flags.methods,
         paths: flags.paths,
         git: flags.git,
+        operations: operationsOf(flags),
+        approval: flags.approval,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -80,6 +93,24 @@ function defineCreate(command: Command, cli: Cli): void {
     },
   );
 }
+
+function operationsOf({ graphql, graphqlAt, rpc, rpcAt }: CreateFlags): OperationRule[] | undefined {
+  const lonely = [
+    graphqlAt !== undefined && graphql === undefined ? 'graphql' : null,
+    rpcAt !== undefined && rpc === undefined ? 'rpc' : null,
+  ];
+  const problems = lonely.flatMap((name) => (name === null ? [] : [`--${name}-at has no meaning without --${name}`]));
+  if (problems.length > 0) throw new AlterError('invalid_input', { problems });
+  const rules: OperationRule[] = [
+    ...(graphql === undefined ? [] : [{ kind: 'graphql', at: graphqlAt ?? null, allow: graphql } as const]),
+    ...(rpc === undefined ? [] : [{ kind: 'json_rpc', at: rpcAt ?? null, allow: rpc } as const]),
+  ];
+  return rules.length === 0 ? undefined : rules;
+}
+
+/** `graphql query on /graphql`. */
+const operationText = ({ kind, at, allow }: OperationRule): string =>
+  `${kind === 'graphql' ? 'graphql' : 'rpc'} ${allow.join(', ')}${at === null ? '' : ` on ${at.join(', ')}`}`;
 
 /** A provider with one secret, a secret by its name, or what the daemon makes of it (and says what is missing). */
 async function target(cli: Cli, word: string, secret: string | undefined): Promise<{ provider?: string; credential?: string }> {
@@ -162,6 +193,8 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
     ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
+    ['operations', grant.operations.map(operationText).join('; ') || 'any'],
+    ['asks before', grant.approval?.join(', ') ?? 'nothing'],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],

@@ -11,11 +11,13 @@ import {
   type PeerCertificate,
   rootCertificates,
   type SecureContext,
+  type SecureContextOptions,
   type TLSSocket,
 } from 'node:tls';
 import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Secret } from '../../domain/secret.ts';
+import type { ClientIdentity } from '../../injection/client-identity.ts';
 import type { VettedAddress } from '../egress/resolver.ts';
 
 export interface UpstreamProxy {
@@ -48,6 +50,8 @@ const UNTRUSTED =
 export class Dialer {
   readonly #options: DialOptions;
   #context: SecureContext | null = null;
+  /** One for each client certificate, for as long as somebody uses it. */
+  readonly #identified = new WeakMap<ClientIdentity, SecureContext>();
 
   constructor(options: DialOptions) {
     this.#options = options;
@@ -55,11 +59,24 @@ export class Dialer {
 
   /** Roots: those built into Node, plus the configured ones. Made at the first use: parsing takes some milliseconds. */
   get #secureContext(): SecureContext {
-    const extra = this.#options.extraCa;
-    this.#context ??= createSecureContext(
-      extra === null ? { minVersion: 'TLSv1.2' } : { ca: [...rootCertificates, extra], minVersion: 'TLSv1.2' },
-    );
+    this.#context ??= createSecureContext(this.#trust);
     return this.#context;
+  }
+
+  get #trust(): SecureContextOptions {
+    const extra = this.#options.extraCa;
+    return extra === null ? { minVersion: 'TLSv1.2' } : { ca: [...rootCertificates, extra], minVersion: 'TLSv1.2' };
+  }
+
+  /** The same roots, with the certificate that the origin asks for. */
+  #contextFor(identity: ClientIdentity | null): SecureContext {
+    if (identity === null) return this.#secureContext;
+    let context = this.#identified.get(identity);
+    if (context === undefined) {
+      context = createSecureContext({ ...this.#trust, cert: identity.certificate.reveal(), key: identity.key.reveal() });
+      this.#identified.set(identity, context);
+    }
+    return context;
   }
 
   /**
@@ -85,17 +102,18 @@ export class Dialer {
 
   /**
    * A TLS socket whose certificate was verified for the destination's host.
-   * @param session ticket of an earlier one to the same origin
+   * @param options.session ticket of an earlier one to the same origin
+   * @param options.identity the client certificate to show
    * @throws AlterError upstream_unreachable, upstream_untrusted, upstream_timeout
    */
   async connectSecure(
     destination: Destination,
     addresses: readonly VettedAddress[],
-    options: { alpn: string[]; session: Buffer | null; onread?: SharedRead },
+    options: { alpn: string[]; session: Buffer | null; identity?: ClientIdentity | null; onread?: SharedRead },
   ): Promise<{ socket: TLSSocket; shared: boolean }> {
     const proxy = this.#options.proxy;
     const base: ConnectionOptions = {
-      secureContext: this.#secureContext,
+      secureContext: this.#contextFor(options.identity ?? null),
       // RFC 6066 3: no SNI for address literals; then the certificate must name the address.
       ...(destination.family === 0 ? { servername: destination.host } : {}),
       ALPNProtocols: options.alpn,

@@ -4,6 +4,7 @@
  */
 import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { ClientIdentity } from '../../injection/client-identity.ts';
 import type { Resolver, VettedAddress } from '../egress/resolver.ts';
 import type { Sweeper } from '../sweeper.ts';
 import { type Dialer, isAlpnRefusal, type SharedRead } from './dial.ts';
@@ -33,6 +34,8 @@ const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 
 export class UpstreamPool implements UpstreamOwner {
   readonly destination: Destination;
+  /** The client certificate that its sockets show; null for none. */
+  readonly identity: ClientIdentity | null;
   /** False once the registry has dropped it: the next request makes a new one. */
   registered = true;
   readonly #parts: PoolParts;
@@ -49,8 +52,15 @@ export class UpstreamPool implements UpstreamOwner {
   #warming: Promise<unknown> | null = null;
   #closed = false;
 
-  constructor(destination: Destination, allowPrivate: boolean | null, parts: PoolParts, onEmpty: () => void) {
+  constructor(
+    destination: Destination,
+    allowPrivate: boolean | null,
+    parts: PoolParts,
+    onEmpty: () => void,
+    identity: ClientIdentity | null = null,
+  ) {
     this.destination = destination;
+    this.identity = identity;
     this.#allowPrivate = allowPrivate;
     this.#parts = parts;
     this.#onEmpty = onEmpty;
@@ -170,6 +180,7 @@ export class UpstreamPool implements UpstreamOwner {
       ? await this.#parts.dialer.connectSecure(this.destination, addresses, {
           alpn: ['http/1.1'],
           session: this.#session,
+          identity: this.identity,
           onread,
         })
       : await this.#parts.dialer.connectPlain(this.destination, addresses, onread);
@@ -226,7 +237,13 @@ export class UpstreamPool implements UpstreamOwner {
           const addresses = await this.#parts.resolver.resolve(this.destination, this.#allowPrivate);
           if (this.destination.scheme === 'http')
             return (await this.#parts.dialer.connectPlain(this.destination, addresses)).socket;
-          return (await this.#parts.dialer.connectSecure(this.destination, addresses, { alpn: ['h2'], session: null })).socket;
+          return (
+            await this.#parts.dialer.connectSecure(this.destination, addresses, {
+              alpn: ['h2'],
+              session: null,
+              identity: this.identity,
+            })
+          ).socket;
         },
       );
     }

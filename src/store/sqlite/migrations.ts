@@ -99,9 +99,14 @@ const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies in
 
 /** Grants of before are for whatever their other rules say. */
 const GIT_ACCESS = 'alter table grants add column git_access text;';
+const OPERATIONS = "alter table grants add column operations text not null default '[]';";
+
+const APPROVAL = 'alter table grants add column approval text;';
 
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
-  { version: 3, name: 'grants for git', sql: GIT_ACCESS },
+  { version: 3, name: 'operations of grants', sql: OPERATIONS },
+  { version: 4, name: 'approval of grants', sql: APPROVAL },
+  { version: 5, name: 'grants for git', sql: GIT_ACCESS },
 ];

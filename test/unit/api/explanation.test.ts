@@ -71,6 +71,8 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   methods: ['GET'],
   paths: ['/user'],
   excluded_paths: [],
+  operations: [],
+  approval: null,
   override: 'always',
   placeholder: null,
   injects: ['header Authorization'],

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { waysOf } from '../../../src/api/provider-view.ts';
-import { injectionText } from '../../../src/api/views.ts';
 import { builtinProvidersDir, loadCatalogue } from '../../../src/config/catalogue.ts';
 import type { ProviderSpec } from '../../../src/config/provider.ts';
+import { injectionText } from '../../../src/injection/injection-parts.ts';
 import { expectBlock, table } from './documents.ts';
 
 const providers = loadCatalogue({ builtinDir: builtinProvidersDir(), userDir: null }).list();
