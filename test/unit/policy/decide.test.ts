@@ -327,7 +327,7 @@ describe('decide allows', () => {
       'grant.methods',
     ],
   ])('%s', (_name, grant, request, rule) => {
-    expect(verdict(grant, request)).toEqual({ allow: true, rule });
+    expect(verdict(grant, request)).toEqual({ allow: true, rule, approval: null });
   });
 
   it('never more with a rule than without it', () => {
