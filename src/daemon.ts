@@ -23,13 +23,15 @@ import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
 import { Approvals } from './vault/approvals.ts';
-import { openVault, type Vault } from './vault/vault.ts';
+import { continuityFault } from './vault/continuity.ts';
+import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -37,6 +39,8 @@ export interface DaemonOptions {
   /** Loads the configuration again, for a reload. @throws AlterError invalid_input */
   readonly reloadConfig: () => LoadedConfig;
   readonly log: DaemonLog;
+  /** The operator restored an older vault, or lost the journal, and wants to go on with what is there. */
+  readonly acceptRestore?: boolean;
 }
 
 export interface RunningDaemon {
@@ -85,11 +89,14 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
+    const https = httpsCaller(() => plane);
+    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log }, undo);
     const { vault, journal } = rooms;
+    await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
     const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
-    const plane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -113,6 +120,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         plane,
         settingsOf(next.config, plane.loopNonce, () => listener.tcp),
       );
+      plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
@@ -171,8 +179,7 @@ interface Rooms {
 async function openRooms(
   paths: Paths,
   config: Config,
-  catalogue: Parameters<typeof openVault>[0]['catalogue'],
-  log: DaemonLog,
+  { catalogue, https, log }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog },
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
@@ -196,7 +203,13 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, config, onLoaded),
+      catalogue,
+      audit,
+      https,
+    });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;
@@ -206,6 +219,43 @@ async function openRooms(
   undo.push(() => journal.close());
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
+
+/**
+ * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
+ * @throws AlterError vault_unavailable when one of them is an older copy, or gone
+ */
+async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+  const facts = {
+    vaultEpoch: vault.epoch,
+    vaultJournal: vault.recordedJournal,
+    journal: journal.mark,
+    journalEpoch: journal.epochAtStart,
+  };
+  const fault = continuityFault(facts);
+  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  vault.bindJournal(journal.mark);
+  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+    log.warn(
+      { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
+      'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',
+    );
+  if (fault !== null) {
+    await vault.acceptRestore({ reason: fault, vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch });
+    log.warn({ reason: fault }, 'an operator accepted the vault as it is');
+  }
+  let noted = vault.epoch;
+  const first = journal.noteEpoch(noted);
+  if (fault !== null) await first;
+  vault.onAuthorityChange(() => {
+    if (vault.epoch === noted) return;
+    noted = vault.epoch;
+    void journal.noteEpoch(noted);
+  });
+}
+
+const RESTORE_HINT =
+  'If you restored a backup yourself: `alterd start --accept-restore`, once; it is recorded. If not: somebody put an older copy in place; ' +
+  'bring back the newest state directory, or accept it and revoke again what was revoked (`alterd audit` knows).';
 
 function settingsOf(config: Config, loopNonce: string, tcp: () => { port: number } | null): PlaneSettings {
   return planeSettings(config, {

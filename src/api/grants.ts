@@ -18,12 +18,12 @@ const newGrant = z
     hosts: texts.optional(),
     methods: texts.optional(),
     paths: texts.optional(),
-    git: z.enum(['read', 'write']).optional(),
     operations: z
       .array(z.strictObject({ kind: z.enum(['graphql', 'json_rpc']), at: texts.nullable().default(null), allow: texts }))
       .max(20)
       .optional(),
     approval: texts.optional(),
+    git: z.enum(['read', 'write']).optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -36,9 +36,13 @@ const newGrant = z
 export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
   const nameOf = (id: string): string | null => vault.agents.list().find((agent) => agent.id === id)?.name ?? null;
-  const view = (grant: Grant): GrantView => grantView(grant, nameOf, now());
+  const view = (grant: Grant, credentials = vault.secrets.list()): GrantView =>
+    grantView(grant, nameOf, now(), credentials.find((each) => each.id === grant.credentialId)?.oauth);
 
-  routes.get('/', (c) => c.json({ grants: vault.grants.list().map(view) }));
+  routes.get('/', (c) => {
+    const credentials = vault.secrets.list();
+    return c.json({ grants: vault.grants.list().map((grant) => view(grant, credentials)) });
+  });
 
   routes.post('/', async (c) => {
     const body = await readBody(c, newGrant);
@@ -51,9 +55,9 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       hosts: body.hosts,
       methods: body.methods,
       paths: body.paths,
-      git: body.git,
       operations: body.operations,
       approval: body.approval,
+      git: body.git,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

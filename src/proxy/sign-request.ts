@@ -18,6 +18,8 @@ export interface PreparedRequest extends InjectedRequest {
   readonly guard: AnswerGuard | null;
   readonly rewriter: BodyRewriter | null;
   readonly identity: ClientIdentity | null;
+  /** Of the material; null without any. */
+  readonly version: number | null;
 }
 
 interface Signed {

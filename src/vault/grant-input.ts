@@ -27,11 +27,11 @@ export interface NewGrant {
   readonly hosts?: readonly string[] | undefined;
   readonly methods?: readonly string[] | undefined;
   readonly paths?: readonly string[] | undefined;
-  /** For git alone: clone and fetch, or push as well. */
-  readonly git?: GitAccess | undefined;
   readonly operations?: readonly OperationRule[] | undefined;
   /** Methods whose requests a person has to approve; `*` for all. */
   readonly approval?: readonly string[] | undefined;
+  /** For git alone: clone and fetch, or push as well. */
+  readonly git?: GitAccess | undefined;
   /** Epoch milliseconds. */
   readonly expiresAt?: number | null | undefined;
   readonly overrideMode?: OverrideMode | undefined;

@@ -107,7 +107,7 @@ export const GUARANTEES: readonly Guarantee[] = [
   {
     id: 'S-71',
     text: 'No debugger opens on a signal; other users read neither memory nor environment',
-    gap: 'core dumps are off only under the systemd unit: Node can not set its own limits or make itself undumpable',
+    gap: 'a program of the same user reads the memory: Node can not make itself undumpable; core dumps are off',
   },
   { id: 'S-72', text: 'No command line holds a secret or a key, no environment a secret' },
   { id: 'S-73', text: 'Each grant says what happens to a value of the client’s own, and the row says that one was replaced' },
@@ -122,15 +122,14 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-82', text: 'Trust files are written whole and never through planted links; the bundle keeps the system’s roots' },
   {
     id: 'S-83',
-    text: 'The origin’s certificate is verified for its name whatever the environment says',
-    gap: 'revocation is not checked: no list and no OCSP answer is asked for',
+    text: 'The origin’s certificate is verified for its name whatever the environment says, and against `upstream.crl_file` where one is named (no OCSP)',
   },
   { id: 'S-84', text: 'Proxy variables of the daemon’s own environment are ignored; a loop is noticed' },
   { id: 'S-85', text: 'Files that became links, open directories and foreign sockets stop the start' },
   {
     id: 'S-86',
-    text: 'A copied database opens nowhere else',
-    gap: 'a whole vault rolled back to an older copy is not noticed; a counter elsewhere comes with the central vault',
+    text: 'A copied database opens nowhere else, and a vault older than its journal does not start by itself',
+    gap: 'a vault and its journal that are rolled back together are not noticed',
   },
   { id: 'S-87', text: 'A disk without the master key holds no secret' },
   {

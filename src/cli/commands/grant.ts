@@ -16,12 +16,12 @@ interface CreateFlags {
   readonly host?: readonly string[];
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
-  readonly git?: string;
   readonly graphql?: readonly string[];
   readonly graphqlAt?: readonly string[];
   readonly rpc?: readonly string[];
   readonly rpcAt?: readonly string[];
   readonly approval?: readonly string[];
+  readonly git?: string;
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -47,14 +47,14 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--host <list>', "fewer hosts than the provider's, or another port: HOST or HOST:PORT", collectList)
     .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
     .option('--paths <list>', "only these paths, such as '/user,/repos/**'", collectList)
-    .addOption(
-      new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
-    )
     .option('--graphql <list>', 'only these GraphQL operations: query, mutation:createIssue, … (by root field)', collectList)
     .option('--graphql-at <list>', 'the paths that --graphql is about; every request otherwise', collectList)
     .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
     .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
     .option('--approval <list>', "requests of these methods wait until a person approves them: POST,DELETE, or '*'", collectList)
+    .addOption(
+      new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
+    )
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -79,9 +79,9 @@ function defineCreate(command: Command, cli: Cli): void {
         hosts: flags.host,
         methods: flags.methods,
         paths: flags.paths,
-        git: flags.git,
         operations: operationsOf(flags),
         approval: flags.approval,
+        git: flags.git,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -192,9 +192,9 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['hosts', grant.hosts.join(', ')],
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
-    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
     ['operations', grant.operations.map(operationText).join('; ') || 'any'],
     ['asks before', grant.approval?.join(', ') ?? 'nothing'],
+    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],
