@@ -128,6 +128,7 @@ describe('the files of a vault (S-86, S-87)', () => {
     db.exec(
       ['pass_response_cookies', 'operations', 'approval', 'git_access']
         .map((column) => `alter table grants drop column ${column};`)
+        .concat('alter table credentials drop column oauth; drop table provider_clients;')
         .concat('delete from migrations where version > 1; pragma user_version = 1')
         .join(' '),
     );
