@@ -40,13 +40,12 @@ const sharedHost = (one: ProviderSpec, other: ProviderSpec): string | undefined 
 
 /** The place of the request that both fill on this host, or null. */
 function sharedPlace(one: ProviderSpec, other: ProviderSpec, host: string): string | null {
-  const theirs = new Set(
-    placesIn(other)
-      .filter((injection) => appliesTo(other, injection, host))
-      .flatMap(placesOf),
-  );
-  const ours = one.inject.filter((injection) => appliesTo(one, injection, host)).flatMap(placesOf);
-  return ours.find((place) => theirs.has(place)) ?? null;
+  const placesOn = (spec: ProviderSpec): readonly string[] =>
+    placesIn(spec)
+      .filter((injection) => appliesTo(spec, injection, host))
+      .flatMap(placesOf);
+  const theirs = new Set(placesOn(other));
+  return placesOn(one).find((place) => theirs.has(place)) ?? null;
 }
 
 /** Everywhere that the provider's credential may go, stored or connected. */

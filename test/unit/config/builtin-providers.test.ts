@@ -23,6 +23,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   'cloudflare-global-key.email': 'me@example.test',
   'datadog.site': 'us5.datadoghq.com',
   'jira.email': 'me@example.test',
+  'azure-sp.tenant': 'contoso.example',
   'mailchimp.dc': 'us21',
   'milvus.cluster_host': 'in01-abc.aws-us-west-2.vectordb.zillizcloud.com',
   'neon-sql.endpoint_host': 'ep-cool-darkness-1.us-east-2.aws.neon.tech',
