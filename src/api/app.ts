@@ -8,6 +8,7 @@ import { agentRoutes } from './agents.ts';
 import { auditRoutes } from './audit.ts';
 import { caRoutes } from './ca.ts';
 import { configRoutes, reloadRoutes } from './config.ts';
+import { connectRoutes } from './connect.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
@@ -37,6 +38,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/audit', auditRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));
+  app.route('/v1/connect/sessions', connectRoutes(deps));
   app.route('/v1/ca', caRoutes(deps));
   app.route('/v1/config', configRoutes(deps));
   app.route('/v1/reload', reloadRoutes(deps));
