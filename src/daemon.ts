@@ -28,7 +28,9 @@ import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { ConnectSessions } from './vault/connect-sessions.ts';
 import { openVault, type Vault } from './vault/vault.ts';
+import { ConnectPages } from './web/pages.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -59,6 +61,10 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.retention_days',
   'keys.source',
   'ca.name_constraints',
+  'connect.listen',
+  'connect.public_url',
+  'connect.tls_cert_file',
+  'connect.tls_key_file',
 ]);
 
 export const VERSION: string = (
@@ -90,6 +96,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
+    const pages = openPages(loaded.config, vault, journal, log);
+    undo.push(() => pages.close());
+    // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
+    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -129,6 +139,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
             return infoOf(ca, paths);
           },
         },
+        connect: pages,
         config: () => loaded.view,
         facts,
         reload,
@@ -145,7 +156,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, loaded.config, log),
+      stop: async () => {
+        await pages.close();
+        await stopAll(plane, listener, api, vault, journal, loaded.config, log);
+      },
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();

@@ -129,6 +129,11 @@ export class ConnectSessions {
     return this.#open(ticket);
   }
 
+  /** The session of a token, spent or not; undefined when there is none. */
+  peek(token: string): ConnectSession | undefined {
+    return this.#byToken.get(hashOf(token));
+  }
+
   /** The page leaves for a provider. One consent at a time: the last one that was begun counts. @throws AlterError connect_session_invalid */
   noteConsent(ticket: string, provider: string, state: string): void {
     this.#open(ticket).pending = { provider, stateHash: hashOf(state) };

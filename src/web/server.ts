@@ -15,6 +15,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { AlterError } from '../domain/errors.ts';
 import { type Rebuff, readJsonBody, rebuffOf, SECURITY_HEADERS } from './guard.ts';
+import { CALLBACK_PATH, CONNECT_PATH } from './paths.ts';
 
 /** What an action answers: a status and a body without secrets. */
 export interface ActionAnswer {
@@ -41,10 +42,6 @@ export interface PageServer {
   readonly origin: string;
   close(): Promise<void>;
 }
-
-/** The page of the protocol of Alter's widget, and where providers send the person back to: one file, told apart by its script. */
-export const CONNECT_PATH = '/sdk/oauth/connect';
-export const CALLBACK_PATH = '/oauth/callback';
 
 const MAX_SOCKETS = 256;
 
