@@ -16,7 +16,7 @@ export function lintCatalogue(list: readonly ProviderSpec[]): string[] {
 
 function lintOne(spec: ProviderSpec): string[] {
   const problems: string[] = [];
-  for (const host of [...spec.hosts, ...spec.inject.flatMap((injection) => injection.hosts ?? [])]) {
+  for (const host of [...spec.hosts, ...placesIn(spec).flatMap((injection) => injection.hosts ?? [])]) {
     const problem = widthProblem(host);
     if (problem !== null) problems.push(`hosts: ${host} ${problem}`);
   }
@@ -28,12 +28,12 @@ function lintOne(spec: ProviderSpec): string[] {
         problems.push(`inject.${index}: ${host} is none of the provider's hosts`);
     }
   }
-  const uncovered = spec.hosts.filter((host) => !spec.inject.some((injection) => appliesTo(injection, host)));
+  const uncovered = spec.hosts.filter((host) => !placesIn(spec).some((injection) => appliesTo(injection, host)));
   for (const host of uncovered) problems.push(`hosts: nothing is injected on ${host}`);
   for (const field of spec.fields) if (!isUsed(spec, field.name)) problems.push(`fields: ${field.name} is used nowhere`);
   const first = spec.fields.find((field) => field.secret);
-  if (first === undefined) problems.push('fields: none is secret');
-  else if (spec.placeholder !== null && !matchesPattern(first, mintPlaceholder(spec.placeholder))) {
+  if (first === undefined && spec.inject.length > 0) problems.push('fields: none is secret');
+  else if (first !== undefined && spec.placeholder !== null && !matchesPattern(first, mintPlaceholder(spec.placeholder))) {
     problems.push(`placeholder: does not match the pattern of ${first.name}, so a client that checks it would refuse it`);
   }
   return problems.map((problem) => `${spec.slug}: ${problem}`);
@@ -60,8 +60,11 @@ function unknownFields(spec: ProviderSpec, injection: Injection): string[] {
 }
 
 function isUsed(spec: ProviderSpec, name: string): boolean {
-  const shown = [...spec.hosts, ...spec.agentEnv.map((variable) => variable.value)].flatMap(referencesOf);
-  const injected = spec.inject.flatMap(templatesOf).flatMap((text) => compileTemplate(text, []).fieldNames);
+  const endpoints = [spec.oauth?.authorizeUrl, spec.oauth?.tokenUrl, spec.oauth?.issuer].map((url) => url ?? '');
+  const shown = [...spec.hosts, ...spec.agentEnv.map((variable) => variable.value), ...endpoints].flatMap(referencesOf);
+  const injected = placesIn(spec)
+    .flatMap(templatesOf)
+    .flatMap((text) => compileTemplate(text, []).fieldNames);
   return shown.includes(name) || injected.includes(name);
 }
 
@@ -93,10 +96,18 @@ function lintOverlaps(list: readonly ProviderSpec[]): string[] {
 
 /** The place of the request that both fill on this host, or null. */
 function sharedPlace(one: ProviderSpec, other: ProviderSpec, host: string): string | null {
-  const theirs = new Set(other.inject.filter((injection) => appliesTo(injection, host)).map(placeOf));
-  const shared = one.inject.filter((injection) => appliesTo(injection, host)).find((injection) => theirs.has(placeOf(injection)));
+  const theirs = new Set(
+    placesIn(other)
+      .filter((injection) => appliesTo(injection, host))
+      .map(placeOf),
+  );
+  const shared = placesIn(one)
+    .filter((injection) => appliesTo(injection, host))
+    .find((injection) => theirs.has(placeOf(injection)));
   return shared === undefined ? null : placeOf(shared);
 }
+
+const placesIn = (spec: ProviderSpec): readonly Injection[] => [...spec.inject, ...(spec.oauth?.inject ?? [])];
 
 const placeOf = (injection: Injection): string =>
   injection.in === 'basic'

@@ -58,7 +58,11 @@ describe('a provider file is refused', () => {
       'slug must be lower-case',
       'slug must equal',
     ],
-    ['of a kind that is not there', toml({ head: BASE.head.replace('static', 'oauth2') }), 'kind must be one of "static"'],
+    [
+      'of a kind that is not there',
+      toml({ head: BASE.head.replace('static', 'oauth2') }),
+      'kind must be one of "static", "oauth"',
+    ],
     ['without evidence', toml({ head: BASE.head.replace('general', 'sure') }), 'evidence must be one of'],
     [
       'with a URL for a host',
