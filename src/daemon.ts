@@ -96,7 +96,14 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
-    const pages = openPages(loaded.config, vault, journal, log);
+    const pages = new ConnectPages({
+      config: loaded.config.connect,
+      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
+      flows: vault.connect,
+      providers: catalogue,
+      onFault: (error) =>
+        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
+    });
     undo.push(() => pages.close());
     // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
     if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();

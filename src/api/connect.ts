@@ -25,9 +25,11 @@ const newConnectSession = z.strictObject({
       label: z.string().min(1).nullish(),
       methods: names.nullish(),
       paths: names.nullish(),
-      hosts: names.nullish(),
     })
     .optional(),
+  fields: z.record(z.string(), z.record(z.string(), z.string())).optional(),
+  allow_private: z.boolean().optional(),
+  grant_id: z.string().nullish(),
   metadata: z.record(z.string(), z.string()).optional(),
 });
 
@@ -55,7 +57,7 @@ export interface ConnectSessionView {
   readonly expires_at: string;
 }
 
-export function connectRoutes({ connect, now = Date.now }: ApiDeps): Hono {
+export function connectRoutes({ connect, vault, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
 
   routes.get('/', (c) => c.json({ sessions: connect.sessions().map(sessionView) }));
@@ -63,9 +65,19 @@ export function connectRoutes({ connect, now = Date.now }: ApiDeps): Hono {
   routes.post('/', async (c) => {
     const body = await readBody(c, newConnectSession);
     const agent = body.agent ?? null;
-    if ((agent === null) === (body.system !== true))
-      throw new AlterError('invalid_input', { problems: ['agent: name an agent, or say system'] });
+    const grantId = body.grant_id ?? null;
+    const owners = [agent !== null, body.system === true, grantId !== null].filter((isNamed) => isNamed).length;
+    if (owners !== 1)
+      throw new AlterError('invalid_input', {
+        problems: ['agent: name an agent, or say system, or name a grant_id to connect anew'],
+      });
     const requested = body.requested_grant;
+    const grant = grantId === null ? null : vault.grants.find(grantId);
+    if (grant !== null && body.allowed_providers.join() !== grant.providerId)
+      throw new AlterError('invalid_input', {
+        problems: [`allowed_providers: must be ["${grant.providerId}"], that of the grant`],
+      });
+    const owner = grant?.principal.type === 'agent' ? grant.principal.agentId : agent;
     const made = await connect.create({
       providers: body.allowed_providers,
       requiredScopes: body.required_scopes ?? {},
@@ -73,11 +85,13 @@ export function connectRoutes({ connect, now = Date.now }: ApiDeps): Hono {
       returnUrl: body.return_url ?? null,
       maxLifetimeMs: milliseconds(body.grant_policy?.max_ttl_seconds),
       defaultLifetimeMs: milliseconds(body.grant_policy?.default_ttl_seconds),
-      agent,
-      label: requested?.label ?? null,
+      agent: owner,
+      label: grant === null ? (requested?.label ?? null) : grant.label || null,
       methods: requested?.methods ?? null,
       paths: requested?.paths ?? null,
-      hosts: requested?.hosts ?? null,
+      fields: body.fields ?? {},
+      allowPrivate: body.allow_private ?? false,
+      grantId: grant?.id ?? null,
       metadata: body.metadata ?? {},
     });
     return c.json(

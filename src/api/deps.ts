@@ -5,7 +5,7 @@ import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { JournalReader } from '../journal/reader.ts';
-import type { ConnectRequest } from '../vault/connect-request.ts';
+import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { Vault } from '../vault/vault.ts';
 
@@ -64,7 +64,7 @@ export interface ProviderLibrary {
 /** Connect sessions, and the pages on which people take part in them. */
 export interface ConnectPort {
   /** Opens the page listener when nothing needed it before. @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
-  create(request: ConnectRequest): Promise<{
+  create(request: ConnectSessionRequest): Promise<{
     readonly id: string;
     readonly token: Secret;
     readonly expiresAt: number;

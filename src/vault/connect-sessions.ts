@@ -8,7 +8,7 @@ import type { AuditPort } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Secret } from '../domain/secret.ts';
 import { type ConnectAction, connectEvent, connectEventEnd } from './connect-events.ts';
-import { type ConnectRequest, checkConnectRequest } from './connect-request.ts';
+import { type ConnectSessionRequest, checkConnectSessionRequest } from './connect-session-request.ts';
 
 /** How long a token waits for its person, and how long the person may then take. */
 export const CONNECT_SESSION_MS = 10 * 60_000;
@@ -18,19 +18,21 @@ const TOKEN_PREFIX = 'alter_connect_';
 /** What was connected in a session, as the application is told. No secret. */
 export interface ConnectedAccount {
   readonly grantId: string;
+  /** Slug, as the session names it. */
   readonly provider: string;
   readonly providerName: string;
-  readonly account: string | null;
+  readonly accountId: string | null;
   readonly accountName: string | null;
-  readonly accountEmail: string | null;
   readonly scopes: readonly string[];
-  readonly operation: 'creation' | 'reauth';
+  /** True when the account was connected before. */
+  readonly isReconnected: boolean;
   readonly at: number;
 }
 
 /** One provider's consent that is under way. */
 export interface PendingConsent {
   readonly provider: string;
+  readonly flowId: string;
   /** SHA-256 of the state: the page proves that it comes back from the consent it began. */
   readonly stateHash: string;
 }
@@ -39,7 +41,7 @@ export type ConnectPhase = 'waiting' | 'open' | 'ended';
 
 export interface ConnectSession {
   readonly id: string;
-  readonly request: ConnectRequest;
+  readonly request: ConnectSessionRequest;
   readonly createdAt: number;
   /** Of the token while it waits, of the ticket afterwards. */
   readonly expiresAt: number;
@@ -76,10 +78,12 @@ export class ConnectSessions {
   }
 
   /** @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
-  async create(input: ConnectRequest): Promise<{ readonly id: string; readonly token: Secret; readonly expiresAt: number }> {
+  async create(
+    input: ConnectSessionRequest,
+  ): Promise<{ readonly id: string; readonly token: Secret; readonly expiresAt: number }> {
     this.#sweep();
     const agent = input.agent === null ? null : this.#options.findAgent(input.agent);
-    const request = { ...checkConnectRequest(input), agent: agent?.name ?? null };
+    const request = { ...checkConnectSessionRequest(input), agent: agent?.name ?? null };
     if (this.#byToken.size >= MAX_SESSIONS)
       throw new AlterError('conflict', { reason: `${MAX_SESSIONS} Connect sessions are open`, hint: 'Wait until some end.' });
     const token = mint(TOKEN_PREFIX);
@@ -135,8 +139,8 @@ export class ConnectSessions {
   }
 
   /** The page leaves for a provider. One consent at a time: the last one that was begun counts. @throws AlterError connect_session_invalid */
-  noteConsent(ticket: string, provider: string, state: string): void {
-    this.#open(ticket).pending = { provider, stateHash: hashOf(state) };
+  noteConsent(ticket: string, consent: { readonly provider: string; readonly flowId: string; readonly state: string }): void {
+    this.#open(ticket).pending = { provider: consent.provider, flowId: consent.flowId, stateHash: hashOf(consent.state) };
   }
 
   /**

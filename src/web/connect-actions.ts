@@ -4,17 +4,21 @@
  * only where the session says.
  */
 import { AlterError, toAlterError } from '../domain/errors.ts';
-import type { ConnectSession, ConnectSessions } from '../vault/connect-sessions.ts';
-import type { ConsentPort } from './consent-port.ts';
+import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
+import type { ConnectedAccount, ConnectSession, ConnectSessions } from '../vault/connect-sessions.ts';
+import type { ConnectFlows, ConnectRequest } from '../vault/oauth/connect-flows.ts';
+import type { ProviderSource } from '../vault/provider-source.ts';
 import { type ConnectFailure, failureOf } from './failure.ts';
 import { outcomeOf } from './outcome.ts';
 import { CALLBACK_PATH, CONNECT_PATH } from './paths.ts';
 import type { Action, ActionAnswer } from './server.ts';
-import { type SessionView, viewOf } from './view.ts';
+import { shownProvider } from './shown-provider.ts';
+import { type SessionView, type ShownProvider, viewOf } from './view.ts';
 
 export interface ConnectActionsOptions {
   readonly sessions: ConnectSessions;
-  readonly consents: ConsentPort;
+  readonly flows: ConnectFlows;
+  readonly providers: ProviderSource;
   /** The origin of the pages: the provider sends the person back there. */
   readonly origin: string;
   readonly onFault: (error: unknown) => void;
@@ -64,44 +68,67 @@ class Steps {
 
   /** Leaves for the provider. What the person chose only narrows what the session allows. */
   async begin(input: Input): Promise<Input> {
-    const { sessions, consents, origin } = this.#options;
+    const { sessions, flows, origin } = this.#options;
     const ticket = text(input, 'ticket');
-    const session = sessions.find(ticket);
+    const { request, pending } = sessions.find(ticket);
     const provider = text(input, 'provider');
     // SECURITY: only what the operator allowed; a page's word for another provider is nothing.
-    if (!session.request.providers.includes(provider)) throw invalid('provider: is not one of this session');
-    const shown = consents.describe(provider, session.request.requiredScopes[provider] ?? []);
+    if (!request.providers.includes(provider)) throw invalid('provider: is not one of this session');
     const asked = new Set(list(input, 'scopes'));
-    const scopes = shown.scopes.filter((scope) => scope.required || asked.has(scope.id)).map((scope) => scope.id);
-    const begun = await consents.begin({
+    const { scopes } = this.#shown(request, provider);
+    const begun = await flows.begin({
       provider,
-      scopes,
+      scopes: scopes.filter((scope) => scope.required || asked.has(scope.id)).map((scope) => scope.id),
       redirectUri: `${origin}${CALLBACK_PATH}`,
-      request: session.request,
-      expiresAt: this.#expiryOf(session, input.lifetime_seconds),
+      fields: request.fields[provider],
+      allowPrivate: request.allowPrivate,
+      ...(request.grantId === null ? this.#newGrant(request, input.lifetime_seconds) : { grantId: request.grantId }),
     });
-    sessions.noteConsent(ticket, provider, begun.state);
-    return { authorization_url: begun.authorizationUrl };
+    if (pending !== null) flows.cancel(pending.flowId);
+    const state = new URL(begun.authorizeUrl).searchParams.get('state') ?? '';
+    sessions.noteConsent(ticket, { provider, flowId: begun.flowId, state });
+    return { authorization_url: begun.authorizeUrl };
   }
 
   /** The person is back from the provider. */
   async complete(input: Input): Promise<Input> {
-    const { sessions, consents, origin } = this.#options;
+    const { sessions, flows } = this.#options;
     const ticket = text(input, 'ticket');
-    const parameters = new URLSearchParams(text(input, 'query'));
-    const { provider } = sessions.takeConsent(ticket, parameters.get('state') ?? '');
+    const query = new URLSearchParams(text(input, 'query'));
+    const { session, provider } = sessions.takeConsent(ticket, query.get('state') ?? '');
     try {
-      const account = await consents.complete(new URL(`${origin}${CALLBACK_PATH}?${parameters}`));
+      const grant = await flows.complete({
+        state: query.get('state') ?? '',
+        code: query.get('code') ?? undefined,
+        error: query.get('error') ?? undefined,
+        errorDescription: query.get('error_description') ?? undefined,
+        iss: query.get('iss') ?? undefined,
+      });
+      const account: ConnectedAccount = {
+        grantId: grant.grantId,
+        provider,
+        providerName: this.#shown(session.request, provider).name,
+        accountId: grant.accountId,
+        accountName: grant.accountName,
+        scopes: grant.scopes,
+        isReconnected: grant.reconnected,
+        at: this.#now(),
+      };
       return { session: this.#viewOf(sessions.noteConnected(ticket, account)) };
     } catch (thrown) {
-      const failure = failureOf(thrown);
-      await sessions.noteFailure(sessions.find(ticket), provider, failure.error);
+      await sessions.noteFailure(session, provider, failureOf(thrown).error);
       throw thrown;
     }
   }
 
   async end(input: Input): Promise<Input> {
-    return { outcome: outcomeOf(await this.#options.sessions.end(text(input, 'ticket')), null) };
+    const { sessions, flows } = this.#options;
+    const ticket = text(input, 'ticket');
+    const { pending } = sessions.find(ticket);
+    const ended = await sessions.end(ticket);
+    // SECURITY: a consent that is still open at the provider must not end in a grant after the person left.
+    if (pending !== null) flows.cancel(pending.flowId);
+    return { outcome: outcomeOf(ended, null) };
   }
 
   /** The failure in words; with the session when the page may try again, with the outcome when it may only tell. */
@@ -109,34 +136,48 @@ class Steps {
     if (toAlterError(thrown).code === 'internal_error') this.#options.onFault(thrown);
     const failure: ConnectFailure = failureOf(thrown);
     const body: Record<string, unknown> = { error: failure.error, message: failure.message };
-    if (failure.hint !== undefined) body['hint'] = failure.hint;
+    if (failure.hint !== undefined) body.hint = failure.hint;
     const session = this.#sessionOf(input);
-    if (session !== undefined) body['session'] = this.#viewOf(session);
-    const ended = typeof input['session_token'] === 'string' ? this.#options.sessions.peek(input['session_token']) : undefined;
+    if (session !== undefined) body.session = this.#viewOf(session);
+    const ended = typeof input.session_token === 'string' ? this.#options.sessions.peek(input.session_token) : undefined;
     if (ended !== undefined)
-      body['outcome'] = outcomeOf({ ...ended, connected: [] }, { code: failure.error, description: failure.message });
+      body.outcome = outcomeOf({ ...ended, connected: [] }, { code: failure.error, description: failure.message });
     return { status: failure.status, body };
   }
 
   #sessionOf(input: Input): ConnectSession | undefined {
     try {
-      return typeof input['ticket'] === 'string' ? this.#options.sessions.find(input['ticket']) : undefined;
+      return typeof input.ticket === 'string' ? this.#options.sessions.find(input.ticket) : undefined;
     } catch {
       return undefined;
     }
   }
 
+  #shown(request: ConnectSessionRequest, slug: string): ShownProvider {
+    return shownProvider(this.#options.providers, slug, request.requiredScopes[slug] ?? []);
+  }
+
   #viewOf(session: ConnectSession): SessionView {
-    const { providers, requiredScopes } = session.request;
     return viewOf(
       session,
-      providers.map((slug) => this.#options.consents.describe(slug, requiredScopes[slug] ?? [])),
+      session.request.providers.map((slug) => this.#shown(session.request, slug)),
     );
   }
 
+  #newGrant(request: ConnectSessionRequest, lifetimeSeconds: unknown): Partial<ConnectRequest> {
+    return {
+      ...(request.agent === null ? { system: true } : { agent: request.agent }),
+      label: request.label ?? undefined,
+      restrictions: {
+        methods: request.methods ?? undefined,
+        paths: request.paths ?? undefined,
+        expiresAt: this.#expiryOf(request, lifetimeSeconds),
+      },
+    };
+  }
+
   /** SECURITY: never longer than the operator's bound, whatever the page says. */
-  #expiryOf({ request }: ConnectSession, seconds: unknown): number | null {
-    const { maxLifetimeMs: max, defaultLifetimeMs: initial } = request;
+  #expiryOf({ maxLifetimeMs: max, defaultLifetimeMs: initial }: ConnectSessionRequest, seconds: unknown): number | null {
     if (seconds === null || seconds === undefined) {
       const length = seconds === undefined ? (initial ?? max) : max;
       return length === null ? null : this.#now() + length;

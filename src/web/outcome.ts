@@ -40,7 +40,7 @@ export function outcomeOf(
       account_identifier: accountOf(first),
       provider_name: first.providerName,
       timestamp: new Date(first.at).toISOString(),
-      operation: first.operation,
+      operation: operationOf(first),
       scopes: first.scopes.join(','),
       status: 'active',
     }),
@@ -53,17 +53,18 @@ const grantOf = (account: ConnectedAccount): Record<string, unknown> => ({
   provider_name: account.providerName,
   account_identifier: accountOf(account),
   timestamp: new Date(account.at).toISOString(),
-  operation: account.operation,
+  operation: operationOf(account),
   scopes: [...account.scopes],
   status: 'active',
   metadata: {
     ...(account.accountName === null ? {} : { account_display_name: account.accountName }),
-    ...(account.accountEmail === null ? {} : { account_email: account.accountEmail }),
+    ...(account.accountName?.includes('@') ? { account_email: account.accountName } : {}),
   },
 });
 
 /** The widget takes a return without an account for a broken one; the grant names it where the provider does not say. */
-const accountOf = (account: ConnectedAccount): string => account.account ?? account.grantId;
+const accountOf = (account: ConnectedAccount): string => account.accountName ?? account.accountId ?? account.grantId;
+const operationOf = (account: ConnectedAccount): string => (account.isReconnected ? 'reauth' : 'creation');
 
 /** The query that the URL had stays; these parameters are set once. */
 function withParameters(returnUrl: string | null, parameters: Readonly<Record<string, string>>): string | null {

@@ -6,16 +6,19 @@ import { readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Secret } from '../domain/secret.ts';
-import type { ConnectRequest } from '../vault/connect-request.ts';
+import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession, ConnectSessions } from '../vault/connect-sessions.ts';
+import type { ConnectFlows } from '../vault/oauth/connect-flows.ts';
+import type { ProviderSource } from '../vault/provider-source.ts';
 import { connectActions } from './connect-actions.ts';
-import type { ConsentPort } from './consent-port.ts';
 import { type PageServer, servePages } from './server.ts';
+import { shownProvider } from './shown-provider.ts';
 
 export interface ConnectPagesOptions {
   readonly config: Config['connect'];
   readonly sessions: ConnectSessions;
-  readonly consents: ConsentPort;
+  readonly flows: ConnectFlows;
+  readonly providers: ProviderSource;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -46,10 +49,10 @@ export class ConnectPages {
   }
 
   /** @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
-  async create(request: ConnectRequest): Promise<MadeConnectSession> {
-    const { sessions, consents } = this.#options;
+  async create(request: ConnectSessionRequest): Promise<MadeConnectSession> {
+    const { sessions, providers } = this.#options;
     // What can't be connected is told to the operator now, not to the person later.
-    for (const slug of request.providers) consents.describe(slug, request.requiredScopes[slug] ?? []);
+    for (const slug of request.providers) shownProvider(providers, slug, request.requiredScopes[slug] ?? []);
     const { origin } = await this.open();
     const made = await sessions.create(request);
     return { id: made.id, token: made.token, expiresAt: made.expiresAt, origin };
@@ -65,7 +68,7 @@ export class ConnectPages {
   }
 
   async #listen(): Promise<PageServer> {
-    const { config, sessions, consents, onFault } = this.#options;
+    const { config, sessions, flows, providers, onFault } = this.#options;
     const { listen, publicUrl, tlsCertFile, tlsKeyFile } = config;
     if (listen === null)
       throw new AlterError('conflict', {
@@ -81,7 +84,7 @@ export class ConnectPages {
       publicUrl,
       tls,
       onFault,
-      actions: (origin) => connectActions({ sessions, consents, origin, onFault }),
+      actions: (origin) => connectActions({ sessions, flows, providers, origin, onFault }),
     });
   }
 }

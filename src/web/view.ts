@@ -29,12 +29,15 @@ export interface SessionView {
   /** Origin of the application that asks; null when an operator does. */
   readonly app: string | null;
   readonly label: string | null;
+  /** The grant exists already; its account gives consent anew and nothing else about it changes. */
+  readonly is_reconnect: boolean;
   readonly restrictions: readonly string[];
+  /** Empty where there is nothing to choose. */
   readonly lifetimes: readonly LifetimeView[];
   readonly providers: readonly ProviderView[];
 }
 
-/** A provider as the page shows it, whatever the catalogue makes of it. */
+/** A provider as the page shows it. */
 export interface ShownProvider {
   readonly id: string;
   readonly name: string;
@@ -48,15 +51,20 @@ export function viewOf(session: ConnectSession, providers: readonly ShownProvide
     agent: request.agent,
     app: request.allowedOrigin ?? (request.returnUrl === null ? null : new URL(request.returnUrl).origin),
     label: request.label,
+    is_reconnect: request.grantId !== null,
     restrictions: [
       ...(request.methods === null ? [] : [`the methods ${request.methods.join(', ')}`]),
       ...(request.paths === null ? [] : [`the paths ${request.paths.join(', ')}`]),
-      ...(request.hosts === null ? [] : [`the hosts ${request.hosts.join(', ')}`]),
     ],
-    lifetimes: lifetimesOf(request.maxLifetimeMs, request.defaultLifetimeMs),
+    lifetimes: request.grantId === null ? lifetimesOf(request.maxLifetimeMs, request.defaultLifetimeMs) : [],
     providers: providers.map(({ id, name, scopes }) => {
       const account = session.connected.find((each) => each.provider === id);
-      return { id, name, scopes, connected: account === undefined ? null : (account.account ?? 'connected') };
+      return {
+        id,
+        name,
+        scopes,
+        connected: account === undefined ? null : (account.accountName ?? account.accountId ?? 'an account'),
+      };
     }),
   };
 }

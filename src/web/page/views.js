@@ -68,7 +68,7 @@ export function showConsent(session, provider, on) {
     ),
   );
   show(
-    `Connect ${provider.name} to ${session.agent ?? 'your agents'}`,
+    `Connect ${provider.name} ${session.is_reconnect ? 'again for' : 'to'} ${session.agent ?? 'your agents'}`,
     element(
       'p',
       { class: 'quiet' },
@@ -128,6 +128,7 @@ function scopes(provider) {
 
 /** @param {SessionView} session */
 function lifetimes(session) {
+  if (session.lifetimes.length === 0) return null;
   return element(
     'div',
     {},

@@ -1,9 +1,10 @@
 /** The page listener over real sockets with a consent port of the tests: what reaches the routes, and what does not. */
 import { type IncomingHttpHeaders, request } from 'node:http';
-import type { ConnectRequest } from '../../../src/vault/connect-request.ts';
+import { parseProvider } from '../../../src/config/provider.ts';
+import type { ConnectSessionRequest } from '../../../src/vault/connect-session-request.ts';
 import { ConnectSessions } from '../../../src/vault/connect-sessions.ts';
+import type { ConnectFlows, RedirectRequest } from '../../../src/vault/oauth/connect-flows.ts';
 import { connectActions } from '../../../src/web/connect-actions.ts';
-import type { ConsentPort, NewConsent } from '../../../src/web/consent-port.ts';
 import { type PageServer, servePages } from '../../../src/web/server.ts';
 
 export interface PageAnswer {
@@ -15,16 +16,17 @@ export interface PageAnswer {
 export interface PageRig {
   readonly server: PageServer;
   readonly sessions: ConnectSessions;
-  readonly begun: NewConsent[];
+  readonly begun: RedirectRequest[];
+  readonly cancelled: string[];
   readonly events: string[];
-  token(change?: Partial<ConnectRequest>): Promise<string>;
+  token(change?: Partial<ConnectSessionRequest>): Promise<string>;
   send(method: string, path: string, headers?: Readonly<Record<string, string>>, body?: string): Promise<PageAnswer>;
   /** As the page's own script asks. */
   ask<T = Record<string, never>>(action: string, body: unknown): Promise<{ status: number; body: T }>;
   close(): Promise<void>;
 }
 
-export const REQUEST: ConnectRequest = {
+export const REQUEST: ConnectSessionRequest = {
   providers: ['files'],
   requiredScopes: {},
   allowedOrigin: 'https://app.example.test',
@@ -35,17 +37,43 @@ export const REQUEST: ConnectRequest = {
   label: null,
   methods: null,
   paths: null,
-  hosts: null,
+  fields: {},
+  allowPrivate: false,
+  grantId: null,
   metadata: {},
 };
+
+const provider = (slug: string) =>
+  parseProvider(
+    `slug = "${slug}"
+name = "${slug}"
+kind = "oauth"
+hosts = ["api.${slug}.test"]
+evidence = "documented"
+docs_url = "https://${slug}.test/docs"
+[oauth]
+authorize_url = "https://${slug}.test/authorize"
+token_url = "https://${slug}.test/token"
+default_scopes = ["read", "write"]
+[[oauth.scopes]]
+name = "read"
+label = "Read what is there"
+required = true
+[[oauth.scopes]]
+name = "write"
+label = "Change what is there"
+`,
+    `${slug}.toml`,
+  );
 
 export const NOW = Date.UTC(2031, 0, 1);
 
 export async function startPages(
-  complete: ConsentPort['complete'] = () => Promise.reject(new Error('nobody consents here')),
+  complete: ConnectFlows['complete'] = () => Promise.reject(new Error('nobody consents here')),
 ): Promise<PageRig> {
   const events: string[] = [];
-  const begun: NewConsent[] = [];
+  const begun: RedirectRequest[] = [];
+  const cancelled: string[] = [];
   const sessions = new ConnectSessions({
     audit: {
       open: () => Promise.reject(new Error('no exchange here')),
@@ -57,33 +85,27 @@ export async function startPages(
     findAgent: (name) => ({ id: 'a-1', name }),
     now: () => NOW,
   });
-  const consents: ConsentPort = {
-    describe: (id, required) => ({
-      id,
-      name: id,
-      scopes: ['read', 'write'].map((scope) => ({
-        id: scope,
-        words: scope,
-        required: scope === 'read' || required.includes(scope),
-        selected: true,
-      })),
-    }),
-    begin: (consent) => {
-      begun.push(consent);
-      return Promise.resolve({
-        authorizationUrl: `https://provider.test/authorize?state=state-${begun.length}`,
-        state: `state-${begun.length}`,
-      });
+  const nobody = () => Promise.reject(new Error('no device here'));
+  const flows: ConnectFlows = {
+    begin: (request) => {
+      begun.push(request);
+      const n = begun.length;
+      const authorizeUrl = `https://provider.test/authorize?state=state-${n}`;
+      return Promise.resolve({ flowId: `flow-${n}`, providerId: request.provider, authorizeUrl, expiresAt: NOW + 600_000 });
     },
     complete,
+    beginDevice: nobody,
+    pollDevice: nobody,
+    cancel: (flowId) => void cancelled.push(flowId),
   };
+  const providers = { find: (slug: string) => (slug === 'files' || slug === 'mail' ? provider(slug) : undefined) };
   const onFault = (): void => {};
   const server = await servePages({
     listen: { host: '127.0.0.1', port: 0 },
     publicUrl: null,
     tls: null,
     onFault,
-    actions: (origin) => connectActions({ sessions, consents, origin, onFault, now: () => NOW }),
+    actions: (origin) => connectActions({ sessions, flows, providers, origin, onFault, now: () => NOW }),
   });
   const { hostname, port, host, origin } = new URL(server.origin);
   const send: PageRig['send'] = (method, path, headers = {}, body = '') =>
@@ -102,6 +124,7 @@ export async function startPages(
     server,
     sessions,
     begun,
+    cancelled,
     events,
     token: async (change = {}) => (await sessions.create({ ...REQUEST, ...change })).token.reveal(),
     send,

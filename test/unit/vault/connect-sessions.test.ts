@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { AuditOpening } from '../../../src/domain/audit.ts';
 import { AlterError } from '../../../src/domain/errors.ts';
-import { type ConnectRequest, checkConnectRequest } from '../../../src/vault/connect-request.ts';
+import { type ConnectSessionRequest, checkConnectSessionRequest } from '../../../src/vault/connect-session-request.ts';
 import { CONNECT_SESSION_MS, type ConnectedAccount, ConnectSessions } from '../../../src/vault/connect-sessions.ts';
 
-const REQUEST: ConnectRequest = {
+const REQUEST: ConnectSessionRequest = {
   providers: ['files'],
   requiredScopes: {},
   allowedOrigin: 'https://app.example.test',
@@ -15,18 +15,19 @@ const REQUEST: ConnectRequest = {
   label: 'work',
   methods: null,
   paths: null,
-  hosts: null,
+  fields: {},
+  allowPrivate: false,
+  grantId: null,
   metadata: { end_user: 'u-17' },
 };
 const ACCOUNT: ConnectedAccount = {
   grantId: 'g-1',
   provider: 'files',
   providerName: 'Files',
-  account: 'ann@people.test',
-  accountName: null,
-  accountEmail: null,
+  accountId: '17',
+  accountName: 'ann@people.test',
   scopes: ['files.read'],
-  operation: 'creation',
+  isReconnected: false,
   at: 5,
 };
 
@@ -134,8 +135,8 @@ describe('a consent', () => {
     const mine = (await sessions.redeem((await sessions.create(REQUEST)).token.reveal())).ticket.reveal();
     const theirs = (await sessions.redeem((await sessions.create(REQUEST)).token.reveal())).ticket.reveal();
     expect(await code(() => sessions.takeConsent(mine, ''))).toBe('state_mismatch');
-    sessions.noteConsent(mine, 'files', 'state-of-mine');
-    sessions.noteConsent(theirs, 'files', 'state-of-theirs');
+    sessions.noteConsent(mine, { provider: 'files', flowId: 'f-1', state: 'state-of-mine' });
+    sessions.noteConsent(theirs, { provider: 'files', flowId: 'f-2', state: 'state-of-theirs' });
     expect(await code(() => sessions.takeConsent(mine, 'state-of-theirs'))).toBe('state_mismatch');
     expect(sessions.takeConsent(mine, 'state-of-mine').provider).toBe('files');
     expect(await code(() => sessions.takeConsent(mine, 'state-of-mine'))).toBe('state_mismatch');
@@ -172,15 +173,16 @@ describe('a request', () => {
     ['a relative return', { returnUrl: '/done' }, 'return_url'],
     ['a default over the maximum', { maxLifetimeMs: 60_000, defaultLifetimeMs: 120_000 }, 'default_ttl_seconds'],
     ['scopes of another provider', { requiredScopes: { other: ['a'] } }, 'required_scopes'],
+    ['fields of another provider', { fields: { other: { site: 'a' } } }, 'fields'],
     ['a method that is none', { methods: ['GE T'] }, 'requested_grant.methods'],
     ['a name for metadata that is none', { metadata: { 'a b': 'x' } }, 'metadata'],
   ])('with %s is refused', (_what, change, problem) => {
-    expect(() => checkConnectRequest({ ...REQUEST, ...change })).toThrow(problem);
+    expect(() => checkConnectSessionRequest({ ...REQUEST, ...change })).toThrow(problem);
   });
 
   test('keeps origins and URLs in canonical form, this machine over http included', () => {
     const request = { ...REQUEST, allowedOrigin: 'http://127.0.0.1:3000/', returnUrl: 'HTTPS://App.Example.test/a?b=c' };
-    expect(checkConnectRequest(request)).toMatchObject({
+    expect(checkConnectSessionRequest(request)).toMatchObject({
       allowedOrigin: 'http://127.0.0.1:3000',
       returnUrl: 'https://app.example.test/a?b=c',
     });

@@ -7,11 +7,10 @@ const account = (provider: string, name: string | null): ConnectedAccount => ({
   grantId: `grant-of-${provider}`,
   provider,
   providerName: provider.toUpperCase(),
-  account: name,
-  accountName: 'Ann',
-  accountEmail: null,
+  accountId: null,
+  accountName: name,
   scopes: ['read', 'write'],
-  operation: 'creation',
+  isReconnected: false,
   at: Date.UTC(2031, 0, 2),
 });
 
@@ -28,19 +27,21 @@ const session = (connected: readonly ConnectedAccount[], returnUrl: string | nul
     label: null,
     methods: ['GET'],
     paths: null,
-    hosts: null,
+    fields: {},
+    allowPrivate: false,
+    grantId: null,
     metadata: { secret_of_the_app: 'SEKRET-marker-metadata' },
   },
   createdAt: 0,
   expiresAt: 600_000,
   phase: 'open',
-  pending: { provider: 'mail', stateHash: 'SEKRET-marker-state' },
+  pending: { provider: 'mail', flowId: 'SEKRET-marker-flow', stateHash: 'SEKRET-marker-state' },
   connected,
 });
 
 describe('what the application is told', () => {
   test('holds what the widget needs, for each account', () => {
-    const { message, target_origin } = outcomeOf(session([account('files', 'ann'), account('mail', null)]), null);
+    const { message, target_origin } = outcomeOf(session([account('files', 'ann@people.test'), account('mail', null)]), null);
     expect(target_origin).toBe('https://app.example.test');
     expect(message).toEqual({
       type: 'alter_connect_success',
@@ -49,12 +50,12 @@ describe('what the application is told', () => {
           grant_id: 'grant-of-files',
           provider: 'files',
           provider_name: 'FILES',
-          account_identifier: 'ann',
+          account_identifier: 'ann@people.test',
           timestamp: '2031-01-02T00:00:00.000Z',
           operation: 'creation',
           scopes: ['read', 'write'],
           status: 'active',
-          metadata: { account_display_name: 'Ann' },
+          metadata: { account_display_name: 'ann@people.test', account_email: 'ann@people.test' },
         },
         expect.objectContaining({ grant_id: 'grant-of-mail', account_identifier: 'grant-of-mail' }),
       ],
@@ -63,13 +64,13 @@ describe('what the application is told', () => {
 
   test('keeps the query and the fragment of the return URL, and sets its own parameters once', () => {
     const url = 'https://app.example.test/a?keep=1&grant_id=forged#here';
-    const returned = new URL(outcomeOf(session([account('files', 'ann')], url), null).return_url as string);
+    const returned = new URL(outcomeOf(session([account('files', 'ann@people.test')], url), null).return_url as string);
     expect([...returned.searchParams]).toEqual([
       ['keep', '1'],
       ['grant_id', 'grant-of-files'],
       ['alter_connect_success', 'true'],
       ['provider', 'files'],
-      ['account_identifier', 'ann'],
+      ['account_identifier', 'ann@people.test'],
       ['provider_name', 'FILES'],
       ['timestamp', '2031-01-02T00:00:00.000Z'],
       ['operation', 'creation'],
@@ -91,12 +92,12 @@ describe('what the application is told', () => {
 
 describe('what the page is told', () => {
   test('is made of words: no state, no id, nothing that the application said in confidence', () => {
-    const view = viewOf(session([account('files', 'ann')], 'https://app.example.test/'), [
+    const view = viewOf(session([account('files', 'ann@people.test')], 'https://app.example.test/'), [
       { id: 'files', name: 'Files', scopes: [] },
       { id: 'mail', name: 'Mail', scopes: [] },
     ]);
     expect(view).toMatchObject({ agent: 'bot', app: 'https://app.example.test', restrictions: ['the methods GET'] });
-    expect(view.providers.map(({ connected }) => connected)).toEqual(['ann', null]);
+    expect(view.providers.map(({ connected }) => connected)).toEqual(['ann@people.test', null]);
     expect(JSON.stringify(view)).not.toMatch(/SEKRET|s-1|grant-of/);
   });
 

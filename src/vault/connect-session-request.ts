@@ -11,7 +11,7 @@ const MAX_METADATA = 20;
 const METADATA_NAME = /^[A-Za-z0-9_]{1,64}$/;
 const MAX_LIFETIME_MS = 5 * 365 * 86_400_000;
 
-export interface ConnectRequest {
+export interface ConnectSessionRequest {
   /** Slugs; the person may connect each of them. */
   readonly providers: readonly string[];
   /** By slug: scopes that the person can't take away, beside those that the provider needs anyway. */
@@ -23,18 +23,23 @@ export interface ConnectRequest {
   /** How long the grant may live at most, and what is proposed. Null for no bound. */
   readonly maxLifetimeMs: number | null;
   readonly defaultLifetimeMs: number | null;
-  /** Who gets the grant; null for every agent of the installation. */
+  /** Who gets the grant, or has the one that is connected anew; null for every agent of the installation. */
   readonly agent: string | null;
   readonly label: string | null;
   readonly methods: readonly string[] | null;
   readonly paths: readonly string[] | null;
-  readonly hosts: readonly string[] | null;
+  /** The provider's address may be private: a self-hosted service. */
+  readonly allowPrivate: boolean;
+  /** By slug: the provider's fields that are no secret, such as a site or a tenant. */
+  readonly fields: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Connect the account of this grant anew; null for a new grant. */
+  readonly grantId: string | null;
   /** Free small facts of the application, for the audit row of the session. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** The request in canonical form. @throws AlterError invalid_input */
-export function checkConnectRequest(input: ConnectRequest): ConnectRequest {
+export function checkConnectSessionRequest(input: ConnectSessionRequest): ConnectSessionRequest {
   const providers = [...new Set(input.providers)];
   requireNone([
     providers.length === 0 ? 'allowed_providers: name at least one provider' : undefined,
@@ -42,6 +47,10 @@ export function checkConnectRequest(input: ConnectRequest): ConnectRequest {
     ...Object.keys(input.requiredScopes).map((slug) =>
       providers.includes(slug) ? undefined : `required_scopes: ${JSON.stringify(slug)} is not among allowed_providers`,
     ),
+    ...Object.keys(input.fields).map((slug) =>
+      providers.includes(slug) ? undefined : `fields: ${JSON.stringify(slug)} is not among allowed_providers`,
+    ),
+    input.grantId !== null && providers.length > 1 ? 'grant_id: names the one provider of its grant' : undefined,
     originProblem(input.allowedOrigin),
     returnProblem(input.returnUrl),
     ...lifetimeProblems(input),
@@ -82,7 +91,7 @@ function webUrl(text: string): URL | null {
   return isSafe && url.username === '' && url.password === '' ? url : null;
 }
 
-function lifetimeProblems({ maxLifetimeMs: max, defaultLifetimeMs: initial }: ConnectRequest): (string | undefined)[] {
+function lifetimeProblems({ maxLifetimeMs: max, defaultLifetimeMs: initial }: ConnectSessionRequest): (string | undefined)[] {
   const isWrong = (value: number | null): boolean =>
     value !== null && !(Number.isSafeInteger(value) && value >= 60_000 && value <= MAX_LIFETIME_MS);
   return [
