@@ -57,7 +57,7 @@ export function showConsent(session, provider, on) {
       },
     },
     facts(session),
-    scopes(provider),
+    scopes(session, provider),
     lifetimes(session),
     element(
       'div',
@@ -87,7 +87,6 @@ const whoAsks = (session) =>
 /** @param {SessionView} session */
 function facts(session) {
   const rows = [
-    ['Agent', session.agent ?? 'every agent of this installation'],
     ['Asked by', session.app ?? 'the operator of this alterd'],
     ...(session.label === null ? [] : [['Label', session.label]]),
     ...session.restrictions.map((text) => ['Only', text]),
@@ -99,13 +98,16 @@ function facts(session) {
   );
 }
 
-/** @param {ProviderView} provider */
-function scopes(provider) {
+/**
+ * @param {SessionView} session
+ * @param {ProviderView} provider
+ */
+function scopes(session, provider) {
   if (provider.scopes.length === 0) return null;
   return element(
     'fieldset',
     {},
-    element('legend', {}, 'It may'),
+    element('legend', {}, session.agent === null ? 'Your agents may' : `${session.agent} may`),
     element(
       'ul',
       { class: 'rows' },
