@@ -13,6 +13,9 @@ import { type ConnectSessionRequest, checkConnectSessionRequest } from './connec
 /** How long a token waits for its person, and how long the person may then take. */
 export const CONNECT_SESSION_MS = 10 * 60_000;
 const MAX_SESSIONS = 1_000;
+/** One person needs a few tries; more is a program that fills the journal or asks the provider without end. */
+const MAX_CONSENTS = 30;
+const MAX_RECORDED_REFUSALS = 10;
 const TOKEN_PREFIX = 'alter_connect_';
 
 /** What was connected in a session, as the application is told. No secret. */
@@ -57,6 +60,8 @@ interface ConnectRecord extends ConnectSession {
   connected: ConnectedAccount[];
   readonly tokenHash: string;
   ticketHash: string | null;
+  consents: number;
+  refusals: number;
 }
 
 export interface ConnectSessionsOptions {
@@ -98,6 +103,8 @@ export class ConnectSessions {
       connected: [],
       tokenHash: hashOf(token.reveal()),
       ticketHash: null,
+      consents: 0,
+      refusals: 0,
     };
     await this.#record(record, 'connect.session_created');
     this.#byToken.set(record.tokenHash, record);
@@ -140,7 +147,10 @@ export class ConnectSessions {
 
   /** The page leaves for a provider. One consent at a time: the last one that was begun counts. @throws AlterError connect_session_invalid */
   noteConsent(ticket: string, consent: { readonly provider: string; readonly flowId: string; readonly state: string }): void {
-    this.#open(ticket).pending = { provider: consent.provider, flowId: consent.flowId, stateHash: hashOf(consent.state) };
+    const record = this.#open(ticket);
+    record.consents += 1;
+    if (record.consents > MAX_CONSENTS) throw refusal('too_many_tries');
+    record.pending = { provider: consent.provider, flowId: consent.flowId, stateHash: hashOf(consent.state) };
   }
 
   /**
@@ -192,7 +202,8 @@ export class ConnectSessions {
   }
 
   async #refuse(record: ConnectRecord, error: 'session_used' | 'session_expired'): Promise<never> {
-    await this.#record(record, 'connect.session_refused', error);
+    record.refusals += 1;
+    if (record.refusals <= MAX_RECORDED_REFUSALS) await this.#record(record, 'connect.session_refused', error);
     throw refusal(error);
   }
 
@@ -223,6 +234,7 @@ const REASONS = {
   session_unknown: 'this link is not known here; it may be incomplete, or alterd was restarted',
   session_used: 'this link was used already',
   session_expired: 'this link has expired',
+  too_many_tries: 'it was tried too often',
   state_mismatch: 'the answer does not belong to the consent that this page began',
 } as const;
 

@@ -86,7 +86,12 @@ class Steps {
     });
     if (pending !== null) flows.cancel(pending.flowId);
     const state = new URL(begun.authorizeUrl).searchParams.get('state') ?? '';
-    sessions.noteConsent(ticket, { provider, flowId: begun.flowId, state });
+    try {
+      sessions.noteConsent(ticket, { provider, flowId: begun.flowId, state });
+    } catch (thrown) {
+      flows.cancel(begun.flowId);
+      throw thrown;
+    }
     return { authorization_url: begun.authorizeUrl };
   }
 

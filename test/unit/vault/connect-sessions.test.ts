@@ -104,6 +104,14 @@ describe('a token', () => {
     expect(await code(() => sessions.find(ticket))).toBe('session_expired');
   });
 
+  test('that is used over and over does not fill the journal', async () => {
+    const { sessions, rows } = rig();
+    const token = (await sessions.create(REQUEST)).token.reveal();
+    await sessions.redeem(token);
+    for (let i = 0; i < 40; i++) expect(await code(sessions.redeem(token))).toBe('session_used');
+    expect(rows).toHaveLength(12);
+  });
+
   test('that never was, a ticket in its place, and a token in place of a ticket open nothing', async () => {
     const { sessions } = rig();
     const token = (await sessions.create(REQUEST)).token.reveal();
@@ -140,6 +148,14 @@ describe('a consent', () => {
     expect(await code(() => sessions.takeConsent(mine, 'state-of-theirs'))).toBe('state_mismatch');
     expect(sessions.takeConsent(mine, 'state-of-mine').provider).toBe('files');
     expect(await code(() => sessions.takeConsent(mine, 'state-of-mine'))).toBe('state_mismatch');
+  });
+
+  test('is begun thirty times at most', async () => {
+    const { sessions } = rig();
+    const ticket = (await sessions.redeem((await sessions.create(REQUEST)).token.reveal())).ticket.reveal();
+    const begin = () => sessions.noteConsent(ticket, { provider: 'files', flowId: 'f', state: 's' });
+    for (let i = 0; i < 30; i++) begin();
+    expect(await code(begin)).toBe('too_many_tries');
   });
 
   test('that was connected ends the session with it; one that was not, with nothing', async () => {
