@@ -83,7 +83,7 @@ describe('the Connect page', () => {
     const good = { host: `127.0.0.1:${port}`, origin: made.base_url, 'content-type': 'application/json' };
     const body = JSON.stringify({ session_token: made.session_token });
     const answers = [];
-    for (const wrong of [
+    const wrongs: Record<string, string>[] = [
       { origin: 'null' },
       { origin: 'http://evil.test' },
       { origin: `http://localhost:${port}` },
@@ -91,8 +91,8 @@ describe('the Connect page', () => {
       { 'content-type': 'text/plain' },
       { 'content-type': 'application/x-www-form-urlencoded' },
       { 'sec-fetch-site': 'cross-site' },
-    ])
-      answers.push(await send('POST', '/sdk/oauth/connect/redeem', { ...good, ...wrong }, body));
+    ];
+    for (const wrong of wrongs) answers.push(await send('POST', '/sdk/oauth/connect/redeem', { ...good, ...wrong }, body));
     answers.push(
       await send('OPTIONS', '/sdk/oauth/connect/redeem', { ...good, 'access-control-request-method': 'POST' }),
       await send('GET', '/sdk/oauth/connect', { host: good.host, 'sec-fetch-dest': 'iframe' }),

@@ -16,6 +16,8 @@ export interface PageAnswer {
 export interface PageRig {
   readonly server: PageServer;
   readonly sessions: ConnectSessions;
+  /** Moves the time of sessions and pages. */
+  readonly clock: { now: number };
   readonly begun: RedirectRequest[];
   readonly cancelled: string[];
   readonly events: string[];
@@ -71,6 +73,7 @@ export const NOW = Date.UTC(2031, 0, 1);
 export async function startPages(
   complete: ConnectFlows['complete'] = () => Promise.reject(new Error('nobody consents here')),
 ): Promise<PageRig> {
+  const clock = { now: NOW };
   const events: string[] = [];
   const begun: RedirectRequest[] = [];
   const cancelled: string[] = [];
@@ -83,7 +86,7 @@ export async function startPages(
       },
     },
     findAgent: (name) => ({ id: 'a-1', name }),
-    now: () => NOW,
+    now: () => clock.now,
   });
   const nobody = () => Promise.reject(new Error('no device here'));
   const flows: ConnectFlows = {
@@ -105,7 +108,7 @@ export async function startPages(
     publicUrl: null,
     tls: null,
     onFault,
-    actions: (origin) => connectActions({ sessions, flows, providers, origin, onFault, now: () => NOW }),
+    actions: (origin) => connectActions({ sessions, flows, providers, origin, onFault, now: () => clock.now }),
   });
   const { hostname, port, host, origin } = new URL(server.origin);
   const send: PageRig['send'] = (method, path, headers = {}, body = '') =>
@@ -123,6 +126,7 @@ export async function startPages(
   return {
     server,
     sessions,
+    clock,
     begun,
     cancelled,
     events,
