@@ -4,12 +4,13 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CONNECT_SESSION_MS } from '../../src/vault/connect-sessions.ts';
+import { findClient } from '../helpers/clients.ts';
 import { type PageRig, startPages } from '../integration/web/support.ts';
 import { type Application, startApplication } from './support/application.ts';
-import { findChromium, startBrowser, type TestBrowser } from './support/browser.ts';
+import { startBrowser, type TestBrowser } from './support/browser.ts';
 import { heardBy, openApplication, openPopup, type Session, told } from './support/widget.ts';
 
-const chromium = findChromium();
+const chromium = findClient('chromium');
 
 describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
   let rig: PageRig;

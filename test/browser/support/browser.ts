@@ -1,15 +1,11 @@
 /**
  * Chromium, driven from outside, on a fresh profile. Names of the tests' hosts lead to loopback, and nothing else leads anywhere.
- * A machine without Chromium runs no browser test, and `present.test.ts` says so.
+ * A machine without Chromium runs no browser test; `test/e2e/present.test.ts` names and counts it among the clients that are absent.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
-
-const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-
-export const findChromium = (): string | null => CANDIDATES.find((path) => existsSync(path)) ?? null;
 
 export interface TestBrowser {
   readonly context: BrowserContext;
