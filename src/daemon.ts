@@ -23,13 +23,14 @@ import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
-import { openVault, type Vault } from './vault/vault.ts';
+import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
 import { ConnectPages } from './web/pages.ts';
 
 export interface DaemonOptions {
@@ -87,10 +88,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
+    const https = httpsCaller(() => plane);
+    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log }, undo);
     const { vault, journal } = rooms;
     let ca = rooms.ca;
-    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -101,6 +104,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
       flows: vault.connect,
       providers: catalogue,
+      clients: vault.clients,
       onFault: (error) =>
         log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
     });
@@ -185,8 +189,7 @@ interface Rooms {
 async function openRooms(
   paths: Paths,
   config: Config,
-  catalogue: Parameters<typeof openVault>[0]['catalogue'],
-  log: DaemonLog,
+  { catalogue, https, log }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog },
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
@@ -210,7 +213,13 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, config, onLoaded),
+      catalogue,
+      audit,
+      https,
+    });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;

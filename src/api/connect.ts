@@ -1,127 +1,145 @@
 /**
- * `/v1/connect/sessions`: an operator or an application's back end makes the one-time link to the Connect page. The names in the body are those of
- * Alter's Connect session. SECURITY: the answer to a new session is the only time that its token is told.
+ * `/v1/connect`: accounts are connected once, by consent or by what the operator brings, and used for months. Codes and tokens come in
+ * here; no route ever answers one.
  */
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { AlterError } from '../domain/errors.ts';
-import type { ConnectSession } from '../vault/connect-sessions.ts';
+import { Secret } from '../domain/secret.ts';
+import type { ConnectedGrant, ConnectRequest } from '../vault/oauth/connect-flows.ts';
 import type { ApiDeps } from './deps.ts';
-import { readBody } from './input.ts';
+import { instant, readBody } from './input.ts';
 
-const names = z.array(z.string().min(1).max(2_048)).min(1).max(100);
-const seconds = z.number().int().min(60);
+export interface ConnectedView {
+  readonly grant_id: string;
+  readonly provider: string;
+  readonly label: string;
+  readonly account_id: string | null;
+  readonly account_name: string | null;
+  readonly scopes: readonly string[];
+  readonly reconnected: boolean;
+}
 
-const newConnectSession = z.strictObject({
-  allowed_providers: names,
-  required_scopes: z.record(z.string(), names).optional(),
-  allowed_origin: z.string().nullish(),
-  return_url: z.string().max(4_096).nullish(),
-  grant_policy: z.strictObject({ max_ttl_seconds: seconds.nullish(), default_ttl_seconds: seconds.nullish() }).optional(),
-  agent: z.string().nullish(),
+export interface BegunView {
+  readonly flow_id: string;
+  readonly provider: string;
+  readonly authorize_url: string;
+  readonly expires_at: string;
+}
+
+export interface DeviceView {
+  readonly flow_id: string;
+  readonly provider: string;
+  readonly user_code: string;
+  readonly verification_uri: string;
+  readonly verification_uri_complete: string | null;
+  readonly interval_ms: number;
+  readonly expires_at: string;
+}
+
+const texts = z.array(z.string().min(1)).min(1).max(1_000);
+const wanted = {
+  provider: z.string(),
+  scopes: z.array(z.string().min(1).max(200)).max(200).optional(),
+  label: z.string().max(128).optional(),
+  agent: z.string().optional(),
   system: z.boolean().optional(),
-  requested_grant: z
-    .strictObject({
-      label: z.string().min(1).nullish(),
-      methods: names.nullish(),
-      paths: names.nullish(),
-    })
-    .optional(),
-  fields: z.record(z.string(), z.record(z.string(), z.string())).optional(),
+  methods: texts.optional(),
+  paths: texts.optional(),
+  expires_at: instant.nullish(),
+  fields: z.record(z.string(), z.string().max(1_024)).optional(),
+  grant_id: z.string().optional(),
   allow_private: z.boolean().optional(),
-  grant_id: z.string().nullish(),
-  metadata: z.record(z.string(), z.string()).optional(),
+};
+const redirect = z.strictObject({ ...wanted, redirect_uri: z.string().max(2_048) });
+const device = z.strictObject(wanted);
+const imported = z.strictObject({
+  ...wanted,
+  flow: z.enum(['refresh_token', 'client_credentials', 'jwt_bearer', 'token_exchange', 'github_app']),
+  inputs: z.record(z.string().regex(/^[a-z_]{1,32}$/), z.string().min(1).max(65_536)).optional(),
+});
+const answer = z.strictObject({
+  state: z.string().max(256),
+  code: z.string().max(8_192).optional(),
+  error: z.string().max(256).optional(),
+  error_description: z.string().max(4_096).optional(),
+  iss: z.string().max(2_048).optional(),
 });
 
-/** The answer to a new session. */
-export interface NewConnectSessionView {
-  readonly id: string;
-  readonly session_token: string;
-  readonly connect_url: string;
-  /** What the widget calls its base. */
-  readonly base_url: string;
-  readonly expires_in: number;
-  readonly expires_at: string;
-}
-
-export interface ConnectSessionView {
-  readonly id: string;
-  readonly state: 'waiting' | 'open' | 'ended';
-  readonly providers: readonly string[];
-  readonly agent: string | null;
-  readonly label: string | null;
-  readonly allowed_origin: string | null;
-  readonly return_url: string | null;
-  readonly grant_ids: readonly string[];
-  readonly created_at: string;
-  readonly expires_at: string;
-}
-
-export function connectRoutes({ connect, vault, now = Date.now }: ApiDeps): Hono {
+export function connectRoutes({ vault }: ApiDeps): Hono {
   const routes = new Hono();
 
-  routes.get('/', (c) => c.json({ sessions: connect.sessions().map(sessionView) }));
+  routes.post('/begin', async (c) => {
+    const body = await readBody(c, redirect);
+    const begun = await vault.connect.begin({ ...requestOf(body), redirectUri: body.redirect_uri });
+    const view: BegunView = {
+      flow_id: begun.flowId,
+      provider: begun.providerId,
+      authorize_url: begun.authorizeUrl,
+      expires_at: new Date(begun.expiresAt).toISOString(),
+    };
+    return c.json(view, 201);
+  });
 
-  routes.post('/', async (c) => {
-    const body = await readBody(c, newConnectSession);
-    const agent = body.agent ?? null;
-    const grantId = body.grant_id ?? null;
-    const owners = [agent !== null, body.system === true, grantId !== null].filter((isNamed) => isNamed).length;
-    if (owners !== 1)
-      throw new AlterError('invalid_input', {
-        problems: ['agent: name an agent, or say system, or name a grant_id to connect anew'],
-      });
-    const requested = body.requested_grant;
-    const grant = grantId === null ? null : vault.grants.find(grantId);
-    if (grant !== null && body.allowed_providers.join() !== grant.providerId)
-      throw new AlterError('invalid_input', {
-        problems: [`allowed_providers: must be ["${grant.providerId}"], that of the grant`],
-      });
-    const owner = grant?.principal.type === 'agent' ? grant.principal.agentId : agent;
-    const made = await connect.create({
-      providers: body.allowed_providers,
-      requiredScopes: body.required_scopes ?? {},
-      allowedOrigin: body.allowed_origin ?? null,
-      returnUrl: body.return_url ?? null,
-      maxLifetimeMs: milliseconds(body.grant_policy?.max_ttl_seconds),
-      defaultLifetimeMs: milliseconds(body.grant_policy?.default_ttl_seconds),
-      agent: owner,
-      label: grant === null ? (requested?.label ?? null) : grant.label || null,
-      methods: requested?.methods ?? null,
-      paths: requested?.paths ?? null,
-      fields: body.fields ?? {},
-      allowPrivate: body.allow_private ?? false,
-      grantId: grant?.id ?? null,
-      metadata: body.metadata ?? {},
-    });
-    return c.json(
-      {
-        id: made.id,
-        session_token: made.token.reveal(),
-        connect_url: `${made.origin}/sdk/oauth/connect#session=${encodeURIComponent(made.token.reveal())}`,
-        base_url: made.origin,
-        expires_in: Math.round((made.expiresAt - now()) / 1_000),
-        expires_at: new Date(made.expiresAt).toISOString(),
-      } satisfies NewConnectSessionView,
-      201,
-    );
+  routes.post('/complete', async (c) => {
+    const body = await readBody(c, answer);
+    const { error_description: errorDescription, ...rest } = body;
+    return c.json(connectedView(await vault.connect.complete({ ...rest, errorDescription })), 201);
+  });
+
+  routes.post('/device', async (c) => {
+    const begun = await vault.connect.beginDevice(requestOf(await readBody(c, device)));
+    const view: DeviceView = {
+      flow_id: begun.flowId,
+      provider: begun.providerId,
+      user_code: begun.userCode,
+      verification_uri: begun.verificationUri,
+      verification_uri_complete: begun.verificationUriComplete ?? null,
+      interval_ms: begun.intervalMs,
+      expires_at: new Date(begun.expiresAt).toISOString(),
+    };
+    return c.json(view, 201);
+  });
+
+  routes.post('/device/:flow/poll', async (c) => {
+    const poll = await vault.connect.pollDevice(c.req.param('flow'));
+    return poll.status === 'pending'
+      ? c.json({ status: poll.status, interval_ms: poll.intervalMs })
+      : c.json({ status: poll.status, ...connectedView(poll.grant) });
+  });
+
+  routes.post('/import', async (c) => {
+    const body = await readBody(c, imported);
+    const inputs = new Map(Object.entries(body.inputs ?? {}).map(([name, value]) => [name, new Secret(value)]));
+    return c.json(connectedView(await vault.connect.connectWith({ ...requestOf(body), flow: body.flow, inputs })), 201);
+  });
+
+  routes.delete('/:flow', (c) => {
+    vault.connect.cancel(c.req.param('flow'));
+    return c.body(null, 204);
   });
 
   return routes;
 }
 
-const milliseconds = (value: number | null | undefined): number | null =>
-  value === null || value === undefined ? null : value * 1_000;
+const requestOf = (body: z.output<typeof device>): ConnectRequest => ({
+  provider: body.provider,
+  scopes: body.scopes,
+  label: body.label,
+  agent: body.agent,
+  system: body.system,
+  restrictions: { methods: body.methods, paths: body.paths, expiresAt: body.expires_at },
+  fields: body.fields,
+  grantId: body.grant_id,
+  allowPrivate: body.allow_private,
+});
 
-const sessionView = (session: ConnectSession): ConnectSessionView => ({
-  id: session.id,
-  state: session.phase,
-  providers: session.request.providers,
-  agent: session.request.agent,
-  label: session.request.label,
-  allowed_origin: session.request.allowedOrigin,
-  return_url: session.request.returnUrl,
-  grant_ids: session.connected.map((each) => each.grantId),
-  created_at: new Date(session.createdAt).toISOString(),
-  expires_at: new Date(session.expiresAt).toISOString(),
+/** What the pages and the command line show of a grant that was just connected. */
+export const connectedView = (grant: ConnectedGrant): ConnectedView => ({
+  grant_id: grant.grantId,
+  provider: grant.providerId,
+  label: grant.label,
+  account_id: grant.accountId,
+  account_name: grant.accountName,
+  scopes: grant.scopes,
+  reconnected: grant.reconnected,
 });

@@ -30,9 +30,13 @@ const newGrant = z
 export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
   const nameOf = (id: string): string | null => vault.agents.list().find((agent) => agent.id === id)?.name ?? null;
-  const view = (grant: Grant): GrantView => grantView(grant, nameOf, now());
+  const view = (grant: Grant, credentials = vault.secrets.list()): GrantView =>
+    grantView(grant, nameOf, now(), credentials.find((each) => each.id === grant.credentialId)?.oauth);
 
-  routes.get('/', (c) => c.json({ grants: vault.grants.list().map(view) }));
+  routes.get('/', (c) => {
+    const credentials = vault.secrets.list();
+    return c.json({ grants: vault.grants.list().map((grant) => view(grant, credentials)) });
+  });
 
   routes.post('/', async (c) => {
     const body = await readBody(c, newGrant);

@@ -4,7 +4,7 @@
  */
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
-import type { CredentialInfo, Injection } from '../domain/credential.ts';
+import type { CredentialInfo, Injection, OAuthInfo } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 
 export interface AgentView {
@@ -48,6 +48,20 @@ export interface SecretView {
   readonly created_at: string;
   readonly rotated_at: string | null;
   readonly last_used_at: string | null;
+  /** Null for a secret that is stored as it is. */
+  readonly oauth: OAuthView | null;
+}
+
+/** A connected account, without its tokens. */
+export interface OAuthView {
+  readonly flow: OAuthInfo['flow'];
+  readonly account_id: string | null;
+  readonly account_name: string | null;
+  readonly scopes: readonly string[];
+  /** End of the access token that is there now; a new one is fetched by itself. */
+  readonly token_expires_at: string | null;
+  readonly state: OAuthInfo['state'];
+  readonly reason: string | null;
 }
 
 export interface GrantView {
@@ -75,6 +89,7 @@ export interface GrantView {
   readonly expires_at: string | null;
   readonly created_at: string;
   readonly revoked_at: string | null;
+  readonly oauth: OAuthView | null;
 }
 
 /** An audit entry with its times as text. */
@@ -110,9 +125,26 @@ export const secretView = (info: CredentialInfo): SecretView => ({
   created_at: iso(info.createdAt),
   rotated_at: isoOrNull(info.rotatedAt),
   last_used_at: isoOrNull(info.lastUsedAt),
+  oauth: info.oauth === undefined ? null : oauthView(info.oauth),
 });
 
-export function grantView(grant: Grant, agentName: (id: string) => string | null, now: number): GrantView {
+const oauthView = (oauth: OAuthInfo): OAuthView => ({
+  flow: oauth.flow,
+  account_id: oauth.accountId,
+  account_name: oauth.accountName,
+  scopes: oauth.scopes,
+  token_expires_at: isoOrNull(oauth.expiresAt),
+  state: oauth.state,
+  reason: oauth.reason,
+});
+
+/** @param oauth of the grant's credential, where it is a connected account */
+export function grantView(
+  grant: Grant,
+  agentName: (id: string) => string | null,
+  now: number,
+  oauth?: OAuthInfo | undefined,
+): GrantView {
   const isExpired = grant.expiresAt !== null && grant.expiresAt <= now;
   return {
     id: grant.id,
@@ -136,6 +168,7 @@ export function grantView(grant: Grant, agentName: (id: string) => string | null
     expires_at: isoOrNull(grant.expiresAt),
     created_at: iso(grant.createdAt),
     revoked_at: isoOrNull(grant.revokedAt),
+    oauth: oauth === undefined ? null : oauthView(oauth),
   };
 }
 

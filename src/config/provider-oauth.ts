@@ -11,7 +11,8 @@
  *   scope_separator = " "  scope_parameter = "scope"  default_scopes = ["read"]
  *   refresh = "reused"                 # rotating | reused | none | exchange
  *   expires_in_default_s = 3600        # tokens end after this though the answer does not say so
- *   authorize_params = { access_type = "offline" }  token_params = {}  refresh_params = {}
+ *   authorize_params = { access_type = "offline" }  token_params = {}
+ *   refresh_params = {}                # for refresh = "exchange" with grant_type, and "{access_token}" where that goes
  *   client_id_parameter = "client_id"
  *   token_path = "authed_user"         # where the tokens are in a nested answer
  *   header = "Authorization"  template = "Bearer {access_token}"   # or [[oauth.inject]], in the form of [[inject]]
@@ -126,7 +127,7 @@ export function readOAuth(reader: TableReader, parts: OAuthReaderParts): Provide
     expiresInDefaultS: reader.optionalWhole('expires_in_default_s', 60, 31_536_000) ?? null,
     authorizeParams: readParameters(reader, 'authorize_params'),
     tokenParams: readParameters(reader, 'token_params'),
-    refreshParams: readParameters(reader, 'refresh_params'),
+    refreshParams: readParameters(reader, 'refresh_params', ['grant_type']),
     clientIdParameter: reader.optionalText('client_id_parameter', parameterProblem) ?? 'client_id',
     tokenPath: (reader.optionalText('token_path', pathProblem) ?? '').split('.').filter((part) => part !== ''),
     inject: readPlaces(reader, parts),
@@ -168,10 +169,10 @@ function readScopes(reader: TableReader): OAuthScope[] {
 
 const printableProblem = (text: string): string | null => (PRINTABLE.test(text) ? null : 'must be printable ASCII');
 
-function readParameters(reader: TableReader, key: string): Readonly<Record<string, string>> {
+function readParameters(reader: TableReader, key: string, allowed: readonly string[] = []): Readonly<Record<string, string>> {
   return reader.textTable(key, (name, value) => {
     if (!PARAMETER.test(name)) return 'is no name for a parameter';
-    if (RESERVED.has(name)) return 'is set by alterd itself';
+    if (RESERVED.has(name) && !allowed.includes(name)) return 'is set by alterd itself';
     return PRINTABLE.test(value) ? null : 'must be printable ASCII';
   });
 }

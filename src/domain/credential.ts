@@ -5,6 +5,37 @@ import type { Secret } from './secret.ts';
 
 export type CredentialKind = 'bearer' | 'header' | 'basic' | 'query' | 'cookie' | 'custom';
 
+/** How the first token was obtained, and with it where the next one comes from. */
+export type OAuthFlow =
+  | 'authorization_code'
+  | 'device_code'
+  | 'client_credentials'
+  /** A refresh token that was minted elsewhere. */
+  | 'refresh_token'
+  | 'jwt_bearer'
+  | 'token_exchange'
+  | 'github_app';
+
+/** What may be said of a connected account; no token is ever part of this. */
+export interface OAuthInfo {
+  readonly flow: OAuthFlow;
+  /** As the provider names it; null when it does not say. */
+  readonly accountId: string | null;
+  readonly accountName: string | null;
+  /** Sorted. */
+  readonly scopes: readonly string[];
+  /** End of the access token; null when the provider does not say. */
+  readonly expiresAt: number | null;
+  /** `revoked`: its last grant ended and its tokens are destroyed. */
+  readonly state: 'ok' | 're_auth_required' | 'revoked';
+  /** Why it is not ok; null when it is. */
+  readonly reason: string | null;
+  /** A single-use refresh token is on its way since then: after a crash nobody knows whether it was used up. */
+  readonly refreshBegunAt: number | null;
+  /** Its endpoints may have private addresses. */
+  readonly allowPrivate: boolean;
+}
+
 /**
  * One place of a request that alterd fills. Templates are literal text with `{field}` where a field of the credential goes,
  * for example `Bearer {token}`. `hosts`, when given, narrows an injection to some of the grant's hosts (exact or `*.`).
@@ -30,6 +61,8 @@ export interface CredentialInfo {
   readonly createdAt: number;
   readonly rotatedAt: number | null;
   readonly lastUsedAt: number | null;
+  /** Absent for a secret that is stored as it is. */
+  readonly oauth?: OAuthInfo;
 }
 
 /** Opened material, in memory only. */

@@ -1,5 +1,5 @@
 /** Changes on a snapshot in memory: the meaning that every Store implementation must have. Pure. */
-import type { StoreChange, StoreSnapshot } from './rows.ts';
+import type { RowKind, StoreChange, StoreSnapshot } from './rows.ts';
 
 export const EMPTY_SNAPSHOT: StoreSnapshot = {
   epoch: 0,
@@ -8,6 +8,7 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   credentials: [],
   grants: [],
   dataKeys: [],
+  providerClients: [],
   meta: new Map(),
 };
 
@@ -17,7 +18,7 @@ export function changeSnapshot(before: StoreSnapshot, changes: readonly StoreCha
 }
 
 function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
-  if ('remove' in change) return removed(s, change.remove, change.id);
+  if ('remove' in change) return change.remove === 'sealed' ? s : removed(s, change.remove, change.id);
   switch (change.put) {
     case 'agent':
       return { ...s, agents: withRow(s.agents, change.row) };
@@ -29,6 +30,8 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, grants: withRow(s.grants, change.row) };
     case 'data_key':
       return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
+    case 'provider_client':
+      return { ...s, providerClients: withRow(s.providerClients, change.row) };
     case 'meta':
       return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
     case 'sealed':
@@ -36,7 +39,7 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
   }
 }
 
-function removed(s: StoreSnapshot, what: 'agent' | 'credential' | 'grant' | 'data_key', id: string): StoreSnapshot {
+function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
   const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
   switch (what) {
     case 'agent':
@@ -52,6 +55,8 @@ function removed(s: StoreSnapshot, what: 'agent' | 'credential' | 'grant' | 'dat
       return { ...s, grants: others(s.grants) };
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
+    case 'provider_client':
+      return { ...s, providerClients: others(s.providerClients) };
   }
 }
 

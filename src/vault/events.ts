@@ -19,6 +19,14 @@ export type VaultAction =
   | 'grant.created'
   | 'grant.revoked'
   | 'grant.removed'
+  | 'provider_client.set'
+  | 'provider_client.removed'
+  | 'oauth.connected'
+  | 'oauth.reconnected'
+  | 'oauth.refresh_begun'
+  | 'oauth.refreshed'
+  | 'oauth.refresh_failed'
+  | 'oauth.revoked'
   | 'vault.master_key_rotated'
   | 'vault.data_key_rotated';
 

@@ -18,6 +18,15 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     credentials: snapshot.credentials.map(withoutUse),
     grants: snapshot.grants.map(asBefore),
     dataKeys: snapshot.dataKeys.map((row) => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') })),
+    // A database of before has a MAC without them.
+    ...(snapshot.providerClients.length === 0
+      ? {}
+      : {
+          providerClients: snapshot.providerClients.map((row) => ({
+            ...row,
+            sealed: Buffer.from(row.sealed).toString('base64url'),
+          })),
+        }),
     meta: [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1)),
   };
   return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');

@@ -11,6 +11,7 @@ import type { DataKeys } from './data-keys.ts';
 import type { LastUses } from './last-uses.ts';
 import type { Materials } from './materials.ts';
 import { requireNone, slugProblem } from './names.ts';
+import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { checkNewSecret, fieldProblems, type NewSecret } from './secret-input.ts';
 import type { VaultState } from './state.ts';
@@ -35,6 +36,7 @@ export interface SecretParts {
   readonly materials: Materials;
   readonly uses: LastUses;
   readonly catalogue: ProviderSource;
+  readonly endings: TokenEndings;
 }
 
 export class EmbeddedSecrets implements VaultSecrets {
@@ -88,6 +90,12 @@ export class EmbeddedSecrets implements VaultSecrets {
     const { state, dataKeys, materials, catalogue } = this.#parts;
     return state.exclusive(async () => {
       const before = findCredential(state, nameOrId);
+      if (before.oauth !== undefined) {
+        throw new AlterError('conflict', {
+          reason: `"${before.name}" is a connected account; its tokens come from the provider`,
+          hint: `Connect it again: \`alterd connect ${before.providerId}\`.`,
+        });
+      }
       const fixed = Object.entries(before.publicFields);
       const all = new Map([...fixed.map(([name, value]) => [name, new Secret(value)] as const), ...fields]);
       requireNone([
@@ -111,7 +119,7 @@ export class EmbeddedSecrets implements VaultSecrets {
   }
 
   remove(nameOrId: string, options: { readonly cascade?: boolean | undefined } = {}): Promise<void> {
-    const { state, materials } = this.#parts;
+    const { state, materials, endings } = this.#parts;
     return state.exclusive(async () => {
       const row = findCredential(state, nameOrId);
       const grants = state.rows.grants.filter((grant) => grant.credentialId === row.id);
@@ -126,9 +134,11 @@ export class EmbeddedSecrets implements VaultSecrets {
         ...grants.map((grant) => ({ remove: 'grant', id: grant.id }) as const),
         { remove: 'credential', id: row.id },
       ];
+      const ending = await endings.ofRemoved(row);
       await state.commit({ action: 'secret.removed', credential: row, details: { grants: grants.length } }, changes, {
         beforePublishing: () => materials.drop(row.id),
       });
+      ending.afterwards();
     });
   }
 

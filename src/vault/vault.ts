@@ -9,6 +9,7 @@ import type { Authority } from '../domain/authority.ts';
 import type { CredentialMaterial } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { HttpsCall } from '../domain/https-call.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
@@ -18,6 +19,13 @@ import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
 import { Materials } from './materials.ts';
+import type { ConnectFlows } from './oauth/connect-flows.ts';
+import { Connections } from './oauth/connections.ts';
+import { EmbeddedConnectFlows } from './oauth/flows.ts';
+import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-clients.ts';
+import { Refresher } from './oauth/refresher.ts';
+import { TokenClients } from './oauth/token-clients.ts';
+import { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
@@ -29,6 +37,10 @@ export interface Vault extends VaultPort {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  /** Consent, and what comes of it. */
+  readonly connect: ConnectFlows;
+  /** The operator's own OAuth clients. */
+  readonly clients: ProviderClients;
   /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
   readonly epoch: number;
   /** Where the master key is kept. */
@@ -47,6 +59,8 @@ export interface VaultOptions {
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
   readonly audit: AuditPort;
+  /** How token endpoints are reached; without it nothing can be connected or renewed. */
+  readonly https?: HttpsCall | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -62,18 +76,23 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
     const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
     const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue });
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https: options.https ?? noNetwork });
   } catch (thrown) {
     await store.close();
     throw thrown;
   }
 }
 
+const noNetwork: HttpsCall = async ({ url }) => {
+  throw new AlterError('upstream_unreachable', { host: new URL(url).hostname, reason: 'this vault has no network' });
+};
+
 interface VaultParts {
   readonly store: Store;
   readonly state: VaultState;
   readonly keys: VaultKeys;
   readonly catalogue: ProviderSource;
+  readonly https: HttpsCall;
 }
 
 class EmbeddedVault implements Vault {
@@ -81,17 +100,29 @@ class EmbeddedVault implements Vault {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly connect: ConnectFlows;
+  readonly clients: ProviderClients;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
   readonly #callers: Callers;
+  readonly #refresher: Refresher;
+  readonly #endings: TokenEndings;
   #closed = false;
 
   constructor(parts: VaultParts) {
-    const { state, keys, catalogue } = parts;
+    const { state, keys, catalogue, https } = parts;
     const { dataKeys } = keys;
     const uses = new LastUses((batch) => parts.store.noteUses(batch));
-    const materials = new Materials({ state, dataKeys, uses });
+    const clients = new EmbeddedProviderClients({ state, dataKeys, catalogue });
+    const tokenClients = new TokenClients({ https, clients, catalogue, now: state.now });
+    const dropMaterial = (credentialId: string): void => materials.drop(credentialId);
+    const shared = { state, dataKeys, clients: tokenClients, dropMaterial };
+    const refresher = new Refresher(shared);
+    const materials: Materials = new Materials({ state, dataKeys, uses, renewal: refresher });
+    const endings = new TokenEndings(shared);
+    const grants = new EmbeddedGrants(state, catalogue, endings);
+    const connections = new Connections({ state, dataKeys, grants, dropMaterial });
     const sessions = new EmbeddedSessions(state);
     this.#parts = parts;
     this.#uses = uses;
@@ -99,8 +130,12 @@ class EmbeddedVault implements Vault {
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
-    this.grants = new EmbeddedGrants(state, catalogue);
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings });
+    this.grants = grants;
+    this.clients = clients;
+    this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
+    this.#refresher = refresher;
+    this.#endings = endings;
   }
 
   get authority(): Authority {
@@ -132,6 +167,11 @@ class EmbeddedVault implements Vault {
     return this.#materials.obtain(grant);
   }
 
+  renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {
+    if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
+    return this.#materials.renewRefused(grant, version);
+  }
+
   rotateMasterKey(to: MasterKey): Promise<void> {
     return this.#parts.keys.rotateMasterKey(this.#parts.state, to);
   }
@@ -143,6 +183,9 @@ class EmbeddedVault implements Vault {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // What a provider is answering just now may be the only copy of a token.
+    await this.#refresher.settle();
+    await this.#endings.settle();
     await this.#parts.state.settle();
     await this.#uses.flush();
     this.#materials.clear();

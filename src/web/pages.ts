@@ -9,6 +9,7 @@ import type { Secret } from '../domain/secret.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession, ConnectSessions } from '../vault/connect-sessions.ts';
 import type { ConnectFlows } from '../vault/oauth/connect-flows.ts';
+import type { ProviderClients } from '../vault/oauth/provider-clients.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import { connectActions } from './connect-actions.ts';
 import { type PageServer, servePages } from './server.ts';
@@ -19,6 +20,7 @@ export interface ConnectPagesOptions {
   readonly sessions: ConnectSessions;
   readonly flows: ConnectFlows;
   readonly providers: ProviderSource;
+  readonly clients: Pick<ProviderClients, 'list'>;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -50,11 +52,10 @@ export class ConnectPages {
 
   /** @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
   async create(request: ConnectSessionRequest): Promise<MadeConnectSession> {
-    const { sessions, providers } = this.#options;
     // What can't be connected is told to the operator now, not to the person later.
-    for (const slug of request.providers) shownProvider(providers, slug, request.requiredScopes[slug] ?? []);
+    for (const slug of request.providers) this.#requireUsable(slug, request.requiredScopes[slug] ?? []);
     const { origin } = await this.open();
-    const made = await sessions.create(request);
+    const made = await this.#options.sessions.create(request);
     return { id: made.id, token: made.token, expiresAt: made.expiresAt, origin };
   }
 
@@ -65,6 +66,18 @@ export class ConnectPages {
   async close(): Promise<void> {
     await (await this.#server?.catch(() => null))?.close();
     this.#server = null;
+  }
+
+  /** @throws AlterError not_found, invalid_input, conflict */
+  #requireUsable(slug: string, scopes: readonly string[]): void {
+    const { providers, clients } = this.#options;
+    const { name } = shownProvider(providers, slug, scopes);
+    const canonical = providers.find(slug)?.slug;
+    if (!clients.list().some((client) => client.providerId === canonical))
+      throw new AlterError('conflict', {
+        reason: `alterd has no OAuth client at ${name}`,
+        hint: `Make one at the provider, then: \`alterd provider client set ${slug} --client-id ID\`.`,
+      });
   }
 
   async #listen(): Promise<PageServer> {

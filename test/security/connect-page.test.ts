@@ -1,10 +1,11 @@
 /** The one listener that browsers reach, as a web page and as a stranger on the machine would try it. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestDaemon, type TestDaemon } from '../helpers/daemon.ts';
+import { freePort } from '../helpers/free-port.ts';
 
 const PROVIDER = `slug = "files"
 name = "Files"
@@ -32,6 +33,7 @@ async function startWith(listen: string): Promise<TestDaemon> {
   mkdirSync(started.paths.providersDir, { recursive: true });
   writeFileSync(join(started.paths.providersDir, 'files.toml'), PROVIDER, { mode: 0o600 });
   await started.api('POST', '/v1/reload', {});
+  await started.api('POST', '/v1/provider-clients', { provider: 'files', client_id: 'of-the-tests' });
   await started.agent('bot');
   return started;
 }
@@ -130,14 +132,6 @@ describe('the Connect page', () => {
     expect(await isAnswered(where)).toBe(false);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port: free } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return free;
-}
 
 function isAnswered(at: number): Promise<boolean> {
   return new Promise((resolve) => {

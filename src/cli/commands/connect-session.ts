@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { ConnectSessionView, NewConnectSessionView } from '../../api/connect.ts';
+import type { ConnectSessionView, NewConnectSessionView } from '../../api/connect-sessions.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';

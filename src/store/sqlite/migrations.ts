@@ -97,7 +97,22 @@ insert into meta (name, value) values ('epoch', '0');
 /** Grants of before keep what is safe: the agent gets no cookies. */
 const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies integer not null default 0;';
 
+/** Connected accounts, and the operator's clients at providers. */
+const OAUTH = `
+alter table credentials add column oauth text;
+create table provider_clients (
+  id text primary key,
+  provider_id text not null unique,
+  client_id text not null,
+  version integer not null,
+  data_key_id text not null references data_keys (id),
+  sealed blob not null,
+  created_at integer not null
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
+  { version: 3, name: 'connected accounts', sql: OAUTH },
 ];

@@ -1,5 +1,5 @@
 /** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
-import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, SealedRow } from '../rows.ts';
+import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, ProviderClientRow, SealedRow } from '../rows.ts';
 
 /** A row as better-sqlite3 reads and binds it. */
 export type Columns = Record<string, string | number | null | Uint8Array>;
@@ -29,6 +29,7 @@ export const TABLES = {
       'injections',
       'destinations',
       'public_fields',
+      'oauth',
     ],
   },
   data_key: { name: 'data_keys', columns: ['id', 'wrapped', 'created_at'] },
@@ -58,6 +59,10 @@ export const TABLES = {
       'created_at',
       'revoked_at',
     ],
+  },
+  provider_client: {
+    name: 'provider_clients',
+    columns: ['id', 'provider_id', 'client_id', 'version', 'data_key_id', 'sealed', 'created_at'],
   },
   meta: { name: 'meta', columns: ['name', 'value'] },
 } as const;
@@ -115,6 +120,7 @@ export const credentialColumns = (row: CredentialRow): Columns => ({
   injections: json(row.injections),
   destinations: json(row.destinations),
   public_fields: json(row.publicFields),
+  oauth: json(row.oauth ?? null),
 });
 
 export const credentialRow = (c: Columns): CredentialRow => ({
@@ -130,6 +136,27 @@ export const credentialRow = (c: Columns): CredentialRow => ({
   injections: parsed(c.injections),
   destinations: parsed(c.destinations),
   publicFields: parsed(c.public_fields),
+  ...(c.oauth === null ? {} : { oauth: parsed(c.oauth) }),
+});
+
+export const providerClientColumns = (row: ProviderClientRow): Columns => ({
+  id: row.id,
+  provider_id: row.providerId,
+  client_id: row.clientId,
+  version: row.version,
+  data_key_id: row.dataKeyId,
+  sealed: row.sealed,
+  created_at: row.createdAt,
+});
+
+export const providerClientRow = (c: Columns): ProviderClientRow => ({
+  id: c.id as string,
+  providerId: c.provider_id as string,
+  clientId: c.client_id as string,
+  version: c.version as number,
+  dataKeyId: c.data_key_id as string,
+  sealed: c.sealed as Uint8Array,
+  createdAt: c.created_at as number,
 });
 
 export const dataKeyColumns = (row: DataKeyRow): Columns => ({ id: row.id, wrapped: row.wrapped, created_at: row.createdAt });

@@ -26,7 +26,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore(db, unlock);
 }
 
-const REMOVALS = ['agent', 'credential', 'grant', 'data_key'] as const;
+const REMOVALS = ['agent', 'credential', 'grant', 'data_key', 'provider_client'] as const;
 
 class SqliteStore implements Store {
   readonly #db: Database;
@@ -46,6 +46,7 @@ class SqliteStore implements Store {
       this.#puts.set(key, db.prepare(upsert(table.name, table.columns)));
     }
     for (const key of REMOVALS) this.#removes.set(key, db.prepare(`delete from ${map.TABLES[key].name} where id = ?`));
+    this.#removes.set('sealed', db.prepare('delete from sealed_material where credential_id = ?'));
     this.#raiseEpoch = db.prepare(`update meta set value = ? where name = 'epoch' and value = ?`);
     this.#readSealed = db.prepare(`select ${map.TABLES.sealed.columns.join(', ')} from sealed_material where credential_id = ?`);
     const noteUse = (table: string): Statement =>
@@ -66,6 +67,7 @@ class SqliteStore implements Store {
           credentials: this.#all('credential').map(map.credentialRow).sort(byCreation),
           grants: this.#all('grant').map(map.grantRow).sort(byCreation),
           dataKeys: this.#all('data_key').map(map.dataKeyRow).sort(byCreation),
+          providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
           meta,
         };
       })(),
@@ -150,6 +152,8 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.grantColumns(change.row);
     case 'data_key':
       return map.dataKeyColumns(change.row);
+    case 'provider_client':
+      return map.providerClientColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

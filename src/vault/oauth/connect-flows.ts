@@ -2,6 +2,7 @@
  * Consent, the server's part: what begins at a page, a command line or a device and ends with a grant. A flow lives in memory for a
  * few minutes, is used up by its first completion, and is bound to the redirect address and the client that it began with.
  */
+import type { Secret } from '../../domain/secret.ts';
 
 export interface GrantRestrictions {
   readonly methods?: readonly string[] | undefined;
@@ -76,6 +77,13 @@ export type DevicePoll =
   | { readonly status: 'pending'; readonly intervalMs: number }
   | { readonly status: 'connected'; readonly grant: ConnectedGrant };
 
+/** Ways in which nobody has to look at a page; the first token is fetched at once. */
+export interface ImportRequest extends ConnectRequest {
+  readonly flow: 'refresh_token' | 'client_credentials' | 'jwt_bearer' | 'token_exchange' | 'github_app';
+  /** `refresh_token`; `service_account` (its JSON); `subject_token`; `private_key` and `installation_id`; none for client_credentials. */
+  readonly inputs: ReadonlyMap<string, Secret>;
+}
+
 /** `vault.connect`. */
 export interface ConnectFlows {
   /** @throws AlterError not_found, invalid_input, conflict (no client is registered) */
@@ -89,6 +97,8 @@ export interface ConnectFlows {
   beginDevice(request: ConnectRequest): Promise<BegunDeviceFlow>;
   /** Asks the provider at most once in each interval. @throws AlterError as complete() */
   pollDevice(flowId: string): Promise<DevicePoll>;
+  /** @throws AlterError not_found, invalid_input, conflict, and as complete() */
+  connectWith(request: ImportRequest): Promise<ConnectedGrant>;
   /** Forgets a flow, for example when its page is closed. */
   cancel(flowId: string): void;
 }

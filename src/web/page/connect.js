@@ -184,7 +184,9 @@ const TITLES = {
   session_used: 'This link was used already',
   session_unknown: 'This link is not known',
   state_mismatch: 'This answer belongs elsewhere',
-  invalid_client: 'The provider does not know this alterd',
+  consent_expired: 'That took too long',
+  account_mismatch: 'That was another account',
+  provider_refused: 'The provider refused',
   provider_unavailable: 'The provider can not be reached',
   server_unreachable: 'alterd does not answer',
 };

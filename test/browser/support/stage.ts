@@ -3,9 +3,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startProvider } from '../../e2e/support/provider.ts';
 import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
+import { freePort } from '../../helpers/free-port.ts';
 import { makePki } from '../../helpers/pki.ts';
 import { type Application, startApplication } from './application.ts';
-import { type AuthorizationServer, CLIENT_ID, CLIENT_SECRET, ISSUER_HOST, startAuthorizationServer } from './authorization-server.ts';
+import {
+  type AuthorizationServer,
+  CLIENT_ID,
+  CLIENT_SECRET,
+  ISSUER_HOST,
+  startAuthorizationServer,
+} from './authorization-server.ts';
 import type { Session } from './widget.ts';
 
 export const API_HOST = 'api.files.test';
@@ -68,7 +75,7 @@ export async function startStage(): Promise<Stage> {
   mkdirSync(daemon.paths.providersDir, { recursive: true });
   writeFileSync(join(daemon.paths.providersDir, 'files.toml'), PROVIDER, { mode: 0o600 });
   await daemon.api('POST', '/v1/reload', {});
-  await registerClient(daemon);
+  await daemon.api('POST', '/v1/provider-clients', { provider: 'files', client_id: CLIENT_ID, client_secret: CLIENT_SECRET });
   return {
     daemon,
     application,

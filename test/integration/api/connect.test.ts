@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ConnectSessionView, NewConnectSessionView } from '../../../src/api/connect.ts';
+import type { ConnectSessionView, NewConnectSessionView } from '../../../src/api/connect-sessions.ts';
 import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
 
 const PROVIDER = `slug = "files"
@@ -23,7 +23,11 @@ beforeAll(async () => {
   daemon = await startTestDaemon({ flags: { 'connect.listen': '127.0.0.1:0' } });
   mkdirSync(daemon.paths.providersDir, { recursive: true });
   writeFileSync(join(daemon.paths.providersDir, 'files.toml'), PROVIDER, { mode: 0o600 });
+  writeFileSync(join(daemon.paths.providersDir, 'plain.toml'), PROVIDER.replaceAll('files', 'plain').replace('Files', 'Plain'), {
+    mode: 0o600,
+  });
   await daemon.api('POST', '/v1/reload', {});
+  await daemon.api('POST', '/v1/provider-clients', { provider: 'files', client_id: 'of-the-tests' });
   await daemon.agent('bot');
 });
 afterAll(() => daemon.stop());
@@ -64,6 +68,12 @@ describe('a Connect session', () => {
     ['for two', { agent: 'bot', system: true }, 'invalid_input', 'agent: name an agent'],
     ['for an agent that is not there', { agent: 'nobody' }, 'not_found', 'There is no agent'],
     ['of an unknown provider', { agent: 'bot', allowed_providers: ['nope'] }, 'not_found', 'There is no provider'],
+    [
+      'of a provider where alterd has no client',
+      { agent: 'bot', allowed_providers: ['plain'] },
+      'conflict',
+      'no OAuth client at Plain',
+    ],
     ['of a provider without consent', { agent: 'bot', allowed_providers: ['bearer'] }, 'invalid_input', 'no page for consent'],
     ['with a scope that is not there', { agent: 'bot', required_scopes: { files: ['x'] } }, 'invalid_input', 'has no scope x'],
     ['that tells every origin', { agent: 'bot', allowed_origin: '*' }, 'invalid_input', 'allowed_origin'],

@@ -99,6 +99,7 @@ export async function startPages(
     complete,
     beginDevice: nobody,
     pollDevice: nobody,
+    connectWith: nobody,
     cancel: (flowId) => void cancelled.push(flowId),
   };
   const providers = { find: (slug: string) => (slug === 'files' || slug === 'mail' ? provider(slug) : undefined) };
