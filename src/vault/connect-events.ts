@@ -11,8 +11,13 @@ export type ConnectAction =
   | 'connect.session_cancelled'
   | 'connect.failed';
 
-/** @param provider the one that the event is about; null for all that the session allows. */
-export function connectEvent(session: ConnectSession, action: ConnectAction, at: number, provider: string | null): AuditOpening {
+/** @param about the provider that the event is about, and what went wrong there, in alterd's own words. */
+export function connectEvent(
+  session: ConnectSession,
+  action: ConnectAction,
+  at: number,
+  about: { readonly provider?: string; readonly reason?: string } = {},
+): AuditOpening {
   const { request } = session;
   return {
     ...BLANK_EVENT,
@@ -20,11 +25,12 @@ export function connectEvent(session: ConnectSession, action: ConnectAction, at:
     action,
     agent: request.agent,
     grant_label: request.label,
-    provider_id: provider ?? (request.providers.length === 1 ? (request.providers[0] ?? null) : null),
+    provider_id: about.provider ?? (request.providers.length === 1 ? (request.providers[0] ?? null) : null),
     details: {
       ...(action === 'connect.session_created' ? metadataOf(request.metadata) : {}),
       connect_session: session.id,
       providers: request.providers.join(' '),
+      ...(about.reason === undefined ? {} : { reason: about.reason }),
       allowed_origin: request.allowedOrigin,
       grants: session.connected.map((each) => each.grantId).join(' ') || null,
     },

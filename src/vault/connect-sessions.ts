@@ -174,8 +174,12 @@ export class ConnectSessions {
   }
 
   /** One try failed; the page may try again while the session lasts. @throws AlterError audit_unavailable */
-  async noteFailure(session: ConnectSession, provider: string, error: string): Promise<void> {
-    await this.#record(session, 'connect.failed', error, provider);
+  async noteFailure(
+    session: ConnectSession,
+    provider: string,
+    failure: { readonly error: string; readonly reason: string },
+  ): Promise<void> {
+    await this.#record(session, 'connect.failed', failure.error, { provider, reason: failure.reason });
   }
 
   /** Ends the session: with what was connected, or with nothing. @throws AlterError connect_session_invalid, audit_unavailable */
@@ -211,9 +215,9 @@ export class ConnectSessions {
     session: ConnectSession,
     action: ConnectAction,
     error: string | null = null,
-    provider: string | null = null,
+    about: { readonly provider?: string; readonly reason?: string } = {},
   ): Promise<unknown> {
-    return this.#options.audit.record(connectEvent(session, action, this.#now(), provider), connectEventEnd(error));
+    return this.#options.audit.record(connectEvent(session, action, this.#now(), about), connectEventEnd(error));
   }
 
   /** Spent and expired ones are kept for a while, so that their token is told apart from one that never was. */

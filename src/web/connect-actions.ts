@@ -121,7 +121,9 @@ class Steps {
       };
       return { session: this.#viewOf(sessions.noteConnected(ticket, account)) };
     } catch (thrown) {
-      await sessions.noteFailure(session, provider, failureOf(thrown).error);
+      const { error } = failureOf(thrown);
+      // An AlterError's own text holds no secret; of anything else only the name is told.
+      await sessions.noteFailure(session, provider, { error, reason: thrown instanceof AlterError ? thrown.message : error });
       throw thrown;
     }
   }

@@ -1,6 +1,7 @@
 /** Everything that a consent needs, each on its own origin: a daemon with its page, an authorization server, an application, and an API behind alterd. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ProxyAgent, request } from 'undici';
 import { startProvider } from '../../e2e/support/provider.ts';
 import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
 import { freePort } from '../../helpers/free-port.ts';
@@ -53,8 +54,8 @@ export interface Stage {
   readonly daemon: TestDaemon;
   readonly application: Application;
   readonly authorization: AuthorizationServer;
-  /** The `Authorization` headers that the API behind alterd got. */
-  readonly arrived: () => readonly (string | undefined)[];
+  /** One GET of the API by an agent through alterd; answers the `Authorization` that the API got. */
+  call(proxyUrl: string): Promise<string | undefined>;
   /** For the browser: which host is on which port. */
   readonly hosts: Readonly<Record<string, number>>;
   session(body?: object): Promise<Session>;
@@ -80,7 +81,14 @@ export async function startStage(): Promise<Stage> {
     daemon,
     application,
     authorization,
-    arrived: () => api.at(API_HOST).map((each) => each.headers.authorization),
+    call: async (proxyUrl) => {
+      const through = new ProxyAgent({ uri: proxyUrl, requestTls: { ca: readFileSync(daemon.paths.caFile) } });
+      const { statusCode, body } = await request(`https://${API_HOST}/files`, { dispatcher: through });
+      const text = await body.text();
+      await through.close();
+      if (statusCode !== 200) throw new Error(`the call was answered ${statusCode}: ${text}`);
+      return api.at(API_HOST).at(-1)?.headers.authorization;
+    },
     hosts: { [ISSUER_HOST]: authorization.port },
     session: (body = {}) =>
       daemon.api<Session>('POST', '/v1/connect/sessions', {

@@ -166,7 +166,7 @@ describe('a consent', () => {
     expect(await code(sessions.end(ticket))).toBe('session_used');
     expect(rows.at(-1)?.opening.details).toMatchObject({ grants: 'g-1' });
     const empty = (await sessions.redeem((await sessions.create(REQUEST)).token.reveal())).ticket.reveal();
-    await sessions.noteFailure(sessions.find(empty), 'files', 'access_denied');
+    await sessions.noteFailure(sessions.find(empty), 'files', { error: 'access_denied', reason: 'refused' });
     await sessions.end(empty);
     expect(actions().slice(-2)).toEqual([
       ['connect.failed', 'access_denied'],
