@@ -3,7 +3,7 @@
  * with its own screens. Afterwards the agent calls the API through alterd, which alone holds the token.
  */
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findClient } from '../helpers/clients.ts';
 import { startBrowser, type TestBrowser } from './support/browser.ts';
 import { type Stage, startStage } from './support/stage.ts';
@@ -19,7 +19,7 @@ interface GrantView {
   readonly expires_at: string | null;
 }
 
-describe.runIf(chromium !== null)('consent in Chromium', () => {
+describe.runIf(chromium !== null)('consent in Chromium', { timeout: 60_000 }, () => {
   let stage: Stage;
   let browser: TestBrowser;
   let agent: Awaited<ReturnType<Stage['daemon']['agent']>>;
@@ -27,10 +27,8 @@ describe.runIf(chromium !== null)('consent in Chromium', () => {
   beforeAll(async () => {
     stage = await startStage();
     agent = await stage.daemon.agent('bot');
-    browser = await startBrowser({ executablePath: chromium as string, hosts: stage.hosts });
+    browser = await startBrowser(chromium as string, stage.hosts);
   });
-  // The provider remembers who logged in; each test is another person. alterd's page has no cookies to lose.
-  beforeEach(() => browser.context.clearCookies());
   afterAll(async () => {
     await browser?.close();
     await stage?.close();
@@ -43,7 +41,7 @@ describe.runIf(chromium !== null)('consent in Chromium', () => {
 
   it('connects by popup: the application hears of the grant, the agent uses it, and the token is nowhere else', async () => {
     const page = await openApplication(
-      browser,
+      await browser.person(),
       stage.application,
       await stage.session({
         agent: 'bot',
@@ -96,9 +94,8 @@ describe.runIf(chromium !== null)('consent in Chromium', () => {
   });
 
   it('connects by a visit of the full page on a phone, and comes back to the application', async () => {
-    const phone = await startBrowser({ executablePath: chromium as string, hosts: stage.hosts, isPhone: true });
     const page = await openApplication(
-      phone,
+      await browser.person('phone'),
       stage.application,
       await stage.session({ agent: 'bot', requested_grant: { label: 'of-bob' } }),
     );
@@ -126,13 +123,14 @@ describe.runIf(chromium !== null)('consent in Chromium', () => {
       }),
     ]);
     expect(page.url()).toBe(`${stage.application.origin}/`);
-    await phone.close();
+    await page.close();
   });
 
   it('says that consent was refused, stores nothing, and lets the person try again or stop', async () => {
     const before = (await grants()).length;
     const asked = stage.authorization.tokenRequests();
-    const page = await openApplication(browser, stage.application, await stage.session({ agent: 'bot' }));
+    const failed = (await actions()).filter((action) => action === 'connect.failed').length;
+    const page = await openApplication(await browser.person(), stage.application, await stage.session({ agent: 'bot' }));
     const popup = await openPopup(page);
     await popup.getByRole('button', { name: 'Continue to Files' }).click();
     await popup.getByRole('link', { name: '[ Cancel ]' }).click();
@@ -144,33 +142,29 @@ describe.runIf(chromium !== null)('consent in Chromium', () => {
     await popup.getByRole('button', { name: 'Stop here' }).click();
     expect(await told(page)).toMatchObject({ what: 'error', value: { code: 'access_denied' } });
     expect([(await grants()).length, stage.authorization.tokenRequests()]).toEqual([before, asked]);
-    expect((await actions()).filter((action) => action === 'connect.failed')).toHaveLength(2);
+    expect((await actions()).filter((action) => action === 'connect.failed')).toHaveLength(failed + 2);
     await page.close();
   });
 
   it('takes no answer to a consent that another page began, whoever sends it', async () => {
     const before = (await grants()).length;
-    const theirs = await browser.page();
+    const theirs = await browser.person();
     const begun = await stage.session({ agent: 'bot' });
     await theirs.goto(`${begun.base_url}/sdk/oauth/connect#session=${begun.session_token}`);
-    const [callback] = await Promise.all([
-      theirs.waitForRequest((request) => request.url().includes('/oauth/callback?')),
-      // Their answer is caught on its way, as somebody who lures another person would do it.
-      theirs
-        .route('**/oauth/callback?*', (route) => route.abort())
-        .then(async () => {
-          await theirs.getByRole('button', { name: 'Continue to Files' }).click();
-          await logIn(theirs, 'mallory');
-          await theirs.getByRole('button', { name: 'Continue' }).click();
-        }),
-    ]);
+    // Their answer is kept, as somebody would who means to lure another person with it.
+    await theirs.route('**/sdk/oauth/connect/complete', (route) => route.abort());
+    const answered = theirs.waitForRequest((request) => request.url().includes('/oauth/callback?'));
+    await theirs.getByRole('button', { name: 'Continue to Files' }).click();
+    await logIn(theirs, 'mallory');
+    await theirs.getByRole('button', { name: 'Continue' }).click();
+    const callback = (await answered).url();
     const made = await stage.session({ agent: 'bot' });
-    const mine = await browser.page();
-    await mine.goto(callback.url());
+    const mine = await browser.person();
+    await mine.goto(callback);
     await mine.getByRole('heading', { name: 'This link is not known' }).waitFor();
     await mine.goto(`${made.base_url}/sdk/oauth/connect#session=${made.session_token}`);
     await mine.getByRole('button', { name: 'Continue to Files' }).waitFor();
-    await mine.goto(callback.url());
+    await mine.goto(callback);
     await mine.getByRole('heading', { name: 'This answer belongs elsewhere' }).waitFor();
     expect((await grants()).length).toBe(before);
     await Promise.all([theirs.close(), mine.close()]);
@@ -178,7 +172,7 @@ describe.runIf(chromium !== null)('consent in Chromium', () => {
 
   it('tells a page of another origin nothing of what was connected', async () => {
     const page = await openApplication(
-      browser,
+      await browser.person(),
       stage.application,
       await stage.session({
         agent: 'bot',

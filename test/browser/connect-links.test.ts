@@ -12,7 +12,7 @@ import { heardBy, openApplication, openPopup, type Session, told } from './suppo
 
 const chromium = findClient('chromium');
 
-describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
+describe.runIf(chromium !== null)('the Connect page in Chromium', { timeout: 60_000 }, () => {
   let rig: PageRig;
   let application: Application;
   let stranger: Application;
@@ -20,7 +20,7 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
 
   beforeAll(async () => {
     [rig, application, stranger] = await Promise.all([startPages(), startApplication(), startApplication()]);
-    browser = await startBrowser({ executablePath: chromium as string, hosts: {} });
+    browser = await startBrowser(chromium as string);
   });
   afterAll(async () => {
     await browser?.close();
@@ -35,7 +35,7 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
   it('says that a link has expired, and tells the application when the person goes back', async () => {
     const made = await session();
     rig.clock.now += CONNECT_SESSION_MS;
-    const page = await openApplication(browser, application, made);
+    const page = await openApplication(await browser.person(), application, made);
     const popup = await openPopup(page);
     await popup.getByRole('heading', { name: 'This link has expired' }).waitFor();
     expect(await popup.getByRole('alert').count()).toBe(1);
@@ -46,14 +46,14 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
 
   it('says that a link was used, keeps the token out of the address bar, and goes on when the first page is loaded again', async () => {
     const made = await session();
-    const first = await browser.page();
+    const first = await browser.person();
     const link = `${made.base_url}/sdk/oauth/connect#session=${made.session_token}`;
     await first.goto(link);
     await first.getByRole('button', { name: 'Continue to files' }).waitFor();
     expect(first.url()).toBe(`${made.base_url}/sdk/oauth/connect`);
     await first.reload();
     await first.getByRole('button', { name: 'Continue to files' }).waitFor();
-    const second = await browser.page();
+    const second = await first.context().newPage();
     await second.goto(link);
     await second.getByRole('heading', { name: 'This link was used already' }).waitFor();
     // Another tab has no ticket of the first one.
@@ -64,7 +64,7 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
 
   it('tells a page of another origin nothing, although it opened the popup', async () => {
     const made = await session();
-    const page = await openApplication(browser, stranger, made);
+    const page = await openApplication(await browser.person(), stranger, made);
     const popup = await openPopup(page);
     await popup.getByRole('button', { name: 'Cancel' }).click();
     await popup.getByRole('heading', { name: 'Nothing more was connected' }).waitFor();
@@ -82,7 +82,7 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
   });
 
   it('tells the application that the person cancelled', async () => {
-    const page = await openApplication(browser, application, await session());
+    const page = await openApplication(await browser.person(), application, await session());
     const popup = await openPopup(page);
     await popup.getByRole('button', { name: 'Cancel' }).click();
     expect(await told(page)).toMatchObject({ what: 'error', value: { code: 'access_denied' } });
@@ -91,7 +91,7 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
 
   it('is shown in no frame, and answers no script of another page (S-78)', async () => {
     const made = await session();
-    const page = await browser.page();
+    const page = await browser.person();
     await page.goto(stranger.origin);
     const got = await page.evaluate(
       async ([base, token]) => {
@@ -133,7 +133,7 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', () => {
   });
 
   it('can be used with the keyboard alone, by names that a screen reader speaks', async () => {
-    const page = await browser.page();
+    const page = await browser.person();
     const made = await session({ providers: ['files', 'mail'], maxLifetimeMs: 3 * 3_600_000, defaultLifetimeMs: 3_600_000 });
     await page.goto(`${made.base_url}/sdk/oauth/connect#session=${made.session_token}`);
     await page.getByRole('heading', { name: 'What would you connect?' }).waitFor();

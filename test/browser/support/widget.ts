@@ -1,7 +1,6 @@
 /** An application's page in Chromium: opens the widget with a session, and reads what it heard. */
 import type { Page } from 'playwright-core';
 import type { Application, Heard } from './application.ts';
-import type { TestBrowser } from './browser.ts';
 
 interface AppWindow {
   session: readonly [token: string, baseUrl: string];
@@ -14,8 +13,7 @@ export interface Session {
 }
 
 /** The application's page with a session in hand, before anything is clicked. */
-export async function openApplication(browser: TestBrowser, application: Application, session: Session): Promise<Page> {
-  const page = await browser.page();
+export async function openApplication(page: Page, application: Application, session: Session): Promise<Page> {
   await page.goto(application.origin);
   await page.evaluate(
     (given) => {
