@@ -13,11 +13,12 @@ import { AnswerGuard, restrictCodings } from './answer-guard.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
-import { fieldLines, headText } from './http1/serialize.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
+import { outgoingOf } from './outgoing-request.ts';
 import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
@@ -117,6 +118,8 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
 /** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
 interface PreparedRequest extends InjectedRequest {
   readonly guard: AnswerGuard | null;
+  /** Of the material; null without any. */
+  readonly version: number | null;
 }
 
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
@@ -131,7 +134,7 @@ function inject(
 ): PreparedRequest {
   const { grant, facts } = admission;
   if (grant === null || material === null)
-    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null };
+    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null, version: null };
   const { host } = route.destination;
   const compiled = plane.authority.injectionOf(grant, material, host);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
@@ -140,6 +143,7 @@ function inject(
   const needles = plane.authority.needlesOf(grant, material);
   return {
     ...injected,
+    version: material.version,
     guard: new AnswerGuard({ needles, strips: injected.injected && !grant.passResponseCookies, acceptEncoding, host }),
   };
 }
@@ -210,19 +214,8 @@ function forward(
     injectedNames: injectedNamesOf(admission.grant),
     credentialed: injected.injected,
     guard: injected.guard,
-    outgoing: {
-      method: request.method,
-      target: injected.target,
-      authority: destination.authority,
-      scheme: destination.scheme,
-      headers: injected.headers,
-      headText: headText(
-        `${request.method} ${injected.target} HTTP/1.1\r\nHost: ${destination.authority}`,
-        fieldLines(injected.headers),
-        webSocket ? 'Connection: Upgrade\r\nUpgrade: websocket\r\n' : framingText(request),
-      ),
-      framing: request.framing,
-    },
+    outgoing: outgoingOf(destination, request, injected, webSocket),
+    renewal: webSocket ? null : renewalOf(plane, route, request, admission, injected),
     onSwitch: !webSocket
       ? null
       : (head, rest, stream, headers) => {
@@ -255,8 +248,35 @@ function forward(
   plane.live.add(underWay);
   transfer.run((result) => {
     plane.live.delete(underWay);
-    if (!switched) finish(plane, reply, ticket, result, injected.guard?.count ?? 0, started);
+    if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started);
   });
+}
+
+/** The same request with a newer token, for a connected account whose token was refused. */
+function renewalOf(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  admission: Admission,
+  { injected, version }: PreparedRequest,
+): Renewal | null {
+  const { grant } = admission;
+  if (grant?.grantKind !== 'oauth' || !injected || version === null) return null;
+  return async () => {
+    try {
+      const material = await plane.vault.renewRefused(grant, version);
+      if (material === null) return null;
+      // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
+      const again = admit(plane, route, request, { facts: null, grant: null, rule: null }, Date.now());
+      if (again.grant?.id !== grant.id) return null;
+      const next = inject(plane, route, again, outgoingHeaders(request), material);
+      return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
+    } catch (thrown) {
+      // The provider's own refusal, which is held back meanwhile, says what the agent has to know.
+      logFailure(plane, toAlterError(thrown), null);
+      return null;
+    }
+  };
 }
 
 function endOf(why: 'ended' | 'stopping', host: string): AlterError {
@@ -316,14 +336,6 @@ function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
     namesOf.set(grant, names);
   }
   return names;
-}
-
-function framingText(request: AgentRequest): string {
-  const { framing } = request;
-  if (framing.kind === 'length') return `Content-Length: ${framing.length}\r\n`;
-  if (framing.kind === 'chunked' || framing.kind === 'close') return 'Transfer-Encoding: chunked\r\n';
-  // A POST without a body says so: some origins answer 411 otherwise.
-  return request.method === 'POST' || request.method === 'PUT' || request.method === 'PATCH' ? 'Content-Length: 0\r\n' : '';
 }
 
 async function refuse(

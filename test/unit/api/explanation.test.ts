@@ -81,6 +81,7 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   expires_at: null,
   created_at: '',
   revoked_at: null,
+  oauth: null,
   ...changes,
 });
 
