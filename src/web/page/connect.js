@@ -74,7 +74,7 @@ async function afterConnecting(session) {
  * @param {SessionView} session
  */
 function route(session) {
-  foot(`This page is alterd at ${location.host}. It works until ${clock(session.expires_at)}.`);
+  foot(`alterd at ${location.host} · this page works until ${clock(session.expires_at)}`);
   const [only, another] = session.providers;
   if (only !== undefined && another === undefined && only.connected === null) consentTo(session, only.id);
   else
@@ -112,8 +112,10 @@ function consentTo(session, id) {
 async function finish(session) {
   const { outcome } = await ask('end', { ticket: ticket() });
   sessionStorage.removeItem(TICKET);
-  const names = session.providers.flatMap((each) => (each.connected === null ? [] : [each.name]));
-  tell(outcome, `${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} connected`, 'You can close this window.');
+  const connected = session.providers.filter((each) => each.connected !== null);
+  const names = connected.map((each) => each.name).join(' and ');
+  const accounts = connected.map((each) => each.connected).join(' and ');
+  tell(outcome, `${names} ${connected.length === 1 ? 'is' : 'are'} connected`, accounts, 'You can close this window.');
 }
 
 /** The person ends it without connecting (more). */
@@ -121,7 +123,7 @@ async function leave() {
   try {
     const { outcome } = await ask('end', { ticket: ticket() });
     sessionStorage.removeItem(TICKET);
-    tell(outcome, 'Nothing more was connected', 'You can close this window.');
+    tell(outcome, 'Nothing more was connected', null, 'You can close this window.');
   } catch (failure) {
     showFailure(/** @type {Failure} */ (failure));
   }
@@ -132,18 +134,21 @@ async function leave() {
  * SECURITY: the message is addressed to the one origin that the session names; a page of any other origin that opened this popup hears nothing.
  * @param {Outcome} outcome
  * @param {string} title
+ * @param {string | null} good what went well
  * @param {string} text
  */
-function tell(outcome, title, text) {
+function tell(outcome, title, good, text) {
   const opener = /** @type {Window | null} */ (window.opener);
   const isPopup = opener !== null && outcome.target_origin !== null;
   if (!isPopup && outcome.return_url !== null) return location.replace(outcome.return_url);
   if (isPopup) opener.postMessage(outcome.message, /** @type {string} */ (outcome.target_origin));
   const { return_url: returnUrl } = outcome;
   // A popup is closed by the page that opened it; what follows is for whoever still sees it.
+  foot(`alterd at ${location.host}`);
   show(
     title,
-    element('p', {}, text),
+    good === null ? null : element('div', { class: 'notice good' }, element('p', {}, good)),
+    element('p', { class: 'quiet' }, text),
     element(
       'div',
       { class: 'buttons' },
@@ -172,7 +177,11 @@ function showFailure(failure) {
       session === undefined ? null : element('button', { type: 'button', onclick: () => void leave() }, 'Stop here'),
       outcome === undefined || (window.opener === null && outcome.return_url === null)
         ? null
-        : element('button', { type: 'button', onclick: () => tell(outcome, title, 'You can close this window.') }, 'Go back'),
+        : element(
+            'button',
+            { type: 'button', onclick: () => tell(outcome, title, null, 'You can close this window.') },
+            'Go back',
+          ),
     ),
   );
 }

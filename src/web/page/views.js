@@ -63,7 +63,7 @@ export function showConsent(session, provider, on) {
       'div',
       { class: 'buttons' },
       element('button', { type: 'submit', class: 'primary' }, `Continue to ${provider.name}`),
-      on.back === null ? null : element('button', { type: 'button', onclick: on.back }, 'Choose another'),
+      on.back === null ? null : element('button', { type: 'button', onclick: on.back }, 'Back'),
       element('button', { type: 'button', onclick: on.cancel }, 'Cancel'),
     ),
   );
@@ -72,7 +72,7 @@ export function showConsent(session, provider, on) {
     element(
       'p',
       { class: 'quiet' },
-      `${whoAsks(session)} ${provider.name} asks for your consent next. The agent never holds your password or a token: alterd keeps it.`,
+      `${whoAsks(session)} It never holds your password or a token: alterd keeps what ${provider.name} gives out.`,
     ),
     form,
   );
@@ -81,7 +81,7 @@ export function showConsent(session, provider, on) {
 /** @param {SessionView} session */
 const whoAsks = (session) =>
   session.agent === null
-    ? 'Every agent of this installation will act for you, within what you allow here.'
+    ? 'Any agent of this installation will act for you, within what you allow here.'
     : `The agent ${session.agent} will act for you, within what you allow here.`;
 
 /** @param {SessionView} session */
@@ -89,7 +89,7 @@ function facts(session) {
   const rows = [
     ['Asked by', session.app ?? 'the operator of this alterd'],
     ...(session.label === null ? [] : [['Label', session.label]]),
-    ...session.restrictions.map((text) => ['Only', text]),
+    ...session.restrictions.map((text) => ['Limited to', text]),
   ];
   return element(
     'dl',
