@@ -74,6 +74,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/grant.ts')).defineGrant,
   },
   {
+    name: 'connect',
+    summary: 'connect an account by OAuth, once, for agents to use',
+    load: async () => (await import('./commands/connect.ts')).defineConnect,
+  },
+  {
     name: 'provider',
     alias: 'providers',
     summary: 'services that alterd knows how to authenticate to',

@@ -1,7 +1,7 @@
 /** `alterd grant`: which agent may call what with which secret. */
 import { type Command, Option } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { GrantView, SecretView } from '../../api/views.ts';
+import type { GrantView, OAuthView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
@@ -102,10 +102,11 @@ function defineReading(command: Command, cli: Cli): void {
         { header: 'LABEL', cell: (grant) => grant.label },
         { header: 'AGENT', cell: (grant) => (grant.principal === 'system' ? '(system)' : grant.agent) },
         { header: 'SECRET', cell: (grant) => grant.credential },
+        { header: 'ACCOUNT', cell: (grant) => grant.oauth?.account_name ?? grant.oauth?.account_id },
         { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
         { header: 'METHODS', cell: (grant) => grant.methods?.join(',') ?? 'any' },
         { header: 'PATHS', cell: (grant) => grant.paths?.join(',') ?? 'any' },
-        { header: 'STATUS', cell: (grant) => grant.status },
+        { header: 'STATUS', cell: (grant) => (isLost(grant) ? 'connect again' : grant.status) },
       ],
       'No grants: `alterd grant create PROVIDER --agent NAME` makes one.',
     );
@@ -157,5 +158,17 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
     ['status', grant.status],
     ['expires', grant.expires_at],
+    ...(grant.oauth === null ? [] : accountFields(grant.oauth)),
   ]);
+  if (isLost(grant)) cli.output.hint(`Connect it again: \`alterd connect ${grant.provider} --grant ${grant.id}\`.`);
 }
+
+const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
+
+const accountFields = (oauth: OAuthView): [string, string | null][] => [
+  ['account', oauth.account_name ?? oauth.account_id],
+  ['scopes', oauth.scopes.join(' ')],
+  ['connected by', oauth.flow.replaceAll('_', ' ')],
+  ['token ends', oauth.token_expires_at],
+  ['tokens', oauth.state === 'ok' ? 'ok' : `${oauth.state.replaceAll('_', ' ')}: ${oauth.reason ?? ''}`],
+];

@@ -6,10 +6,12 @@ import type { ProviderView } from '../../api/providers.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
+import { defineProviderClient } from './provider-client.ts';
 
 export function defineProvider(command: Command, cli: Cli): void {
   defineReading(command, cli);
   defineWriting(command, cli);
+  defineProviderClient(command, cli);
   example(command, 'alterd provider show github');
 }
 
