@@ -119,7 +119,7 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
   forbidden: always('It is not allowed.', 'Ask an operator.'),
   connect_session_invalid: always(
     'The link to the Connect page was used, has expired or is not known.',
-    'Make a new one: `alterd connect session create PROVIDER`.',
+    'Make a new one: `alterd connect-session create PROVIDER`.',
   ),
   internal_error: (entry) => ({
     why: ['alterd failed in a way that it should not; nothing more was forwarded.'],

@@ -298,7 +298,7 @@ export const ERRORS = {
     apiStatus: 403,
     title: 'Connect session not valid',
     detail: (d) => `The page can't go on: ${d.reason}.`,
-    hint: () => 'An operator makes a new link: `alterd connect session create PROVIDER`.',
+    hint: () => 'An operator makes a new link: `alterd connect-session create PROVIDER`.',
   }),
   internal_error: spec<{ request_id?: string }>({
     sdkName: 'BackendError',

@@ -1,5 +1,5 @@
 /**
- * `alterd connect session`: links with which somebody else connects their account, in their own browser.
+ * `alterd connect-session`: links with which somebody else connects their account, in their own browser.
  * The link is shown once; whoever has it may use it, so it is handed over like a password.
  */
 import type { Command } from 'commander';
@@ -28,7 +28,7 @@ interface CreateFlags {
 export function defineConnectSession(command: Command, cli: Cli): void {
   defineCreate(command, cli);
   const list = command.command('list').description('links that can still be used, and pages that are open');
-  example(list, 'alterd connect session list').action(async () => {
+  example(list, 'alterd connect-session list').action(async () => {
     const { sessions } = await cli.client().read<{ sessions: ConnectSessionView[] }>(apiPath('connect', 'sessions'));
     cli.output.list(
       sessions,
@@ -43,7 +43,7 @@ export function defineConnectSession(command: Command, cli: Cli): void {
       'No Connect sessions now.',
     );
   });
-  example(command, 'alterd connect session create github --agent research-bot');
+  example(command, 'alterd connect-session create github --agent research-bot');
 }
 
 function defineCreate(command: Command, cli: Cli): void {
@@ -62,7 +62,7 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--max-ttl <duration>', 'the longest life of the grant that the person may choose')
     .option('--ttl <duration>', 'the life that is proposed')
     .option('--allow-private', 'the provider may have a private address');
-  example(create, 'alterd connect session create github --agent research-bot --max-ttl 30d').action(
+  example(create, 'alterd connect-session create github --agent research-bot --max-ttl 30d').action(
     async (providers: string[], flags: CreateFlags) => {
       if ([flags.agent, flags.system, flags.grant].filter((each) => each !== undefined).length !== 1)
         throw new AlterError('invalid_input', { problems: ['say who may use it: --agent NAME, --system, or --grant ID'] });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ConnectSessionView, NewConnectSessionView } from '../../../src/api/connect-sessions.ts';
 import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
+import { runInside } from './cli-process.ts';
 
 const PROVIDER = `slug = "files"
 name = "Files"
@@ -83,5 +84,32 @@ describe('a Connect session', () => {
     await expect(create({ allowed_providers: ['files'], ...change })).rejects.toMatchObject({
       problem: { error, detail: expect.stringContaining(detail) },
     });
+  });
+});
+
+describe('alterd connect-session', () => {
+  test('prints the link, and lists what can still be used without it', async () => {
+    const made = await runInside(daemon.home, [
+      'connect-session',
+      'create',
+      'files',
+      '--agent',
+      'bot',
+      '--ttl',
+      '1h',
+      '--scope',
+      'read',
+    ]);
+    expect(made.code).toBe(0);
+    const link = /http:\S+#session=(\S+)/.exec(made.stdout);
+    expect(link).not.toBeNull();
+    const list = await runInside(daemon.home, ['connect-session', 'list']);
+    expect(list.stdout).toMatch(/waiting +files +bot/);
+    expect(list.stdout).not.toContain(link?.[1]);
+  });
+
+  test('says who may use it, once', async () => {
+    const refused = await runInside(daemon.home, ['connect-session', 'create', 'files', '--agent', 'bot', '--system']);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--agent NAME, --system, or --grant ID')]);
   });
 });
