@@ -30,8 +30,10 @@ import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
 import { Approvals } from './vault/approvals.ts';
+import { ConnectSessions } from './vault/connect-sessions.ts';
 import { continuityFault } from './vault/continuity.ts';
 import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
+import { ConnectPages } from './web/pages.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -67,6 +69,10 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.retention_days',
   'keys.source',
   'ca.name_constraints',
+  'connect.listen',
+  'connect.public_url',
+  'connect.tls_cert_file',
+  'connect.tls_key_file',
 ]);
 
 export const VERSION: string = (
@@ -102,6 +108,18 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
+    const pages = new ConnectPages({
+      config: loaded.config.connect,
+      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
+      flows: vault.connect,
+      providers: catalogue,
+      clients: vault.clients,
+      onFault: (error) =>
+        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
+    });
+    undo.push(() => pages.close());
+    // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
+    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -144,6 +162,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
             return infoOf(ca, paths);
           },
         },
+        connect: pages,
         config: () => loaded.view,
         facts,
         reload,
@@ -160,7 +179,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, approvals, loaded.config, log),
+      stop: async () => {
+        await pages.close();
+        await stopAll(plane, listener, api, vault, journal, approvals, loaded.config, log);
+      },
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();

@@ -10,6 +10,7 @@ import { auditRoutes } from './audit.ts';
 import { caRoutes } from './ca.ts';
 import { configRoutes, reloadRoutes } from './config.ts';
 import { connectRoutes } from './connect.ts';
+import { connectSessionRoutes } from './connect-sessions.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
@@ -40,6 +41,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/approvals', approvalRoutes(deps));
   app.route('/v1/provider-clients', providerClientRoutes(deps));
+  app.route('/v1/connect/sessions', connectSessionRoutes(deps));
   app.route('/v1/connect', connectRoutes(deps));
   app.route('/v1/audit', auditRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));

@@ -3,8 +3,11 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { Secret } from '../domain/secret.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
+import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
+import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { Vault } from '../vault/vault.ts';
 
 /** What the daemon knows about itself. */
@@ -60,6 +63,19 @@ export interface ProviderLibrary {
   add(toml: string, options: { readonly replace: boolean }): Promise<ProviderSpec>;
 }
 
+/** Connect sessions, and the pages on which people take part in them. */
+export interface ConnectPort {
+  /** Opens the page listener when nothing needed it before. @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
+  create(request: ConnectSessionRequest): Promise<{
+    readonly id: string;
+    readonly token: Secret;
+    readonly expiresAt: number;
+    /** Where the pages are. */
+    readonly origin: string;
+  }>;
+  sessions(): readonly ConnectSession[];
+}
+
 export interface ReloadReport {
   /** Key paths whose value is another one now. */
   readonly changed: readonly string[];
@@ -75,6 +91,7 @@ export interface ApiDeps {
   readonly journal: JournalReader;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
+  readonly connect: ConnectPort;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;
   /** @throws AlterError invalid_input when the new configuration is wrong; the old one stays in force */
