@@ -4,6 +4,7 @@
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { JournalReader } from '../journal/reader.ts';
+import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { Vault } from '../vault/vault.ts';
 
 /** What the daemon knows about itself. */
@@ -52,6 +53,7 @@ export interface ProviderLibrary {
   readonly problems: readonly string[];
   /** True when the operator's own file is in force for this slug. */
   isUserDefined(slug: string): boolean;
+  overridesBuiltin(slug: string): boolean;
   /** @throws AlterError invalid_input */
   validate(toml: string): ProviderSpec;
   /** Stores the file; never over another one unless `replace`. @throws AlterError invalid_input, conflict */
@@ -67,6 +69,9 @@ export interface ReloadReport {
 
 export interface ApiDeps {
   readonly vault: Vault;
+  readonly approvals: VaultApprovals;
+  /** Who decides on this socket. */
+  readonly operator: Approver;
   readonly journal: JournalReader;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
