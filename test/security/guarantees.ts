@@ -14,7 +14,6 @@ export interface Guarantee {
 }
 
 const APPROVALS = 'comes with approvals';
-const OAUTH = 'comes with OAuth credentials';
 const CENTRE = 'comes with the central vault';
 
 export const GUARANTEES: readonly Guarantee[] = [
@@ -51,7 +50,7 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-25', text: 'All vetted addresses are tried' },
   { id: 'S-26', text: 'alterd does not dial its own listener; the operator’s API has none on TCP' },
   { id: 'S-27', text: 'Redirects are passed on, never followed' },
-  { id: 'S-28', text: 'A redirect of a token endpoint carries no secret along', open: OAUTH },
+  { id: 'S-28', text: 'A redirect of a token endpoint carries no secret along' },
   { id: 'S-29', text: 'Nothing is looked up for a host that is refused (`egress = "refuse"`)' },
   { id: 'S-30', text: 'In a tunnel to a granted host only TLS for that host, or HTTP, is spoken; anything else is closed' },
   { id: 'S-31', text: '`Alt-Svc` is removed, so that no client is led to HTTP/3 around the proxy' },
@@ -170,9 +169,9 @@ export const GUARANTEES: readonly Guarantee[] = [
     text: 'Without the centre requests are served until the lease ends, by a clock that can not be set back',
     open: CENTRE,
   },
-  { id: 'S-101', text: 'A token is refreshed once however many ask, and no rotation is lost', open: OAUTH },
-  { id: 'S-102', text: 'Token endpoints come from the catalogue or the operator, and their addresses are judged', open: OAUTH },
-  { id: 'S-103', text: 'A refused token is refreshed at most once in a while', open: OAUTH },
+  { id: 'S-101', text: 'A token is refreshed once however many ask, and no rotation is lost' },
+  { id: 'S-102', text: 'Token endpoints come from the catalogue or the operator, and their addresses are judged' },
+  { id: 'S-103', text: 'A refused token is refreshed at most once in a while' },
   { id: 'S-104', text: 'On a full disk nothing leaves' },
   { id: 'S-105', text: 'Nothing that an agent says makes a second row; a changed row is found' },
   { id: 'S-106', text: 'A signed call can not be sent again', open: CENTRE },
