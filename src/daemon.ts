@@ -18,11 +18,13 @@ import type { MasterKey } from './crypto/master-key.ts';
 import type { AuditOpening, AuditPort } from './domain/audit.ts';
 import { BLANK_EVENT } from './domain/audit-event.ts';
 import { AlterError } from './domain/errors.ts';
+import type { HttpsCall } from './domain/https-call.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
@@ -85,11 +87,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    const call = httpsCaller(() => plane);
+    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo, call);
     const { vault, journal } = rooms;
     let ca = rooms.ca;
     const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
-    const plane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -174,6 +177,7 @@ async function openRooms(
   catalogue: Parameters<typeof openVault>[0]['catalogue'],
   log: DaemonLog,
   undo: (() => void | Promise<void>)[],
+  call: HttpsCall,
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
   let opening: Promise<Journal> | null = null;
@@ -196,7 +200,13 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, config, onLoaded),
+      catalogue,
+      audit,
+      call,
+    });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;

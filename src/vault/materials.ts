@@ -1,28 +1,37 @@
 /**
  * Opened credentials, in memory: the only place where plaintext secrets live in the vault, each for as long as it is in use
- * and five idle minutes more. Keyed by version, so that a rotation is seen by the next request.
+ * and five idle minutes more. Keyed by version, so that a rotation is seen by the next request. What was fetched from elsewhere
+ * serves for its lifetime, and is fetched anew before that ends.
  */
 import type { CredentialMaterial } from '../domain/credential.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { CredentialRow } from '../store/rows.ts';
 import { isLive } from './authority.ts';
-import type { DataKeys } from './data-keys.ts';
 import type { LastUses } from './last-uses.ts';
+import { type MadeMaterial, type MaterialMaker, roleInjectionOf } from './material-maker.ts';
+import { SourceFailure } from './sources/source-failure.ts';
 import type { VaultState } from './state.ts';
 
 const IDLE_MS = 5 * 60_000;
 const SWEEP_EVERY_MS = 60_000;
 const NOTE_EVERY_MS = 1_000;
 
-interface CachedMaterial {
-  readonly material: CredentialMaterial;
+/** After a failure a source is left alone for this long: it may be a command, and requests come by the thousand. */
+const RETRY_AFTER_MS = 2_000;
+
+interface CachedMaterial extends MadeMaterial {
   usedAt: number;
+}
+
+interface Failed {
+  readonly error: AlterError;
+  readonly until: number;
 }
 
 export interface MaterialParts {
   readonly state: VaultState;
-  readonly dataKeys: DataKeys;
+  readonly maker: MaterialMaker;
   readonly uses: LastUses;
 }
 
@@ -30,11 +39,16 @@ export class Materials {
   readonly #parts: MaterialParts;
   readonly #cached = new Map<string, CachedMaterial>();
   readonly #opening = new Map<string, Promise<CredentialMaterial>>();
+  readonly #failed = new Map<string, Failed>();
   #credentials: ReadonlyMap<string, CredentialRow> = new Map();
   #grants: ReadonlyMap<string, Grant> = new Map();
   #indexedVersion = -1;
   /** The name of the credential asked for last: nearly always the next one too. */
-  #last: { readonly credential: CredentialRow | null; readonly name: string } = { credential: null, name: '' };
+  #last: { readonly credential: CredentialRow | null; readonly grant: Grant | null; readonly name: string } = {
+    credential: null,
+    grant: null,
+    name: '',
+  };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: MaterialParts) {
@@ -45,18 +59,40 @@ export class Materials {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     const credential = this.#credentialOf(grant);
     const now = this.#parts.state.now();
-    const name = credential === this.#last.credential ? this.#last.name : `${credential.id}:${credential.version}`;
+    const isLast = credential === this.#last.credential && grant === this.#last.grant;
+    const name = isLast ? this.#last.name : nameOf(grant, credential);
     const cached = this.#cached.get(name);
-    if (cached !== undefined) {
+    if (cached !== undefined && (cached.freshness === null || this.#serves(name, grant, credential, cached, now))) {
       // Once a second is exact enough for "last used", and this runs for every request.
       if (now - cached.usedAt >= NOTE_EVERY_MS) {
         cached.usedAt = now;
         this.#parts.uses.note('credential', credential.id, now);
       }
-      if (credential !== this.#last.credential) this.#last = { credential, name };
+      if (!isLast) this.#last = { credential, grant, name };
       return cached.material;
     }
     this.#parts.uses.note('credential', credential.id, now);
+    return this.#refresh(name, grant, credential, now);
+  }
+
+  /** True while it may be used; begins its renewal in time. */
+  #serves(name: string, grant: Grant, credential: CredentialRow, { freshness }: CachedMaterial, now: number): boolean {
+    if (freshness === null) return true;
+    if (now >= freshness.endsAt || freshness.isChanged(now)) return false;
+    if (now >= freshness.renewAt) {
+      try {
+        this.#refresh(name, grant, credential, now).catch(() => {});
+      } catch {
+        // It failed a moment ago. What there is still serves.
+      }
+    }
+    return true;
+  }
+
+  /** @throws AlterError of the failure that it had a moment ago */
+  #refresh(name: string, grant: Grant, credential: CredentialRow, now: number): Promise<CredentialMaterial> {
+    const failed = this.#failed.get(name);
+    if (failed !== undefined && now < failed.until) throw unavailable(grant, String(failed.error.details.reason), failed.error);
     const opening = this.#opening.get(name) ?? this.#open(name, grant, credential);
     this.#opening.set(name, opening);
     return opening;
@@ -73,7 +109,8 @@ export class Materials {
 
   /** Forgets every version of a credential. */
   drop(credentialId: string): void {
-    for (const name of this.#cached.keys()) if (name.startsWith(`${credentialId}:`)) this.#cached.delete(name);
+    for (const kept of [this.#cached, this.#failed])
+      for (const name of kept.keys()) if (name.startsWith(`${credentialId}:`)) kept.delete(name);
   }
 
   clear(): void {
@@ -101,24 +138,35 @@ export class Materials {
   }
 
   async #open(name: string, grant: Grant, credential: CredentialRow): Promise<CredentialMaterial> {
+    const { state, maker } = this.#parts;
     try {
-      const { state, dataKeys } = this.#parts;
       const row = await state.store.readSealed(credential.id);
       // A rotation or removal that happened meanwhile: the request fails and its retry gets the new version.
       if (row === undefined || row.version !== credential.version)
         throw unavailable(grant, 'it has just been changed; try again');
-      const publicFields = new Set(Object.keys(credential.publicFields));
-      const material = { credentialId: credential.id, version: row.version, fields: dataKeys.open(row), publicFields };
-      this.#cached.set(name, { material, usedAt: state.now() });
+      const made = await maker.make(grant, credential, row, this.#cached.get(name)?.material ?? null);
+      this.#failed.delete(name);
+      this.#cached.set(name, { ...made, usedAt: state.now() });
       this.#timer ??= setInterval(() => this.sweep(), SWEEP_EVERY_MS).unref();
-      return material;
+      return made.material;
     } catch (thrown) {
+      if (thrown instanceof SourceFailure) {
+        const error = unavailable(grant, `its value could not be fetched (${thrown.code})`);
+        this.#failed.set(name, { error, until: state.now() + RETRY_AFTER_MS });
+        throw error;
+      }
       const error = toAlterError(thrown);
       throw error.code === 'vault_unavailable' ? unavailable(grant, 'its sealed value does not open', error) : error;
     } finally {
       this.#opening.delete(name);
     }
   }
+}
+
+/** A credential with a role is another material than the one without. */
+function nameOf(grant: Grant, credential: CredentialRow): string {
+  const role = roleInjectionOf(grant);
+  return `${credential.id}:${credential.version}${role === null ? '' : `:${role.role}`}`;
 }
 
 const unavailable = (grant: Grant, reason: string, cause?: unknown): AlterError =>

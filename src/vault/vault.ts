@@ -9,6 +9,7 @@ import type { Authority } from '../domain/authority.ts';
 import type { CredentialMaterial } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { HttpsCall } from '../domain/https-call.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
@@ -17,6 +18,7 @@ import { Callers } from './callers.ts';
 import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
+import { MaterialMaker } from './material-maker.ts';
 import { Materials } from './materials.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
@@ -47,6 +49,8 @@ export interface VaultOptions {
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
   readonly audit: AuditPort;
+  /** The daemon's own way out, for values that are kept elsewhere. Absent: they can't be fetched. */
+  readonly call?: HttpsCall | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -62,7 +66,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
     const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
     const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue });
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, call: options.call ?? null });
   } catch (thrown) {
     await store.close();
     throw thrown;
@@ -74,6 +78,7 @@ interface VaultParts {
   readonly state: VaultState;
   readonly keys: VaultKeys;
   readonly catalogue: ProviderSource;
+  readonly call: HttpsCall | null;
 }
 
 class EmbeddedVault implements Vault {
@@ -91,7 +96,8 @@ class EmbeddedVault implements Vault {
     const { state, keys, catalogue } = parts;
     const { dataKeys } = keys;
     const uses = new LastUses((batch) => parts.store.noteUses(batch));
-    const materials = new Materials({ state, dataKeys, uses });
+    const maker = new MaterialMaker(dataKeys, parts.call, state.now);
+    const materials = new Materials({ state, maker, uses });
     const sessions = new EmbeddedSessions(state);
     this.#parts = parts;
     this.#uses = uses;
@@ -99,7 +105,7 @@ class EmbeddedVault implements Vault {
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, call: parts.call });
     this.grants = new EmbeddedGrants(state, catalogue);
   }
 

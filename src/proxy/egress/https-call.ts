@@ -69,8 +69,8 @@ function exchange(
       );
     const outgoing = httpRequest(
       {
+        // Without an agent, or Node dials by itself: only the vetted socket may be used.
         createConnection: () => socket,
-        agent: false,
         method,
         path,
         headers: {

@@ -101,9 +101,12 @@ const OPERATIONS = "alter table grants add column operations text not null defau
 
 const APPROVAL = 'alter table grants add column approval text;';
 
+const SOURCES = 'alter table credentials add column sources text;';
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
   { version: 3, name: 'operations of grants', sql: OPERATIONS },
   { version: 4, name: 'approval of grants', sql: APPROVAL },
+  { version: 5, name: 'sources of secrets', sql: SOURCES },
 ];

@@ -1,4 +1,5 @@
 /** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
+import type { FieldSources } from '../../domain/credential.ts';
 import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, SealedRow } from '../rows.ts';
 
 /** A row as better-sqlite3 reads and binds it. */
@@ -29,6 +30,7 @@ export const TABLES = {
       'injections',
       'destinations',
       'public_fields',
+      'sources',
     ],
   },
   data_key: { name: 'data_keys', columns: ['id', 'wrapped', 'created_at'] },
@@ -117,6 +119,7 @@ export const credentialColumns = (row: CredentialRow): Columns => ({
   injections: json(row.injections),
   destinations: json(row.destinations),
   public_fields: json(row.publicFields),
+  sources: json(row.sources ?? null),
 });
 
 export const credentialRow = (c: Columns): CredentialRow => ({
@@ -132,6 +135,8 @@ export const credentialRow = (c: Columns): CredentialRow => ({
   injections: parsed(c.injections),
   destinations: parsed(c.destinations),
   publicFields: parsed(c.public_fields),
+  // Absent rather than null, so that the MAC of a row without sources is what it was before there were any.
+  ...(c.sources === null ? {} : { sources: parsed<FieldSources>(c.sources) }),
 });
 
 export const dataKeyColumns = (row: DataKeyRow): Columns => ({ id: row.id, wrapped: row.wrapped, created_at: row.createdAt });
