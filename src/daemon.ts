@@ -31,6 +31,7 @@ import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
 import { Approvals } from './vault/approvals.ts';
+import { continuityFault } from './vault/continuity.ts';
 import { openVault, type Vault } from './vault/vault.ts';
 
 export interface DaemonOptions {
@@ -39,6 +40,8 @@ export interface DaemonOptions {
   /** Loads the configuration again, for a reload. @throws AlterError invalid_input */
   readonly reloadConfig: () => LoadedConfig;
   readonly log: DaemonLog;
+  /** The operator restored an older vault, or lost the journal, and wants to go on with what is there. */
+  readonly acceptRestore?: boolean;
 }
 
 export interface RunningDaemon {
@@ -90,6 +93,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const call = httpsCaller(() => plane);
     const rooms = await openRooms(paths, loaded.config, catalogue, log, undo, call);
     const { vault, journal } = rooms;
+    await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
     const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
     const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
@@ -116,6 +120,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         plane,
         settingsOf(next.config, plane.loopNonce, () => listener.tcp),
       );
+      plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
@@ -216,6 +221,43 @@ async function openRooms(
   undo.push(() => journal.close());
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
+
+/**
+ * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
+ * @throws AlterError vault_unavailable when one of them is an older copy, or gone
+ */
+async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+  const facts = {
+    vaultEpoch: vault.epoch,
+    vaultJournal: vault.recordedJournal,
+    journal: journal.mark,
+    journalEpoch: journal.epochAtStart,
+  };
+  const fault = continuityFault(facts);
+  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  vault.bindJournal(journal.mark);
+  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+    log.warn(
+      { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
+      'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',
+    );
+  if (fault !== null) {
+    await vault.acceptRestore({ reason: fault, vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch });
+    log.warn({ reason: fault }, 'an operator accepted the vault as it is');
+  }
+  let noted = vault.epoch;
+  const first = journal.noteEpoch(noted);
+  if (fault !== null) await first;
+  vault.onAuthorityChange(() => {
+    if (vault.epoch === noted) return;
+    noted = vault.epoch;
+    void journal.noteEpoch(noted);
+  });
+}
+
+const RESTORE_HINT =
+  'If you restored a backup yourself: `alterd start --accept-restore`, once; it is recorded. If not: somebody put an older copy in place; ' +
+  'bring back the newest state directory, or accept it and revoke again what was revoked (`alterd audit` knows).';
 
 function settingsOf(config: Config, loopNonce: string, tcp: () => { port: number } | null): PlaneSettings {
   return planeSettings(config, {

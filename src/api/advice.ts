@@ -86,6 +86,13 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
   rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
   grant_expired: renewGrant('The grant has expired.'),
   grant_revoked: renewGrant('The grant is revoked.'),
+  re_auth_required: (entry) => ({
+    why: ['The provider no longer takes the refresh token of this account, or it has none and its access token has ended.'],
+    fix: [
+      `Connect it again; the grant keeps its id: \`alterd connect ${entry.provider_id ?? 'PROVIDER'} --grant ${entry.grant_id ?? 'ID'}\`.`,
+    ],
+  }),
+  connect_failed: always('The account was not connected.', 'Begin again: `alterd connect PROVIDER`.'),
   credential_unavailable: (entry) => ({
     why: [`The credential ${entry.credential ?? ''} could not be opened.`.replace('  ', ' ')],
     fix: [

@@ -53,6 +53,7 @@ export interface ProviderLibrary {
   readonly problems: readonly string[];
   /** True when the operator's own file is in force for this slug. */
   isUserDefined(slug: string): boolean;
+  overridesBuiltin(slug: string): boolean;
   /** @throws AlterError invalid_input */
   validate(toml: string): ProviderSpec;
   /** Stores the file; never over another one unless `replace`. @throws AlterError invalid_input, conflict */

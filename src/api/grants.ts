@@ -23,6 +23,7 @@ const newGrant = z
       .max(20)
       .optional(),
     approval: texts.optional(),
+    git: z.enum(['read', 'write']).optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -52,6 +53,7 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       paths: body.paths,
       operations: body.operations,
       approval: body.approval,
+      git: body.git,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

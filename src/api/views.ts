@@ -68,6 +68,8 @@ export interface GrantView {
   /** null: any. */
   readonly methods: readonly string[] | null;
   readonly paths: readonly string[] | null;
+  /** For git alone: clone and fetch, or push as well; null for no such restriction. */
+  readonly git: Grant['git'];
   readonly excluded_paths: readonly string[];
   /** Empty: any. */
   readonly operations: readonly OperationRule[];
@@ -134,6 +136,7 @@ export function grantView(grant: Grant, agentName: (id: string) => string | null
     hosts: grant.destinations.map(destinationText),
     methods: grant.methods,
     paths: grant.paths,
+    git: grant.git,
     excluded_paths: grant.excludedPaths,
     operations: grant.operations.map(({ kind, at, allow }) => ({ kind, at, allow })),
     approval: grant.approval,

@@ -4,7 +4,7 @@
  */
 import { createReadStream, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import type { ProviderView } from '../api/providers.ts';
+import type { ProviderView } from '../api/provider-view.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Secret } from '../domain/secret.ts';
 import { askSecret, askText, isInteractive } from './prompt.ts';

@@ -33,6 +33,7 @@ export const KEYS = {
   'listen.tcp': key('127.0.0.1:4780', listenAddress),
   'listen.unix': key(true, toggle),
   'upstream.ca_file': key('', optionalFile),
+  'upstream.crl_file': key('', optionalFile),
   'upstream.resolve': key({}, resolveOverrides),
   'upstream.proxy': key('', upstreamProxy),
   'upstream.proxy_auth_file': key('', optionalFile),
@@ -83,6 +84,8 @@ export interface Config {
   readonly upstream: {
     /** PEM file of CAs trusted besides the built-in ones. */
     readonly caFile: string | null;
+    /** PEM file of revocation lists that certificates of origins are held against. */
+    readonly crlFile: string | null;
     /** `host:port` (what follows `://` in Destination.origin) to the address dialled in its place. */
     readonly resolve: ReadonlyMap<string, HostPort>;
     readonly proxy: UpstreamProxy | null;
@@ -138,6 +141,7 @@ export function configOf(v: Values): Config {
     listen: { tcp: v['listen.tcp'], unix: v['listen.unix'] },
     upstream: {
       caFile: v['upstream.ca_file'],
+      crlFile: v['upstream.crl_file'],
       resolve: v['upstream.resolve'],
       proxy: v['upstream.proxy'],
       proxyAuthFile: v['upstream.proxy_auth_file'],

@@ -32,6 +32,19 @@ export interface GrantCandidate {
   readonly label: string;
 }
 
+/** What kept an account from being connected. */
+export type ConnectProblem =
+  /** The state is unknown, used, too old, or the answer came from another issuer. */
+  | 'state_mismatch'
+  | 'consent_denied'
+  /** The provider answered, but not with tokens that can be used. */
+  | 'provider_refused'
+  /** The provider could not be reached, or may not be. */
+  | 'provider_unreachable'
+  | 'expired'
+  /** Another account consented than the one that was to be connected again. */
+  | 'account_mismatch';
+
 export const ERRORS = {
   malformed_request: spec<{ reason: string }>({
     sdkName: 'AlterValueError',
@@ -181,6 +194,23 @@ export const ERRORS = {
     title: 'Grant revoked',
     detail: (d) => `The grant ${d.grant_id} is revoked.`,
     hint: () => 'An operator creates a new grant with `alterd grant create`.',
+  }),
+  re_auth_required: spec<{ grant_id: string; provider_id: string; account?: string; reason: string }>({
+    sdkName: 'ReAuthRequiredError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'Connect again',
+    detail: (d) => `The ${d.provider_id} account of grant ${d.grant_id} has to be connected again: ${d.reason}.`,
+    hint: (d) =>
+      `An operator connects it again: \`alterd connect ${d.provider_id} --grant ${d.grant_id}\`. The grant keeps its id.`,
+  }),
+  connect_failed: spec<{ provider_id?: string; reason: string; problem: ConnectProblem }>({
+    sdkName: 'ConnectFlowError',
+    proxyStatus: null,
+    apiStatus: 422,
+    title: 'Not connected',
+    detail: (d) => `The account was not connected: ${d.reason}.`,
+    hint: (d) => `Begin again: \`alterd connect ${d.provider_id ?? 'PROVIDER'}\`.`,
   }),
   credential_unavailable: spec<{ grant_id: string; reason: string }>({
     sdkName: 'BackendError',

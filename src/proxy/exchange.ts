@@ -23,7 +23,7 @@ import { injectedNamesOf } from './injected-names.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
-import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
 import { type PreparedRequest, signRequest } from './sign-request.ts';
@@ -425,7 +425,7 @@ async function refuse(
   }
   if (left) return;
   logFailure(plane, error, requestId);
-  sendRefusal(reply, error, requestId);
+  sendRefusal(reply, error, requestId, audienceOf(request.headers));
 }
 
 /** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */

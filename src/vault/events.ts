@@ -19,6 +19,7 @@ export type VaultAction =
   | 'grant.created'
   | 'grant.revoked'
   | 'grant.removed'
+  | 'vault.restore_accepted'
   | 'vault.master_key_rotated'
   | 'vault.data_key_rotated';
 

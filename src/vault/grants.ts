@@ -191,6 +191,7 @@ const isSamePrincipal = (a: Principal, b: Principal): boolean =>
 const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
   hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),
   methods: row.methods?.join(' ') ?? null,
+  ...(row.git === null ? {} : { git: row.git }),
   expires_at: row.expiresAt,
   allow_private: row.allowPrivate,
   allow_plaintext: row.allowPlaintext,

@@ -32,6 +32,7 @@ function grantOf(n: number): Grant {
     allowPrivate: false,
     allowPlaintext: false,
     passResponseCookies: false,
+    git: null,
     status: 'active',
     expiresAt: null,
     createdAt: 0,

@@ -21,6 +21,7 @@ interface CreateFlags {
   readonly rpc?: readonly string[];
   readonly rpcAt?: readonly string[];
   readonly approval?: readonly string[];
+  readonly git?: string;
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -51,6 +52,9 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
     .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
     .option('--approval <list>', "requests of these methods wait until a person approves them: POST,DELETE, or '*'", collectList)
+    .addOption(
+      new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
+    )
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -77,6 +81,7 @@ function defineCreate(command: Command, cli: Cli): void {
         paths: flags.paths,
         operations: operationsOf(flags),
         approval: flags.approval,
+        git: flags.git,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -116,6 +121,8 @@ async function target(cli: Cli, word: string, secret: string | undefined): Promi
 }
 
 function trial(grant: GrantView): string {
+  if (grant.git !== null)
+    return `alterd run --agent ${grant.agent ?? 'NAME'} -- git ls-remote https://${grant.hosts[0] ?? 'HOST'}/OWNER/REPOSITORY.git`;
   const host = grant.hosts.find((each) => !each.includes('*')) ?? 'HOST';
   const path = grant.paths?.find((each) => !each.includes('*')) ?? '/';
   const url = host.includes('://') ? `${host}${path}` : `https://${host}${path}`;
@@ -134,7 +141,11 @@ function defineReading(command: Command, cli: Cli): void {
         { header: 'AGENT', cell: (grant) => (grant.principal === 'system' ? '(system)' : grant.agent) },
         { header: 'SECRET', cell: (grant) => grant.credential },
         { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
-        { header: 'METHODS', cell: (grant) => grant.methods?.join(',') ?? 'any' },
+        {
+          header: 'METHODS',
+          cell: (grant) =>
+            (grant.git === null ? '' : `git ${grant.git} `) + (grant.methods?.join(',') ?? (grant.git === null ? 'any' : '')),
+        },
         { header: 'PATHS', cell: (grant) => grant.paths?.join(',') ?? 'any' },
         { header: 'STATUS', cell: (grant) => grant.status },
       ],
@@ -166,6 +177,8 @@ function defineEnding(command: Command, cli: Cli): void {
   });
 }
 
+const GIT_WORDS = { read: 'only clone and fetch', write: 'only clone, fetch and push' } as const;
+
 const nameOf = (grant: GrantView): string =>
   `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.agent ?? 'every agent'})`;
 
@@ -181,6 +194,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['paths', grant.paths?.join(', ') ?? 'any'],
     ['operations', grant.operations.map(operationText).join('; ') || 'any'],
     ['asks before', grant.approval?.join(', ') ?? 'nothing'],
+    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],

@@ -8,6 +8,7 @@ import {
   checkServerIdentity,
   connect as connectTls,
   createSecureContext,
+  type DetailedPeerCertificate,
   type PeerCertificate,
   rootCertificates,
   type SecureContext,
@@ -19,6 +20,7 @@ import { AlterError } from '../../domain/errors.ts';
 import type { Secret } from '../../domain/secret.ts';
 import type { ClientIdentity } from '../../injection/client-identity.ts';
 import type { VettedAddress } from '../egress/resolver.ts';
+import type { RevocationLists } from './revocation.ts';
 
 export interface UpstreamProxy {
   readonly scheme: 'http' | 'https';
@@ -33,6 +35,8 @@ export interface UpstreamProxy {
 export interface DialOptions {
   /** PEM of extra CAs, or null for the built-in roots alone. */
   readonly extraCa: string | null;
+  /** Lists that certificates of origins are held against, or null. */
+  readonly revocations?: RevocationLists | null;
   readonly proxy: UpstreamProxy | null;
   readonly connectMs: number;
   readonly handshakeMs: number;
@@ -45,7 +49,7 @@ export interface SharedRead {
 }
 
 const UNTRUSTED =
-  /^(CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT_ALTNAME|HOSTNAME_MISMATCH|INVALID_PURPOSE|INVALID_CA|PATH_LENGTH)/;
+  /^(CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT_ALTNAME|HOSTNAME_MISMATCH|INVALID_PURPOSE|INVALID_CA|PATH_LENGTH)/;
 
 export class Dialer {
   readonly #options: DialOptions;
@@ -119,7 +123,8 @@ export class Dialer {
       ALPNProtocols: options.alpn,
       // SECURITY: said outright, because NODE_TLS_REJECT_UNAUTHORIZED in the environment changes the default (S-83).
       rejectUnauthorized: true,
-      checkServerIdentity: (_host: string, cert: PeerCertificate) => verifyIdentity(destination.host, cert),
+      checkServerIdentity: (_host: string, cert: PeerCertificate) =>
+        verifyIdentity(destination.host, cert) ?? revocationOf(this.#options.revocations ?? null, cert),
       ...(options.session === null ? {} : { session: options.session }),
     };
     if (proxy !== null) {
@@ -173,6 +178,14 @@ function verifyIdentity(host: string, cert: PeerCertificate): Error | undefined 
     return error;
   }
   return checkServerIdentity(host, cert);
+}
+
+/** Node asks with the whole chain; a resumed session is not asked again, and belongs to a pool that ends with its settings. */
+function revocationOf(lists: RevocationLists | null, cert: PeerCertificate): Error | undefined {
+  const fault = lists?.faultOf(cert as DetailedPeerCertificate, Date.now()) ?? null;
+  return fault === null
+    ? undefined
+    : Object.assign(new Error('a certificate of the chain is revoked, or that is not known'), { code: fault });
 }
 
 function opened(socket: Socket, event: 'connect' | 'secureConnect', destination: Destination, timeoutMs: number): Promise<void> {

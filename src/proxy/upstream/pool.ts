@@ -51,6 +51,7 @@ export class UpstreamPool implements UpstreamOwner {
   #needsHttp2 = false;
   #warming: Promise<unknown> | null = null;
   #closed = false;
+  #retired = false;
 
   constructor(
     destination: Destination,
@@ -196,14 +197,17 @@ export class UpstreamPool implements UpstreamOwner {
       });
       socket.resume();
     } else socket.read(0);
-    if (secure) socket.on('session', (session: Buffer) => (this.#session = session));
+    if (secure)
+      socket.on('session', (session: Buffer) => {
+        if (!this.#retired) this.#session = session;
+      });
     this.#open.add(upstream);
     this.#parts.sweeper.add(upstream);
     return upstream;
   }
 
   onReusable(upstream: UpstreamHttp1): void {
-    if (this.#closed) {
+    if (this.#closed || (this.#retired && this.#waiting.length === 0)) {
       upstream.socket.end();
       return;
     }
@@ -255,6 +259,15 @@ export class UpstreamPool implements UpstreamOwner {
     // An origin that was just found to speak HTTP/2 alone is about to get its session.
     if (this.#needsHttp2 && this.#http2 === null) return;
     this.#onEmpty();
+  }
+
+  /** No new request comes here; those that did are finished. */
+  retire(): void {
+    this.registered = false;
+    this.#retired = true;
+    this.#session = null;
+    for (const upstream of this.#idle.splice(0)) upstream.socket.end();
+    this.#http2?.close();
   }
 
   close(): void {

@@ -103,10 +103,14 @@ const APPROVAL = 'alter table grants add column approval text;';
 
 const SOURCES = 'alter table credentials add column sources text;';
 
+/** Grants of before are for whatever their other rules say. */
+const GIT_ACCESS = 'alter table grants add column git_access text;';
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
   { version: 3, name: 'operations of grants', sql: OPERATIONS },
   { version: 4, name: 'approval of grants', sql: APPROVAL },
-  { version: 5, name: 'sources of secrets', sql: SOURCES },
+  { version: 5, name: 'grants for git', sql: GIT_ACCESS },
+  { version: 6, name: 'sources of secrets', sql: SOURCES },
 ];

@@ -61,6 +61,7 @@ export const TABLES = {
       'expires_at',
       'created_at',
       'revoked_at',
+      'git_access',
     ],
   },
   meta: { name: 'meta', columns: ['name', 'value'] },
@@ -185,6 +186,7 @@ export const grantColumns = (row: GrantRow): Columns => ({
   expires_at: row.expiresAt,
   created_at: row.createdAt,
   revoked_at: row.revokedAt,
+  git_access: row.git,
 });
 
 export const grantRow = (c: Columns): GrantRow => ({
@@ -210,4 +212,5 @@ export const grantRow = (c: Columns): GrantRow => ({
   expiresAt: c.expires_at as number | null,
   createdAt: c.created_at as number,
   revokedAt: c.revoked_at as number | null,
+  git: c.git_access as GrantRow['git'],
 });

@@ -57,6 +57,7 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   allowPrivate: false,
   allowPlaintext: false,
   passResponseCookies: false,
+  git: null,
   status: 'active',
   expiresAt: null,
   createdAt: 1,

@@ -26,6 +26,7 @@ export function grantOf(id: string, agentId: string | null, host: string, more: 
     allowPrivate: false,
     allowPlaintext: false,
     passResponseCookies: false,
+    git: null,
     status: 'active',
     expiresAt: null,
     createdAt: 0,
