@@ -1,5 +1,5 @@
 /** `--from`: fields of a secret that are fetched from elsewhere when they are needed. Reads references, never values. */
-import type { ProviderView } from '../api/providers.ts';
+import type { ProviderView } from '../api/provider-view.ts';
 import { AlterError } from '../domain/errors.ts';
 import { parseDuration } from './duration.ts';
 

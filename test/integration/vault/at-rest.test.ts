@@ -126,7 +126,7 @@ describe('the files of a vault (S-86, S-87)', () => {
     await all.vault.close();
     const db = new Database(all.dbFile);
     db.exec(
-      'alter table grants drop column pass_response_cookies; alter table grants drop column git_access; delete from migrations where version > 1; pragma user_version = 1',
+      'alter table grants drop column pass_response_cookies; alter table grants drop column operations; alter table grants drop column approval; alter table grants drop column git_access; alter table credentials drop column sources; delete from migrations where version > 1; pragma user_version = 1',
     );
     db.close();
     const vault = await reopen(all);
@@ -151,7 +151,7 @@ describe('a database that was edited without the key', () => {
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],
     [
       'a grant is planted',
-      `insert into grants select 'planted', label, principal_type, agent_id, grant_kind, provider_id, credential_id, '[{"pattern":"evil.test","port":443,"scheme":"https"}]', methods, paths, excluded_paths, override_mode, placeholder, injections, 1, 1, status, expires_at, created_at, revoked_at, 0, null from grants limit 1`,
+      `create temp table planted as select * from grants limit 1; update planted set id = 'planted', destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]', allow_private = 1; insert into grants select * from planted`,
     ],
     ['a grant is deleted', `delete from grants where label = 'main'`],
     [
