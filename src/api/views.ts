@@ -46,6 +46,8 @@ export interface SecretView {
   readonly kind: string;
   /** Names only. */
   readonly fields: readonly string[];
+  /** References of the fields that are fetched; null when all are stored. */
+  readonly sources: Readonly<Record<string, string>> | null;
   readonly version: number;
   readonly created_at: string;
   readonly rotated_at: string | null;
@@ -129,6 +131,7 @@ export const secretView = (info: CredentialInfo): SecretView => ({
   provider: info.providerId,
   kind: info.kind,
   fields: info.fieldNames,
+  sources: info.sources?.fields ?? null,
   version: info.version,
   created_at: iso(info.createdAt),
   rotated_at: isoOrNull(info.rotatedAt),
