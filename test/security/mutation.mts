@@ -167,8 +167,8 @@ const MUTATIONS: readonly Mutation[] = [
   {
     name: 'row-quoting',
     file: 'src/journal/entry-text.ts',
-    from: 'return NEEDS_ESCAPE.test(value) ? JSON.stringify(value).replace(NOT_ASCII, escapedUnit) : `"${value}"`;',
-    to: 'return `"${value}"`;',
+    from: 'NEEDS_ESCAPE.test(value) ? JSON.stringify(value).replace(NOT_ASCII, escapedUnit) : ',
+    to: '',
     test: 'lifecycle',
     title: 'S-105',
   },
