@@ -265,10 +265,26 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 function run(cwd: string, { test, title }: Mutation): Promise<{ failed: boolean; ran: boolean; why: string }> {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const escaped = title.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const child = spawn(process.execPath, [vitest, 'run', `test/security/${test}.test.ts`, '-t', escaped, '--reporter', 'json'], {
-    cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [
+      vitest,
+      'run',
+      `test/security/${test}.test.ts`,
+      '-t',
+      escaped,
+      '--reporter',
+      'json',
+      '--testTimeout',
+      '120000',
+      '--hookTimeout',
+      '120000',
+    ],
+    {
+      cwd,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let text = '';
   child.stdout.on('data', (chunk) => (text += String(chunk)));
   child.stderr.on('data', (chunk) => (text += String(chunk)));
