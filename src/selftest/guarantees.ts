@@ -103,7 +103,10 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-80', text: 'The CA’s key is sealed and closed to others, enters no trust store, and can be bound to names' },
   { id: 'S-81', text: '`alterd run` starts nothing when the CA file is not the CA of the daemon' },
   { id: 'S-82', text: 'Trust files are written whole and never through planted links; the bundle keeps the system’s roots' },
-  { id: 'S-83', text: 'The origin’s certificate is verified for its name whatever the environment says' },
+  {
+    id: 'S-83',
+    text: 'The origin’s certificate is verified for its name whatever the environment says, and held against the revocation lists that are named (no OCSP)',
+  },
   { id: 'S-84', text: 'Proxy variables of the daemon’s own environment are ignored; a loop is noticed' },
   { id: 'S-85', text: 'Files that became links, open directories and foreign sockets stop the start' },
   { id: 'S-86', text: 'A copied database opens nowhere else, and an older one not without a word' },
