@@ -1,10 +1,11 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
+import type { CaInfo, DaemonFacts, ProviderLibrary, ReloadReport } from './api/deps.ts';
 import { type ApiServer, deferredApi, serveApi } from './api/server.ts';
 import { type LocalCa, rotateAuthority } from './ca/authority.ts';
 import { LeafIssuer } from './ca/leaf.ts';
@@ -17,9 +18,11 @@ import { changedKeys } from './config/view.ts';
 import type { MasterKey } from './crypto/master-key.ts';
 import type { AuditOpening, AuditPort } from './domain/audit.ts';
 import { BLANK_EVENT } from './domain/audit-event.ts';
-import { AlterError } from './domain/errors.ts';
+import { AlterError, toAlterError } from './domain/errors.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
+import { keyIdOf } from './journal/checkpoint.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
+import { openSigningKey, type SigningKey } from './journal/signing-key.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
@@ -102,23 +105,21 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       tunnels: listener.openTunnels,
     });
     const reload = async (): Promise<ReloadReport> => {
-      const next = options.reloadConfig();
+      const next = await readAgain(options, journal);
       const changed = changedKeys(loaded.view, next.view);
-      Object.assign(
-        plane,
-        settingsOf(next.config, plane.loopNonce, () => listener.tcp),
-      );
+      const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
+      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
+      Object.assign(plane, settings);
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
-      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       return { changed, restartRequired: changed.filter((key) => NEEDS_RESTART.has(key)) };
     };
     const api = await serveApi(
       deferredApi({
         vault,
         journal,
-        providers: catalogue,
+        providers: withEvents(catalogue, journal),
         ca: {
           info: () => infoOf(ca, paths),
           rotate: async () => {
@@ -170,8 +171,11 @@ async function openRooms(
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
   let opening: Promise<Journal> | null = null;
+  let madeKey: SigningKey | null = null;
   const onLoaded = (loadedKey: MasterKey): void => {
     key = loadedKey;
+    const signing = openSigningKey(join(paths.stateDir, 'audit.key'), loadedKey);
+    if (signing.made) madeKey = signing;
     opening = openJournal({
       dir: paths.auditDir,
       sync: config.audit.sync,
@@ -179,6 +183,9 @@ async function openRooms(
       segmentBytes: config.audit.segmentBytes,
       retentionDays: config.audit.retentionDays,
       headKey: loadedKey.derive('audit head'),
+      signingKey: signing.privateKey,
+      onRemoved: (upTo) =>
+        void opening?.then((journal) => journal.record(event('audit.rows_removed', { up_to: upTo }), ENDED)).catch(() => {}),
       onFault: (message) => log.error({}, message),
     });
     opening.catch(() => {});
@@ -197,6 +204,9 @@ async function openRooms(
   undo.push(() => vault.close());
   const journal = await (opening as unknown as Promise<Journal>);
   undo.push(() => journal.close());
+  const signing = madeKey as SigningKey | null;
+  if (signing !== null)
+    await journal.record(event('audit.key_created', { key: keyIdOf(createPublicKey(signing.privateKey)) }), ENDED);
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
 
@@ -278,9 +288,37 @@ async function stopAll(
   await journal.close();
 }
 
+/** Reads the configuration again; one that can't be used leaves a row too. @throws AlterError invalid_input */
+async function readAgain(options: DaemonOptions, journal: AuditPort): Promise<LoadedConfig> {
+  try {
+    return options.reloadConfig();
+  } catch (thrown) {
+    await journal.record(event('config.refused', {}), { ...ENDED, outcome: 'refused', error: toAlterError(thrown).code });
+    throw thrown;
+  }
+}
+
+/** The catalogue, where a file that an operator adds leaves a row before it is kept. */
+function withEvents(library: ProviderLibrary, journal: AuditPort): ProviderLibrary {
+  return {
+    find: (name) => library.find(name),
+    list: () => library.list(),
+    get problems() {
+      return library.problems;
+    },
+    isUserDefined: (slug) => library.isUserDefined(slug),
+    validate: (toml) => library.validate(toml),
+    add: async (toml, options) => {
+      const { slug } = library.validate(toml);
+      await journal.record({ ...event('provider.added', { replace: options.replace }), provider_id: slug }, ENDED);
+      return library.add(toml, options);
+    },
+  };
+}
+
 const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
 
-function event(action: string, details: Readonly<Record<string, string | number>>): AuditOpening {
+function event(action: string, details: Readonly<Record<string, string | number | boolean>>): AuditOpening {
   return { ...BLANK_EVENT, at: Date.now(), action, details };
 }
 

@@ -6,6 +6,7 @@ import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { Checkpoint } from '../journal/checkpoint.ts';
 
 export interface AgentView {
   readonly id: string;
@@ -149,6 +150,20 @@ function destinationText({ pattern, port, scheme }: GrantDestination): string {
 export function injectionText(injection: Injection): string {
   return injection.in === 'basic' ? 'header Authorization (Basic)' : `${injection.in} ${injection.name}`;
 }
+
+/** A checkpoint, as its line in an export. */
+export type CheckpointView = Checkpoint & { readonly kind: 'checkpoint' };
+
+export const checkpointView = ({ installation, n, hash, at, rows, key, signature }: Checkpoint): CheckpointView => ({
+  kind: 'checkpoint',
+  installation,
+  n,
+  hash,
+  at,
+  rows,
+  key,
+  signature,
+});
 
 export function entryView(entry: AuditEntry): EntryView {
   return { ...entry, at: iso(entry.at), closed_at: isoOrNull(entry.closed_at) };

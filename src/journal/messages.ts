@@ -3,9 +3,11 @@
  * way: it reads them from the segments.
  */
 import type { KeyObject } from 'node:crypto';
+import type { MessagePort } from 'node:worker_threads';
 import type { CommittedRow } from './chain-end.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import type { StoredRow } from './entry-text.ts';
-import type { AuditFilter, JournalStats, VerifyResult } from './reader.ts';
+import type { AuditFilter, AuditSummary, JournalStats, VerifyResult } from './reader.ts';
 
 export interface WriterSettings {
   readonly dir: string;
@@ -16,6 +18,8 @@ export interface WriterSettings {
   readonly segmentBytes: number;
   readonly maxBacklogSegments: number;
   readonly headKey: KeyObject;
+  /** Ed25519, private; null signs no checkpoints. */
+  readonly signingKey: KeyObject | null;
   readonly retentionDays: number | null;
 }
 
@@ -25,6 +29,9 @@ export type Question =
   | { readonly op: 'find'; readonly requestId: string }
   | { readonly op: 'verify' }
   | { readonly op: 'stats' }
+  | { readonly op: 'summary'; readonly filter: AuditFilter }
+  /** Those of rows after a place, oldest first. `sign` asks for one of the chain as it is now. */
+  | { readonly op: 'checkpoints'; readonly after: number; readonly upTo: number; readonly sign: boolean }
   | { readonly op: 'close' };
 
 export interface Answers {
@@ -33,12 +40,30 @@ export interface Answers {
   find: StoredRow | null;
   verify: VerifyResult;
   stats: Omit<JournalStats, 'healthy' | 'error'>;
+  summary: AuditSummary;
+  checkpoints: Checkpoint[];
   /** Null when everything was taken in, else what was left for the next start. */
   close: string | null;
 }
 
-/** Null: wake up, something was written. `sync`: put what is written on disk and say so. */
-export type ToWorker = null | 'sync' | { readonly id: number; readonly question: Question };
+/** What a feed asks for, and what it is given: rows after `n`, and checkpoints after `checkpoint` of rows up to the last of these. */
+export interface FeedRequest {
+  readonly n: number;
+  readonly checkpoint: number;
+  readonly limit: number;
+}
+export interface FeedPage {
+  readonly rows: readonly StoredRow[];
+  readonly checkpoints: readonly Checkpoint[];
+  /** The last row of the chain, and the first one that retention has left. */
+  readonly end: number;
+  readonly first: number;
+}
+/** Null instead of a page: there may be more now. */
+export type FeedAnswer = FeedPage | null;
+
+/** Null: wake up, something was written. `sync`: put what is written on disk and say so. A port: feed it. */
+export type ToWorker = null | 'sync' | { readonly id: number; readonly question: Question } | { readonly feed: MessagePort };
 
 export interface Ready {
   readonly type: 'ready';
@@ -57,4 +82,6 @@ export type FromWorker =
   | { readonly type: 'fault'; readonly message: string | null }
   /** Something to tell the operator that doesn't stop anything. */
   | { readonly type: 'notice'; readonly message: string }
+  /** Retention removed the rows up to this one. */
+  | { readonly type: 'removed'; readonly upTo: number }
   | { readonly type: 'rows'; readonly rows: readonly CommittedRow[] };

@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { type MessagePort, Worker } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
 import type { CommittedRow } from './chain-end.ts';
 import type { Answers, FromWorker, Question, Ready, ToWorker, WriterSettings } from './messages.ts';
@@ -31,6 +31,8 @@ export interface LinkEvents {
   onFault(message: string): void;
   onSynced(error: string | null): void;
   onRows(rows: readonly CommittedRow[]): void;
+  /** Retention removed the rows up to this one. */
+  onRemoved(upTo: number): void;
   /** The worker is gone and nothing can be recorded any more. */
   onLost(reason: string): void;
 }
@@ -74,6 +76,11 @@ export class WorkerLink {
     });
   }
 
+  /** Hands a port over to the worker, which answers on it. */
+  feed(port: MessagePort): void {
+    this.#worker.postMessage({ feed: port } satisfies ToWorker, [port]);
+  }
+
   wake(): void {
     this.#worker.postMessage(null satisfies ToWorker);
   }
@@ -112,6 +119,7 @@ export class WorkerLink {
       this.#expect(-1);
       this.#events.onSynced(message.error);
     } else if (message.type === 'rows') this.#events.onRows(message.rows);
+    else if (message.type === 'removed') this.#events.onRemoved(message.upTo);
     else if (message.type === 'notice') this.#events.onFault(message.message);
     else if (message.type === 'fault') {
       this.fault = message.message;
