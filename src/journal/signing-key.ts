@@ -37,4 +37,5 @@ function fromDer(der: Buffer, made: boolean): SigningKey {
 }
 
 /** PEM (SubjectPublicKeyInfo), as `openssl` takes it. */
-export const publicPemOf = (key: KeyObject): string => createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
+export const publicPemOf = (key: KeyObject): string =>
+  (key.type === 'public' ? key : createPublicKey(key)).export({ type: 'spki', format: 'pem' }).toString();
