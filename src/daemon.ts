@@ -31,6 +31,7 @@ import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { openSinks, type Sinks } from './sinks/sinks.ts';
 import { openVault, type Vault } from './vault/vault.ts';
 
 export interface DaemonOptions {
@@ -52,6 +53,9 @@ export interface RunningDaemon {
   stop(): Promise<void>;
 }
 
+/** What the sinks get to deliver the last rows at a stop; what is left is due at the next start. */
+const SINK_DRAIN_MS = 2_000;
+
 /** Keys that only a restart puts in force. */
 const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'listen.tcp',
@@ -60,6 +64,8 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.sync_interval_ms',
   'audit.segment_bytes',
   'audit.retention_days',
+  'audit.sink',
+  'metrics.listen',
   'keys.source',
   'ca.name_constraints',
 ]);
@@ -93,6 +99,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
+    const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log);
+    undo.push(() => sinks.close(0));
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -103,6 +111,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       stateDir: paths.stateDir,
       configDir: paths.configDir,
       tunnels: listener.openTunnels,
+      sinks: sinks.status,
     });
     const reload = async (): Promise<ReloadReport> => {
       const next = await readAgain(options, journal);
@@ -146,7 +155,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, loaded.config, log),
+      stop: () => stopAll(plane, listener, api, vault, journal, sinks, loaded.config, log),
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();
@@ -243,6 +252,21 @@ function joinPlane(
   return plane;
 }
 
+function sinksOf(config: Config, paths: Paths, journal: Journal, tcp: { port: number } | null, log: DaemonLog): Sinks {
+  const { caFile, resolve } = config.upstream;
+  return openSinks({
+    configs: config.audit.sinks,
+    dir: join(paths.stateDir, 'sinks'),
+    feed: () => journal.feed(),
+    outbound: {
+      overrides: resolve,
+      extraCa: caFile === null ? null : readFileSync(caFile, 'utf8'),
+      ownPorts: tcp === null ? [] : [tcp.port],
+    },
+    onTrouble: (fields, message) => log.warn(fields, message),
+  });
+}
+
 async function listen(listener: Listener, config: Config, paths: Paths): Promise<void> {
   const unix = config.listen.unix ? paths.proxySocket : null;
   if (unix !== null && existsSync(unix)) unlinkSync(unix); // the vault's lock is held: nobody else can be listening here
@@ -267,6 +291,7 @@ async function stopAll(
   api: ApiServer,
   vault: Vault,
   journal: Journal,
+  sinks: Sinks,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
@@ -285,6 +310,9 @@ async function stopAll(
   await api.close();
   await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
   await vault.close();
+  // Until the last row is in the database: only from there the sinks have it.
+  await journal.stats().catch(() => {});
+  await sinks.close(SINK_DRAIN_MS);
   await journal.close();
 }
 

@@ -3,6 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { SinkStatus } from '../domain/sink-status.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Vault } from '../vault/vault.ts';
 
@@ -24,6 +25,7 @@ export interface DaemonFacts {
   readonly configDir: string;
   /** Open tunnels. */
   readonly tunnels: number;
+  readonly sinks: readonly SinkStatus[];
 }
 
 /** The local CA as it may be shown: its certificate, never its key. */

@@ -1,5 +1,6 @@
 /** `/v1/status`: where the daemon listens, what it holds, and whether it is well. */
 import { Hono } from 'hono';
+import type { SinkStatus } from '../domain/sink-status.ts';
 import type { ApiDeps } from './deps.ts';
 
 export interface StatusView {
@@ -26,7 +27,32 @@ export interface StatusView {
   };
   readonly memory_rss_bytes: number;
   readonly tunnels: number;
+  readonly sinks: readonly SinkView[];
 }
+
+export interface SinkView {
+  readonly name: string;
+  readonly kind: string;
+  readonly n: number;
+  readonly lag: number;
+  readonly delivered: number;
+  readonly failures: number;
+  readonly error: string | null;
+  readonly delivered_at: string | null;
+  readonly skipped: number;
+}
+
+const sinkView = (sink: SinkStatus): SinkView => ({
+  name: sink.name,
+  kind: sink.kind,
+  n: sink.n,
+  lag: sink.lag,
+  delivered: sink.delivered,
+  failures: sink.failures,
+  error: sink.error,
+  delivered_at: sink.deliveredAt === null ? null : new Date(sink.deliveredAt).toISOString(),
+  skipped: sink.skipped,
+});
 
 export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
@@ -51,6 +77,7 @@ export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps)
       audit: { rows: audit.rows, open: audit.open, head_hash: audit.headHash, healthy: audit.healthy, error: audit.error },
       memory_rss_bytes: process.memoryUsage.rss(),
       tunnels: own.tunnels,
+      sinks: own.sinks.map(sinkView),
     } satisfies StatusView);
   });
   return routes;

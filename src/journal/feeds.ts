@@ -26,12 +26,12 @@ export class Feeds {
     port.on('close', () => this.#feeds.delete(feed));
   }
 
-  /** Says that the chain goes up to `n`, to readers that had come to its end. */
+  /** Says that the chain goes up to `n`. */
   tell(n: number): void {
     for (const feed of this.#feeds) {
       if (feed.told >= n) continue;
       feed.told = n;
-      feed.port.postMessage(null satisfies FeedAnswer);
+      feed.port.postMessage(n satisfies FeedAnswer);
     }
   }
 

@@ -59,8 +59,8 @@ export interface FeedPage {
   readonly end: number;
   readonly first: number;
 }
-/** Null instead of a page: there may be more now. */
-export type FeedAnswer = FeedPage | null;
+/** A number instead of a page: the chain goes up to there now. */
+export type FeedAnswer = FeedPage | number;
 
 /** Null: wake up, something was written. `sync`: put what is written on disk and say so. A port: feed it. */
 export type ToWorker = null | 'sync' | { readonly id: number; readonly question: Question } | { readonly feed: MessagePort };
