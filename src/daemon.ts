@@ -5,7 +5,7 @@ import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CaInfo, DaemonFacts, ProviderLibrary, ReloadReport } from './api/deps.ts';
+import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { type ApiServer, deferredApi, serveApi } from './api/server.ts';
 import { type LocalCa, rotateAuthority } from './ca/authority.ts';
 import { LeafIssuer } from './ca/leaf.ts';
@@ -16,14 +16,17 @@ import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config, KeyPath } from './config/schema.ts';
 import { changedKeys } from './config/view.ts';
 import type { MasterKey } from './crypto/master-key.ts';
-import type { AuditOpening, AuditPort } from './domain/audit.ts';
-import { BLANK_EVENT } from './domain/audit-event.ts';
-import { AlterError, toAlterError } from './domain/errors.ts';
+import type { AuditPort } from './domain/audit.ts';
+import { AlterError } from './domain/errors.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { keyIdOf } from './journal/checkpoint.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
 import { openSigningKey, type SigningKey } from './journal/signing-key.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
+import { ProcessMeter } from './metrics/process-meter.ts';
+import { RequestMeter } from './metrics/request-meter.ts';
+import { scrapeText } from './metrics/scrape.ts';
+import { ENDED, event, hostPort, metricsListener, readAgain, sinksOf, withEvents } from './observation.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
 import { Listener } from './proxy/listener.ts';
@@ -31,7 +34,7 @@ import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
-import { openSinks, type Sinks } from './sinks/sinks.ts';
+import type { Sinks } from './sinks/sinks.ts';
 import { openVault, type Vault } from './vault/vault.ts';
 
 export interface DaemonOptions {
@@ -90,7 +93,9 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    const meter = new RequestMeter();
+    const own = new ProcessMeter(startedAt);
+    const rooms = await openRooms(paths, loaded.config, catalogue, log, meter, undo);
     const { vault, journal } = rooms;
     let ca = rooms.ca;
     const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
@@ -101,6 +106,20 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     await listen(listener, loaded.config, paths);
     const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log);
     undo.push(() => sinks.close(0));
+    const scrape = async (): Promise<string> => {
+      const { pools, sockets } = plane.pools.sizes;
+      return scrapeText(meter, own, {
+        tunnels: listener.openTunnels,
+        agentSockets: listener.openSockets,
+        underWay: plane.live.size,
+        pools,
+        upstreamSockets: sockets,
+        audit: await journal.stats(),
+        sinks: sinks.status,
+      });
+    };
+    const metrics = await metricsListener(loaded.config, scrape);
+    undo.push(() => metrics?.close());
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -112,9 +131,11 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       configDir: paths.configDir,
       tunnels: listener.openTunnels,
       sinks: sinks.status,
+      requests: { ended: meter.ended, denied: meter.denied },
+      metrics: metrics === null ? null : hostPort(metrics),
     });
     const reload = async (): Promise<ReloadReport> => {
-      const next = await readAgain(options, journal);
+      const next = await readAgain(options.reloadConfig, journal);
       const changed = changedKeys(loaded.view, next.view);
       const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
       await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
@@ -141,6 +162,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         },
         config: () => loaded.view,
         facts,
+        metrics: scrape,
         reload,
         onFault: (error, requestId) =>
           log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the API failed in an unexpected way'),
@@ -155,7 +177,11 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, sinks, loaded.config, log),
+      stop: async () => {
+        await metrics?.close();
+        own.close();
+        await stopAll(plane, listener, api, vault, journal, sinks, loaded.config, log);
+      },
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();
@@ -176,6 +202,7 @@ async function openRooms(
   config: Config,
   catalogue: Parameters<typeof openVault>[0]['catalogue'],
   log: DaemonLog,
+  meter: RequestMeter,
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
@@ -193,6 +220,7 @@ async function openRooms(
       retentionDays: config.audit.retentionDays,
       headKey: loadedKey.derive('audit head'),
       signingKey: signing.privateKey,
+      onEntry: (row, closing) => meter.observe(row, closing),
       onRemoved: (upTo) =>
         void opening?.then((journal) => journal.record(event('audit.rows_removed', { up_to: upTo }), ENDED)).catch(() => {}),
       onFault: (message) => log.error({}, message),
@@ -252,21 +280,6 @@ function joinPlane(
   return plane;
 }
 
-function sinksOf(config: Config, paths: Paths, journal: Journal, tcp: { port: number } | null, log: DaemonLog): Sinks {
-  const { caFile, resolve } = config.upstream;
-  return openSinks({
-    configs: config.audit.sinks,
-    dir: join(paths.stateDir, 'sinks'),
-    feed: () => journal.feed(),
-    outbound: {
-      overrides: resolve,
-      extraCa: caFile === null ? null : readFileSync(caFile, 'utf8'),
-      ownPorts: tcp === null ? [] : [tcp.port],
-    },
-    onTrouble: (fields, message) => log.warn(fields, message),
-  });
-}
-
 async function listen(listener: Listener, config: Config, paths: Paths): Promise<void> {
   const unix = config.listen.unix ? paths.proxySocket : null;
   if (unix !== null && existsSync(unix)) unlinkSync(unix); // the vault's lock is held: nobody else can be listening here
@@ -314,44 +327,6 @@ async function stopAll(
   await journal.stats().catch(() => {});
   await sinks.close(SINK_DRAIN_MS);
   await journal.close();
-}
-
-/** Reads the configuration again; one that can't be used leaves a row too. @throws AlterError invalid_input */
-async function readAgain(options: DaemonOptions, journal: AuditPort): Promise<LoadedConfig> {
-  try {
-    return options.reloadConfig();
-  } catch (thrown) {
-    await journal.record(event('config.refused', {}), { ...ENDED, outcome: 'refused', error: toAlterError(thrown).code });
-    throw thrown;
-  }
-}
-
-/** The catalogue, where a file that an operator adds leaves a row before it is kept. */
-function withEvents(library: ProviderLibrary, journal: AuditPort): ProviderLibrary {
-  return {
-    find: (name) => library.find(name),
-    list: () => library.list(),
-    get problems() {
-      return library.problems;
-    },
-    isUserDefined: (slug) => library.isUserDefined(slug),
-    validate: (toml) => library.validate(toml),
-    add: async (toml, options) => {
-      const { slug } = library.validate(toml);
-      await journal.record({ ...event('provider.added', { replace: options.replace }), provider_id: slug }, ENDED);
-      return library.add(toml, options);
-    },
-  };
-}
-
-const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
-
-function event(action: string, details: Readonly<Record<string, string | number | boolean>>): AuditOpening {
-  return { ...BLANK_EVENT, at: Date.now(), action, details };
-}
-
-function hostPort(address: { host: string; port: number }): string {
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
 function infoOf(ca: LocalCa, paths: Paths): CaInfo {

@@ -12,6 +12,7 @@ import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
+import { metricsRoutes } from './metrics.ts';
 import { problemAnswer } from './problem.ts';
 import { providerRoutes } from './providers.ts';
 import { secretRoutes } from './secrets.ts';
@@ -36,6 +37,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/grants', grantRoutes(deps));
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/audit', auditRoutes(deps));
+  app.route('/v1/metrics', metricsRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));
   app.route('/v1/ca', caRoutes(deps));
   app.route('/v1/config', configRoutes(deps));

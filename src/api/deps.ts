@@ -26,6 +26,10 @@ export interface DaemonFacts {
   /** Open tunnels. */
   readonly tunnels: number;
   readonly sinks: readonly SinkStatus[];
+  /** Requests and tunnels that ended since the start, and those that were denied. */
+  readonly requests: { readonly ended: number; readonly denied: number };
+  /** Where metrics are served over TCP; null when they are not. */
+  readonly metrics: string | null;
 }
 
 /** The local CA as it may be shown: its certificate, never its key. */
@@ -78,5 +82,7 @@ export interface ApiDeps {
   readonly reload: () => Promise<ReloadReport>;
   /** Told about failures that are bugs; the id is in the answer too. */
   readonly onFault: (error: unknown, requestId: string) => void;
+  /** Text of the metrics. */
+  readonly metrics: () => Promise<string>;
   readonly now?: () => number;
 }

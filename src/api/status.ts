@@ -24,7 +24,10 @@ export interface StatusView {
     readonly head_hash: string;
     readonly healthy: boolean;
     readonly error: string | null;
+    readonly backlog_segments: number;
   };
+  readonly requests: { readonly ended: number; readonly denied: number };
+  readonly metrics: string | null;
   readonly memory_rss_bytes: number;
   readonly tunnels: number;
   readonly sinks: readonly SinkView[];
@@ -74,7 +77,16 @@ export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps)
       secrets: vault.secrets.list().length,
       sessions: vault.sessions.list().length,
       authority_version: vault.authority.version,
-      audit: { rows: audit.rows, open: audit.open, head_hash: audit.headHash, healthy: audit.healthy, error: audit.error },
+      audit: {
+        rows: audit.rows,
+        open: audit.open,
+        head_hash: audit.headHash,
+        healthy: audit.healthy,
+        error: audit.error,
+        backlog_segments: audit.backlogSegments,
+      },
+      requests: { ended: own.requests.ended, denied: own.requests.denied },
+      metrics: own.metrics,
       memory_rss_bytes: process.memoryUsage.rss(),
       tunnels: own.tunnels,
       sinks: own.sinks.map(sinkView),

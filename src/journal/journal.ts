@@ -265,9 +265,11 @@ class OpenJournal implements Journal {
   }
 
   async stats(): Promise<JournalStats> {
+    // Before the question: the answer waits until there is no backlog.
+    const backlogSegments = Math.max(0, this.#progress.current - this.#progress.taken);
     const counts = await this.#ask({ op: 'stats' });
     const error = this.#append.refusal ?? this.#link.fault;
-    return { ...counts, healthy: error === null, error };
+    return { ...counts, healthy: error === null, error, backlogSegments };
   }
 
   async close(): Promise<void> {

@@ -39,7 +39,7 @@ export interface Answers {
   listOpen: StoredRow[];
   find: StoredRow | null;
   verify: VerifyResult;
-  stats: Omit<JournalStats, 'healthy' | 'error'>;
+  stats: Omit<JournalStats, 'healthy' | 'error' | 'backlogSegments'>;
   summary: AuditSummary;
   checkpoints: Checkpoint[];
   /** Null when everything was taken in, else what was left for the next start. */

@@ -65,6 +65,8 @@ export interface JournalStats {
   /** False while openings are, or are about to be, refused, and when the chain was found damaged at the start. */
   readonly healthy: boolean;
   readonly error: string | null;
+  /** Segments that wait for the database. */
+  readonly backlogSegments: number;
 }
 
 /** Requests (exchanges, tunnels, refusals) and events of a period, counted. */

@@ -147,6 +147,7 @@ class Writer {
     ingest.onRow = this.#progress.followed ? this.#collect : undefined;
     const more = ingest.takeIn(this.#progress);
     this.#committedAt = performance.now();
+    this.#progress.taken = ingest.state.segment;
     if (this.#fresh.length > 0) this.#post({ type: 'rows', rows: this.#fresh.splice(0) });
     this.#signDue();
     this.#feeds.tell(ingest.end.n);
@@ -311,6 +312,7 @@ function start(port: MessagePort, settings: WriterSettings): void {
     const progress = new Progress(settings.progress);
     progress.ready = recovered.segment;
     progress.begin(recovered.segment);
+    progress.taken = recovered.segment;
   } catch (error) {
     const reason = error instanceof AlterError && 'reason' in error.details ? `${error.details.reason}` : reasonOf(error);
     port.postMessage({ type: 'failed', reason } satisfies FromWorker);

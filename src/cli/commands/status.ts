@@ -23,6 +23,8 @@ export function defineStatus(command: Command, cli: Cli): void {
       ['grants', status.grants],
       ['sessions', status.sessions],
       ['open tunnels', status.tunnels],
+      ['requests', `${status.requests.ended} since the start, ${status.requests.denied} denied`],
+      ['metrics', status.metrics === null ? null : `http://${status.metrics}/metrics`],
       [
         'audit',
         status.audit.healthy ? `healthy, ${status.audit.rows} entries` : `NOT HEALTHY: ${status.audit.error ?? 'unknown'}`,
