@@ -81,7 +81,7 @@ export class RequestMeter {
   #seriesOf(provider: string, decision: string, status: (typeof CLASSES)[number]): { key: string; values: readonly string[] } {
     let known = this.#keys.get(provider);
     if (known === undefined) {
-      if (this.#keys.size >= MAX_PROVIDERS) return this.#seriesOf('other', decision, status);
+      if (this.#keys.size >= MAX_PROVIDERS && provider !== 'other') return this.#seriesOf('other', decision, status);
       this.#keys.set(provider, (known = new Map()));
     }
     const name = decision === 'allow' ? status : `${decision} ${status}`;
