@@ -7,6 +7,7 @@
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import type { Database, Statement } from 'better-sqlite3';
 import { type Block, rowsOf } from './block.ts';
+import { writeRelaxed } from './database.ts';
 import { INDEXED_FIELDS, termOf } from './filter.ts';
 import { mayHold, termSetOf } from './term-set.ts';
 
@@ -20,6 +21,7 @@ export interface IndexedBlock {
 }
 
 export class BlockIndex {
+  readonly #db: Database;
   readonly #key: KeyObject;
   readonly #next: Statement<[number, number], Block>;
   readonly #insert: Statement;
@@ -29,6 +31,7 @@ export class BlockIndex {
   #upTo = -1;
 
   constructor(db: Database, key: KeyObject) {
+    this.#db = db;
     this.#key = key;
     this.#next = db.prepare(
       `SELECT b.* FROM blocks b LEFT JOIN block_index i ON i.first_n = b.first_n
@@ -47,9 +50,10 @@ export class BlockIndex {
     this.#upTo = block?.first_n ?? Math.max(this.#upTo, last - 1);
     if (block === undefined) return false;
     const terms = new Set<string>();
-    for (const { body } of rowsOf(block)) addTerms(terms, body);
+    const before = new Array<unknown>(INDEXED_FIELDS.length);
+    for (const { body } of rowsOf(block)) addTerms(terms, body, before);
     const set = termSetOf(terms);
-    this.#insert.run(block.first_n, set, this.#seal(block, set));
+    writeRelaxed(this.#db, () => void this.#insert.run(block.first_n, set, this.#seal(block, set)));
     return true;
   }
 
@@ -72,7 +76,8 @@ export class BlockIndex {
   }
 }
 
-function addTerms(terms: Set<string>, body: string): void {
+/** @param before values of the row before: most are the same, and known already */
+function addTerms(terms: Set<string>, body: string, before: unknown[]): void {
   let entry: Record<string, unknown>;
   try {
     entry = JSON.parse(body) as Record<string, unknown>;
@@ -80,8 +85,10 @@ function addTerms(terms: Set<string>, body: string): void {
     // Only a damaged row; the check of the chain tells of it.
     return;
   }
-  for (const field of INDEXED_FIELDS) {
+  for (const [i, field] of INDEXED_FIELDS.entries()) {
     const value = entry[field];
+    if (value === before[i]) continue;
+    before[i] = value;
     if (typeof value === 'string' || typeof value === 'number') terms.add(termOf(field, value));
   }
 }

@@ -6,6 +6,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Database, Statement } from 'better-sqlite3';
 import { type Checkpoint, isCheckpointSigned, keyIdOf, signCheckpoint } from './checkpoint.ts';
+import { writeRelaxed } from './database.ts';
 import type { Ingest } from './ingest.ts';
 
 const EVERY_ROWS = 1000;
@@ -15,6 +16,7 @@ const NO_HASH = '';
 const COLUMNS = 'n, hash, at, rows, installation, key_id AS key, signature';
 
 export class CheckpointBook {
+  readonly #db: Database;
   readonly #ingest: Ingest;
   readonly #key: KeyObject | null;
   readonly #insert: Statement;
@@ -24,6 +26,7 @@ export class CheckpointBook {
   #lastAt: number;
 
   constructor(db: Database, ingest: Ingest, key: KeyObject | null) {
+    this.#db = db;
     this.#ingest = ingest;
     this.#key = key;
     this.#insert = db.prepare(
@@ -83,7 +86,8 @@ export class CheckpointBook {
   #sign(at: number, anchorN: number): void {
     const { end, state } = this.#ingest;
     const facts = { installation: state.installation, n: end.n, hash: end.hash, at, rows: end.n - anchorN };
-    this.#insert.run(signCheckpoint(this.#key as KeyObject, facts));
+    const checkpoint = signCheckpoint(this.#key as KeyObject, facts);
+    writeRelaxed(this.#db, () => void this.#insert.run(checkpoint));
     this.#lastN = end.n;
     this.#lastAt = at;
   }

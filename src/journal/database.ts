@@ -119,6 +119,19 @@ function migrate(db: Database.Database): void {
   })();
 }
 
+/**
+ * Writes what can be made again (an index, a signature over rows that are durable) without waiting for the disk: it is there after the
+ * next commit of rows. Somebody may be waiting for this thread's syncs.
+ */
+export function writeRelaxed(db: Database.Database, write: () => void): void {
+  db.pragma('synchronous = NORMAL');
+  try {
+    write();
+  } finally {
+    db.pragma('synchronous = FULL');
+  }
+}
+
 /** Touches both ends of a database that is too big to be checked whole at a start; SQLite throws where pages are damaged. */
 function sample(db: Database.Database): string {
   db.prepare('SELECT * FROM blocks ORDER BY first_n DESC LIMIT 2').all();
