@@ -51,6 +51,10 @@ export class Listener {
     return this.#tunnels.size;
   }
 
+  get openSockets(): number {
+    return this.#sockets.size;
+  }
+
   /** @throws the system's error when an address can't be taken */
   async listen(address: ListenAddress): Promise<void> {
     if (address.tcp !== null) {

@@ -131,7 +131,10 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-102', text: 'Token endpoints come from the catalogue or the operator, and their addresses are judged' },
   { id: 'S-103', text: 'A refused token is refreshed at most once in a while' },
   { id: 'S-104', text: 'On a full disk nothing leaves' },
-  { id: 'S-105', text: 'Nothing that an agent says makes a second row; a changed row is found' },
+  {
+    id: 'S-105',
+    text: 'Nothing that an agent says makes a second row; a changed, missing or moved row is found, in an export even without the daemon',
+  },
   { id: 'S-106', text: 'A signed call can not be sent again' },
   { id: 'S-107', text: 'A wrong configuration changes nothing, and is told' },
   { id: 'S-108', text: 'SIGTERM lets requests finish, takes no new ones, and loses no row' },
