@@ -29,7 +29,9 @@ import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { Approvals } from './vault/approvals.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
+import { continuityFault } from './vault/continuity.ts';
 import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
 import { ConnectPages } from './web/pages.ts';
 
@@ -39,6 +41,8 @@ export interface DaemonOptions {
   /** Loads the configuration again, for a reload. @throws AlterError invalid_input */
   readonly reloadConfig: () => LoadedConfig;
   readonly log: DaemonLog;
+  /** The operator restored an older vault, or lost the journal, and wants to go on with what is there. */
+  readonly acceptRestore?: boolean;
 }
 
 export interface RunningDaemon {
@@ -51,6 +55,9 @@ export interface RunningDaemon {
   /** Stops accepting, lets requests under way finish within the drain time, writes the rest of the journal. */
   stop(): Promise<void>;
 }
+
+/** Of all agents; one agent has a limit of its own. */
+const MAX_PENDING_APPROVALS = 1_000;
 
 /** Keys that only a restart puts in force. */
 const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
@@ -92,8 +99,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const https = httpsCaller(() => plane);
     const rooms = await openRooms(paths, loaded.config, { catalogue, https, log }, undo);
     const { vault, journal } = rooms;
+    await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
-    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
+    const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -129,6 +138,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         plane,
         settingsOf(next.config, plane.loopNonce, () => listener.tcp),
       );
+      plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
@@ -138,6 +148,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const api = await serveApi(
       deferredApi({
         vault,
+        approvals,
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
         journal,
         providers: catalogue,
         ca: {
@@ -169,7 +181,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       reload,
       stop: async () => {
         await pages.close();
-        await stopAll(plane, listener, api, vault, journal, loaded.config, log);
+        await stopAll(plane, listener, api, vault, journal, approvals, loaded.config, log);
       },
     };
   } catch (thrown) {
@@ -230,6 +242,43 @@ async function openRooms(
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
 
+/**
+ * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
+ * @throws AlterError vault_unavailable when one of them is an older copy, or gone
+ */
+async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+  const facts = {
+    vaultEpoch: vault.epoch,
+    vaultJournal: vault.recordedJournal,
+    journal: journal.mark,
+    journalEpoch: journal.epochAtStart,
+  };
+  const fault = continuityFault(facts);
+  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  vault.bindJournal(journal.mark);
+  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+    log.warn(
+      { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
+      'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',
+    );
+  if (fault !== null) {
+    await vault.acceptRestore({ reason: fault, vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch });
+    log.warn({ reason: fault }, 'an operator accepted the vault as it is');
+  }
+  let noted = vault.epoch;
+  const first = journal.noteEpoch(noted);
+  if (fault !== null) await first;
+  vault.onAuthorityChange(() => {
+    if (vault.epoch === noted) return;
+    noted = vault.epoch;
+    void journal.noteEpoch(noted);
+  });
+}
+
+const RESTORE_HINT =
+  'If you restored a backup yourself: `alterd start --accept-restore`, once; it is recorded. If not: somebody put an older copy in place; ' +
+  'bring back the newest state directory, or accept it and revoke again what was revoked (`alterd audit` knows).';
+
 function settingsOf(config: Config, loopNonce: string, tcp: () => { port: number } | null): PlaneSettings {
   return planeSettings(config, {
     loopNonce,
@@ -244,13 +293,23 @@ function joinPlane(
   config: Config,
   vault: Vault,
   audit: AuditPort,
+  approvals: Approvals,
   log: DaemonLog,
   tcp: () => { port: number } | null,
 ): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
   const live = new Set<LiveConnection>();
-  const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
+  const plane = {
+    ...settingsOf(config, loopNonce, tcp),
+    vault,
+    audit,
+    approvals,
+    sweeper,
+    log,
+    live,
+    loopNonce,
+  } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
   plane.authority = new AuthorityView(vault, () => {
     // SECURITY: what is under way ends with its caller or its grant (S-99).
@@ -287,11 +346,13 @@ async function stopAll(
   api: ApiServer,
   vault: Vault,
   journal: Journal,
+  approvals: Approvals,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
   notifySystemd('STOPPING=1');
   listener.drain();
+  approvals.close();
   plane.pools.close();
   const deadline = Date.now() + config.timeouts.drainMs;
   while (!listener.isIdle && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -69,6 +69,20 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
     ],
   }),
   policy_violation: adviseOnPolicy,
+  approval_pending: (entry) => ({
+    why: ['A rule wants a person to approve such a request, and nobody has decided in the time that it was held.'],
+    fix: [
+      'See what waits: `alterd approvals list`, or decide as they come: `alterd approvals watch`.',
+      ...(entry.details?.approval == null ? [] : [`This one: \`alterd approvals show ${String(entry.details.approval)}\`.`]),
+    ],
+  }),
+  approval_denied: (entry) => ({
+    why: ['A person denied the request.'],
+    fix:
+      entry.details?.approval == null
+        ? ['See who and when: `alterd approvals list`.']
+        : [`See who and when: \`alterd approvals show ${String(entry.details.approval)}\`.`],
+  }),
   rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
   grant_expired: renewGrant('The grant has expired.'),
   grant_revoked: renewGrant('The grant is revoked.'),

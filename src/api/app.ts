@@ -5,6 +5,7 @@
 import { Hono } from 'hono';
 import { AlterError } from '../domain/errors.ts';
 import { agentRoutes } from './agents.ts';
+import { approvalRoutes } from './approvals.ts';
 import { auditRoutes } from './audit.ts';
 import { caRoutes } from './ca.ts';
 import { configRoutes, reloadRoutes } from './config.ts';
@@ -38,6 +39,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
   app.route('/v1/providers', providerRoutes(deps));
+  app.route('/v1/approvals', approvalRoutes(deps));
   app.route('/v1/provider-clients', providerClientRoutes(deps));
   app.route('/v1/connect/sessions', connectSessionRoutes(deps));
   app.route('/v1/connect', connectRoutes(deps));

@@ -5,6 +5,7 @@ import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { JournalReader } from '../journal/reader.ts';
+import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -55,6 +56,7 @@ export interface ProviderLibrary {
   readonly problems: readonly string[];
   /** True when the operator's own file is in force for this slug. */
   isUserDefined(slug: string): boolean;
+  overridesBuiltin(slug: string): boolean;
   /** @throws AlterError invalid_input */
   validate(toml: string): ProviderSpec;
   /** Stores the file; never over another one unless `replace`. @throws AlterError invalid_input, conflict */
@@ -83,6 +85,9 @@ export interface ReloadReport {
 
 export interface ApiDeps {
   readonly vault: Vault;
+  readonly approvals: VaultApprovals;
+  /** Who decides on this socket. */
+  readonly operator: Approver;
   readonly journal: JournalReader;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;

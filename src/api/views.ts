@@ -4,8 +4,10 @@
  */
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
-import type { CredentialInfo, Injection, OAuthInfo } from '../domain/credential.ts';
+import type { CredentialInfo, OAuthInfo } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { OperationRule } from '../domain/operation-rule.ts';
+import { injectionText } from '../injection/injection-parts.ts';
 
 export interface AgentView {
   readonly id: string;
@@ -78,7 +80,13 @@ export interface GrantView {
   /** null: any. */
   readonly methods: readonly string[] | null;
   readonly paths: readonly string[] | null;
+  /** For git alone: clone and fetch, or push as well; null for no such restriction. */
+  readonly git: Grant['git'];
   readonly excluded_paths: readonly string[];
+  /** Empty: any. */
+  readonly operations: readonly OperationRule[];
+  /** Methods that a person has to approve, `*` for all; null: none. */
+  readonly approval: readonly string[] | null;
   readonly override: Grant['overrideMode'];
   readonly placeholder: string | null;
   readonly injects: readonly string[];
@@ -157,7 +165,10 @@ export function grantView(
     hosts: grant.destinations.map(destinationText),
     methods: grant.methods,
     paths: grant.paths,
+    git: grant.git,
     excluded_paths: grant.excludedPaths,
+    operations: grant.operations.map(({ kind, at, allow }) => ({ kind, at, allow })),
+    approval: grant.approval,
     override: grant.overrideMode,
     placeholder: grant.placeholder,
     injects: grant.injections.map(injectionText),
@@ -176,11 +187,6 @@ function destinationText({ pattern, port, scheme }: GrantDestination): string {
   const host = pattern.includes(':') ? `[${pattern}]` : pattern;
   if (scheme === 'http') return `http://${host}${port === 80 ? '' : `:${port}`}`;
   return port === 443 ? host : `${host}:${port}`;
-}
-
-/** Where the credential goes, without its template: `header Authorization`. */
-export function injectionText(injection: Injection): string {
-  return injection.in === 'basic' ? 'header Authorization (Basic)' : `${injection.in} ${injection.name}`;
 }
 
 export function entryView(entry: AuditEntry): EntryView {

@@ -11,8 +11,11 @@
  *   excluded_paths = ["/login/oauth/**"]# never get the credential
  *   placeholder = "ghp_{random:36}"     # what an agent holds; {random:N} base62, {hex:N}
  *   [[fields]]                          # default: one secret field `token`
- *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"
+ *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"  optional = true
  *   [[inject]]                          # in = header|query|cookie: name, template; in = basic: username, password; hosts narrows
+ *                                       # in = sigv4: key_id, key, token, region, service; in = client_certificate: certificate, key
+ *                                       # in = hmac: algorithm, key, key_encoding, message, encoding, timestamp, [[inject.headers]]
+ *   only_paths, git_hosts, probe, [[shares_host_with]]: see provider-scope.ts
  *   [[agent_env]]                       # name, value: variables that agents expect; {placeholder} or a field with secret = false
  *   [oauth]                             # see provider-oauth.ts; a static provider may have it too, then it has both ways
  *
@@ -27,6 +30,8 @@ import { validatePathGlob } from '../policy/path.ts';
 import { placeholderProblem } from './placeholder.ts';
 import { canonicalHost, FIELD_REFERENCE, referencesOf } from './provider-hosts.ts';
 import { type ProviderOAuth, readOAuth } from './provider-oauth.ts';
+import { type ProviderScope, readScope } from './provider-scope.ts';
+import { readSigning, SIGNING_KINDS } from './signing-reader.ts';
 import { TableReader } from './table-reader.ts';
 import { parseToml } from './toml-document.ts';
 
@@ -42,11 +47,13 @@ export interface ProviderField {
   readonly label: string;
   /** False for values that are no secret (a site, an account id): they may appear in hosts and in agents' variables. */
   readonly secret: boolean;
+  /** It may be left out, and is empty then. */
+  readonly optional?: boolean;
   /** Regular expression that the whole value must match. */
   readonly pattern?: string;
 }
 
-export interface ProviderSpec {
+export interface ProviderSpec extends ProviderScope {
   readonly slug: string;
   readonly name: string;
   readonly kind: ProviderKind;
@@ -131,6 +138,7 @@ function readSpec(reader: TableReader): ProviderSpec {
     fields,
     hosts,
     inject,
+    ...readScope(reader, hosts),
     ...(oauth === undefined ? {} : { oauth }),
     excludedPaths: reader.texts('excluded_paths', 'a path such as /oauth/**', (text) =>
       validatePathGlob(text) === null ? text : null,
@@ -163,6 +171,7 @@ function readFields(reader: TableReader): ProviderField[] {
       name,
       label: each.text('label'),
       secret: each.toggle('secret', true),
+      ...(each.toggle('optional', false) ? { optional: true } : {}),
       ...(pattern === undefined ? {} : { pattern }),
     };
   });
@@ -197,11 +206,13 @@ function readHostTemplate(text: string, fields: readonly ProviderField[]): strin
 }
 
 function readInjection(reader: TableReader, fields: readonly ProviderField[]): Injection {
-  const where = reader.choice('in', ['header', 'basic', 'query', 'cookie']);
+  const where = reader.choice('in', ['header', 'basic', 'query', 'cookie', ...SIGNING_KINDS]);
   const narrowed = reader.has('hosts') ? { hosts: readHosts(reader, fields) } : {};
   // An injection is narrowed by name alone: a port would never match.
   if (narrowed.hosts?.some((host) => host.includes(':'))) reader.problem('hosts', 'must be names without a port');
   const template = (text: string): string | null => templateProblem(text, fields);
+  if (where === 'sigv4' || where === 'hmac' || where === 'client_certificate')
+    return { ...readSigning(where, reader, template), ...narrowed };
   if (where === 'basic') {
     return { in: where, username: reader.text('username', template), password: reader.text('password', template), ...narrowed };
   }
@@ -225,9 +236,7 @@ function templateProblem(text: string, fields: readonly ProviderField[]): string
 
 /** What the injector itself would refuse, such as two values for one header. */
 function checkInjections(reader: TableReader, inject: readonly Injection[], fields: readonly ProviderField[]): void {
-  const sampled = inject.map((each) =>
-    each.in === 'basic' ? each : { ...each, name: each.name.replaceAll(FIELD_REFERENCE, 'x') },
-  );
+  const sampled = inject.map((each) => ('name' in each ? { ...each, name: each.name.replaceAll(FIELD_REFERENCE, 'x') } : each));
   const names = fields.map((field) => field.name);
   for (const problem of validateInjections(sampled, names)) reader.problem('inject', problem);
 }

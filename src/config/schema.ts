@@ -29,11 +29,12 @@ const hostName = listOf((raw) => {
 });
 
 export const KEYS = {
-  egress: key('tunnel', oneOf('tunnel', 'refuse')),
+  egress: key('tunnel', oneOf('tunnel', 'refuse', 'ask')),
   allow_private: key([], listOf(privateException)),
   'listen.tcp': key('127.0.0.1:4780', listenAddress),
   'listen.unix': key(true, toggle),
   'upstream.ca_file': key('', optionalFile),
+  'upstream.crl_file': key('', optionalFile),
   'upstream.resolve': key({}, resolveOverrides),
   'upstream.proxy': key('', upstreamProxy),
   'upstream.proxy_auth_file': key('', optionalFile),
@@ -48,9 +49,13 @@ export const KEYS = {
   'limits.head_bytes': key(65_536, integer(4_096, 4 * MIB)),
   'limits.headers': count(200, 10_000),
   'limits.path_bytes': key(16_384, integer(256, MIB)),
+  'limits.rule_body_bytes': key(MIB, integer(1_024, 64 * MIB)),
   'limits.tunnels': count(4_096, 1_000_000),
   'limits.tunnels_per_agent': count(1_024, 1_000_000),
   'limits.upstream_per_destination': count(256, 1_000_000),
+  'approvals.hold_ms': key(45_000, integer(0, 600_000)),
+  'approvals.expire_ms': durationMs(600_000),
+  'approvals.pending_per_agent': count(20, 10_000),
   'audit.sync': key('interval', oneOf('interval', 'before_egress')),
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
@@ -73,7 +78,7 @@ export type Values = { readonly [P in KeyPath]: (typeof KEYS)[P] extends Key<inf
 /** The effective configuration. Immutable; a reload makes a new one. */
 export interface Config {
   /** What happens to hosts that no grant covers. */
-  readonly egress: 'tunnel' | 'refuse';
+  readonly egress: 'tunnel' | 'refuse' | 'ask';
   /** Private addresses that traffic without a grant may reach. */
   readonly allowPrivate: readonly PrivateException[];
   readonly listen: {
@@ -84,6 +89,8 @@ export interface Config {
   readonly upstream: {
     /** PEM file of CAs trusted besides the built-in ones. */
     readonly caFile: string | null;
+    /** PEM file of revocation lists that certificates of origins are held against. */
+    readonly crlFile: string | null;
     /** `host:port` (what follows `://` in Destination.origin) to the address dialled in its place. */
     readonly resolve: ReadonlyMap<string, HostPort>;
     readonly proxy: UpstreamProxy | null;
@@ -104,9 +111,18 @@ export interface Config {
     readonly headBytes: number;
     readonly headers: number;
     readonly pathBytes: number;
+    /** How much of a request's body a rule about it may hold. */
+    readonly ruleBodyBytes: number;
     readonly tunnels: number;
     readonly tunnelsPerAgent: number;
     readonly upstreamPerDestination: number;
+  };
+  readonly approvals: {
+    /** How long a request is held for a decision before it is answered. */
+    readonly holdMs: number;
+    /** How long a question stays open, and an approval that nobody used. */
+    readonly expireMs: number;
+    readonly pendingPerAgent: number;
   };
   readonly audit: {
     readonly sync: 'interval' | 'before_egress';
@@ -138,6 +154,7 @@ export function configOf(v: Values): Config {
     listen: { tcp: v['listen.tcp'], unix: v['listen.unix'] },
     upstream: {
       caFile: v['upstream.ca_file'],
+      crlFile: v['upstream.crl_file'],
       resolve: v['upstream.resolve'],
       proxy: v['upstream.proxy'],
       proxyAuthFile: v['upstream.proxy_auth_file'],
@@ -156,9 +173,15 @@ export function configOf(v: Values): Config {
       headBytes: v['limits.head_bytes'],
       headers: v['limits.headers'],
       pathBytes: v['limits.path_bytes'],
+      ruleBodyBytes: v['limits.rule_body_bytes'],
       tunnels: v['limits.tunnels'],
       tunnelsPerAgent: v['limits.tunnels_per_agent'],
       upstreamPerDestination: v['limits.upstream_per_destination'],
+    },
+    approvals: {
+      holdMs: v['approvals.hold_ms'],
+      expireMs: v['approvals.expire_ms'],
+      pendingPerAgent: v['approvals.pending_per_agent'],
     },
     audit: {
       sync: v['audit.sync'],

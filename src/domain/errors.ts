@@ -161,6 +161,24 @@ export const ERRORS = {
     hint: () => 'Wait, then try again.',
     retryAfterSeconds: 1,
   }),
+  approval_pending: spec<{ approval_id: string; rule: string; expires_at: string }>({
+    sdkName: 'PolicyViolationError',
+    proxyStatus: 403,
+    apiStatus: null,
+    title: 'Approval pending',
+    detail: (d) => `The request waits for a person to approve it (${d.approval_id}, until ${d.expires_at}). Nothing was sent.`,
+    hint: (d) =>
+      `Send the same request again later. An operator decides: \`alterd approvals approve ${d.approval_id}\` or \`alterd approvals deny ${d.approval_id}\`.`,
+    retryAfterSeconds: 15,
+  }),
+  approval_denied: spec<{ approval_id: string; rule: string }>({
+    sdkName: 'PolicyViolationError',
+    proxyStatus: 403,
+    apiStatus: null,
+    title: 'Approval denied',
+    detail: (d) => `A person denied the request (${d.approval_id}). Nothing was sent.`,
+    hint: (d) => `Do not send it again. What was decided: \`alterd approvals show ${d.approval_id}\`.`,
+  }),
   grant_expired: spec<{ grant_id: string }>({
     sdkName: 'GrantExpiredError',
     proxyStatus: 403,

@@ -5,22 +5,29 @@
 import type { AuditTicket } from '../domain/audit.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
+import type { ClientIdentity } from '../injection/client-identity.ts';
+import { applyInjection } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
+import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
+import { holdForApproval } from './approval-hold.ts';
+import { readOperations } from './body-verdict.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
+import { BodyAborted } from './held-body.ts';
+import { injectedNamesOf } from './injected-names.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { outgoingOf } from './outgoing-request.ts';
-import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
+import { type PreparedRequest, signRequest } from './sign-request.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
 import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
@@ -30,6 +37,10 @@ interface Admission {
   /** null: a host that no grant covers, forwarded as it is. */
   readonly grant: Grant | null;
   readonly rule: string;
+  /** Rules on what is in the body; empty for nearly every request. */
+  readonly operations: readonly CompiledOperationRule[];
+  /** The rule that wants a person to approve the request; null for none. */
+  readonly approval: string | null;
 }
 
 /** What a request turned out to be so far, for the row of a refusal. */
@@ -37,13 +48,18 @@ interface Progress {
   facts: Facts | null;
   grant: Grant | null;
   rule: string | null;
+  operations: string | null;
+  approval: { readonly id: string; readonly by: string | null } | null;
 }
 
+const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
+
 /** Runs one request to its end. Never throws. */
-export async function runExchange(plane: DataPlane, route: Route, request: AgentRequest, reply: AgentReply): Promise<void> {
+export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null };
+  const progress: Progress = { facts: null, grant: null, rule: null, operations: null, approval: null };
+  let request = asked;
   let gone = false;
   reply.onAbort = () => {
     gone = true;
@@ -57,19 +73,31 @@ export async function runExchange(plane: DataPlane, route: Route, request: Agent
       await answerInternally(plane, route, request, reply, admission.facts, startedAt);
       return;
     }
-    const headers = outgoingHeaders(request);
+    if (admission.operations.length > 0) request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    if (admission.approval !== null)
+      // 3 decide, by a person
+      request = await holdForApproval(plane, route, request, reply, admission, admission.approval, progress);
+    // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
+    if (request !== asked) admission = admitAgain(plane, route, request, admission.grant);
     const { version } = plane.authority.compiled;
+    const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
-    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced)); // 4 open
+    const unsigned = request;
+    if (injected.signer !== undefined)
+      ({ request, injected } = await signRequest(plane, route, request, reply, injected, injected.signer));
+    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
+    if (request !== unsigned || version !== plane.authority.compiled.version)
+      readmit(plane, route, request, admission.grant, ticket, started);
   } catch (thrown) {
+    request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
   }
   if (gone) {
+    request.body.dispose?.();
     ticket.close({ outcome: 'client_abort', status: null, error: null, latency_ms: elapsed(started), bytes_in: 0, bytes_out: 0 });
     return;
   }
@@ -91,18 +119,26 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal' };
+  if (route.destination.host === INTERNAL_HOST)
+    return { facts, grant: null, rule: 'internal', operations: NO_OPERATIONS, approval: null };
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return { facts, grant: null, rule: 'egress.tunnel' };
+    return {
+      facts,
+      grant: null,
+      rule: `egress.${plane.egress}`,
+      operations: NO_OPERATIONS,
+      approval: plane.egress === 'ask' ? 'egress.ask' : null,
+    };
   }
   const candidates = view.compiled.candidates(identity.agentId, route.destination);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
   const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now);
   progress.grant = grant;
-  const decision = decide(view.rulesOf(grant), {
+  const rules = view.rulesOf(grant);
+  const decision = decide(rules, {
     method: facts.method,
     headers: request.headers,
     target: facts.target,
@@ -112,14 +148,23 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   });
   progress.rule = decision.rule;
   if (!decision.allow) throw decision.error;
-  return { facts, grant, rule: decision.rule };
+  const operations = operationRulesAt(rules.operations, facts.target);
+  if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
+  return { facts, grant, rule: decision.rule, operations, approval: decision.approval };
 }
 
-/** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
-interface PreparedRequest extends InjectedRequest {
-  readonly guard: AnswerGuard | null;
-  /** Of the material; null without any. */
-  readonly version: number | null;
+/** The same after a wait. @throws AlterError of any refusal */
+function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant: Grant | null): Admission {
+  const again = admit(
+    plane,
+    route,
+    request,
+    { facts: null, grant: null, rule: null, operations: null, approval: null },
+    Date.now(),
+  );
+  // SECURITY: another grant may allow the request by now, but what was decided or put on it is of the one that ended.
+  if (again.grant?.id !== grant?.id) throw endOf('ended', route.destination.host);
+  return again;
 }
 
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
@@ -134,7 +179,16 @@ function inject(
 ): PreparedRequest {
   const { grant, facts } = admission;
   if (grant === null || material === null)
-    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null, version: null };
+    return {
+      headers,
+      target: facts.target.raw,
+      replaced: false,
+      injected: false,
+      guard: null,
+      rewriter: null,
+      identity: null,
+      version: null,
+    };
   const { host } = route.destination;
   const compiled = plane.authority.injectionOf(grant, material, host);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
@@ -143,15 +197,24 @@ function inject(
   const needles = plane.authority.needlesOf(grant, material);
   return {
     ...injected,
+    rewriter: null,
+    identity: compiled.identity ?? null,
     version: material.version,
     guard: new AnswerGuard({ needles, strips: injected.injected && !grant.passResponseCookies, acceptEncoding, host }),
   };
 }
 
 /** Steps 1 to 3 again, behind an open row. @throws RecordedRefusal */
-function readmit(plane: DataPlane, route: Route, request: AgentRequest, ticket: AuditTicket, started: number): void {
+function readmit(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  grant: Grant | null,
+  ticket: AuditTicket,
+  started: number,
+): void {
   try {
-    admit(plane, route, request, { facts: null, grant: null, rule: null }, Date.now());
+    admitAgain(plane, route, request, grant);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -173,6 +236,7 @@ function opening(
   admission: Admission,
   at: number,
   replaced: boolean,
+  progress: Progress,
 ): ReturnType<typeof openingOf> {
   return openingOf({
     kind: 'exchange',
@@ -185,10 +249,12 @@ function opening(
     facts: admission.facts,
     grant: admission.grant,
     protocol: request.protocol,
-    rule: admission.rule,
+    rule: progress.rule ?? admission.rule,
     error: null,
     policyVersion: plane.authority.compiled.version,
     replaced,
+    operations: progress.operations,
+    approval: progress.approval,
   });
 }
 
@@ -209,11 +275,12 @@ function forward(
     request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
   let switched = false;
   const plan: TransferPlan = {
-    pool: poolFor(plane, route, admission.grant),
+    pool: poolFor(plane, route, admission.grant, injected.identity),
     wantsHttp2,
     injectedNames: injectedNamesOf(admission.grant),
     credentialed: injected.injected,
     guard: injected.guard,
+    rewriter: injected.rewriter,
     outgoing: outgoingOf(destination, request, injected, webSocket),
     renewal: webSocket ? null : renewalOf(plane, route, request, admission, injected),
     onSwitch: !webSocket
@@ -248,6 +315,7 @@ function forward(
   plane.live.add(underWay);
   transfer.run((result) => {
     plane.live.delete(underWay);
+    request.body.dispose?.();
     if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started);
   });
 }
@@ -261,14 +329,14 @@ function renewalOf(
   { injected, version }: PreparedRequest,
 ): Renewal | null {
   const { grant } = admission;
-  if (grant?.grantKind !== 'oauth' || !injected || version === null) return null;
+  // SECURITY: what somebody approved is sent once, whatever the provider says to it (S-95).
+  if (grant?.grantKind !== 'oauth' || !injected || version === null || admission.approval !== null) return null;
   return async () => {
     try {
       const material = await plane.vault.renewRefused(grant, version);
       if (material === null) return null;
       // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
-      const again = admit(plane, route, request, { facts: null, grant: null, rule: null }, Date.now());
-      if (again.grant?.id !== grant.id) return null;
+      const again = admitAgain(plane, route, request, grant);
       const next = inject(plane, route, again, outgoingHeaders(request), material);
       return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
     } catch (thrown) {
@@ -285,17 +353,19 @@ function endOf(why: 'ended' | 'stopping', host: string): AlterError {
   return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
 }
 
-/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped. */
-function poolFor(plane: DataPlane, route: Route, grant: Grant | null): UpstreamPool {
+/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped, nor one that shows another certificate. */
+function poolFor(plane: DataPlane, route: Route, grant: Grant | null, identity: ClientIdentity | null): UpstreamPool {
   const last = route.lastPool;
-  if (last !== null && last.grant === grant && last.pool.registered) return last.pool;
-  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination);
+  if (last !== null && last.grant === grant && last.pool.registered && last.pool.identity?.tag === identity?.tag)
+    return last.pool;
+  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination, identity);
   route.lastPool = { grant, pool };
   return pool;
 }
 
 /** An end that alterd made, whatever the origin did. */
-const isOurs = (error: AlterError | null): boolean => error?.code === 'destination_refused' || error?.code === 'policy_violation';
+const isOurs = (error: AlterError | null): boolean =>
+  error?.code === 'destination_refused' || error?.code === 'policy_violation' || error?.code === 'malformed_request';
 
 /** Step 8, and the refusal when the origin failed before an answer. */
 function finish(
@@ -322,22 +392,6 @@ function finish(
   sendRefusal(reply, error, ticket.requestId);
 }
 
-const namesOf = new WeakMap<Grant, ReadonlySet<string>>();
-const NO_NAMES: ReadonlySet<string> = new Set();
-
-/** Names that the grant injects, folded; no trailer may carry them (S-37, S-39). */
-function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
-  if (grant === null) return NO_NAMES;
-  let names = namesOf.get(grant);
-  if (names === undefined) {
-    names = new Set(
-      grant.injections.map((i) => (i.in === 'header' ? i.name.toLowerCase().replace(/[_.]/g, '-') : 'authorization')),
-    );
-    namesOf.set(grant, names);
-  }
-  return names;
-}
-
 async function refuse(
   plane: DataPlane,
   route: Route,
@@ -353,6 +407,7 @@ async function refuse(
     sendRefusal(reply, thrown.error, thrown.requestId);
     return;
   }
+  const left = thrown instanceof BodyAborted;
   let error = toAlterError(thrown);
   let requestId: string | null = null;
   try {
@@ -369,14 +424,16 @@ async function refuse(
         grant: progress.grant,
         protocol: request.protocol,
         rule: progress.rule,
-        error,
+        error: left ? null : error,
         policyVersion: plane.authority.compiled.version,
         replaced: false,
+        operations: progress.operations,
+        approval: progress.approval,
       }),
       {
-        outcome: 'refused',
-        status: error.proxyStatus,
-        error: error.code,
+        outcome: left ? 'client_abort' : 'refused',
+        status: left ? null : error.proxyStatus,
+        error: left ? null : error.code,
         latency_ms: elapsed(started),
         bytes_in: 0,
         bytes_out: 0,
@@ -385,8 +442,9 @@ async function refuse(
   } catch (auditFailure) {
     error = toAlterError(auditFailure);
   }
+  if (left) return;
   logFailure(plane, error, requestId);
-  sendRefusal(reply, error, requestId);
+  sendRefusal(reply, error, requestId, audienceOf(request.headers));
 }
 
 /** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */

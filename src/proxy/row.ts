@@ -25,6 +25,9 @@ export interface RowParts {
   readonly error: AlterError | null;
   readonly policyVersion: number | null;
   readonly replaced: boolean;
+  /** What a rule on bodies read. */
+  readonly operations?: string | null;
+  readonly approval?: { readonly id: string; readonly by: string | null } | null;
 }
 
 const NO_KEYS: readonly string[] = [];
@@ -71,7 +74,16 @@ export function openingOf(p: RowParts): AuditOpening {
     thread_id: selectors?.threadId ?? null,
     tool: selectors?.tool ?? null,
     replaced: p.replaced,
-    details: null,
+    details: detailsOf(p),
+  };
+}
+
+function detailsOf({ operations, approval }: RowParts): AuditOpening['details'] {
+  if ((operations == null || operations === '') && approval == null) return null;
+  return {
+    ...(operations == null || operations === '' ? {} : { operations }),
+    ...(approval == null ? {} : { approval: approval.id }),
+    ...(approval?.by == null ? {} : { approved_by: approval.by }),
   };
 }
 

@@ -3,6 +3,7 @@
  * side becomes an abort on the other. Knows nothing of grants or rules; it is given finished heads.
  */
 import { AlterError } from '../domain/errors.ts';
+import type { BodyRewriter } from '../injection/signer.ts';
 import type { BodyEvents, ScrubbedBody } from '../scrub/body.ts';
 import type { AnswerGuard } from './answer-guard.ts';
 import { findHeader, HeaderKind } from './header-kinds.ts';
@@ -11,6 +12,7 @@ import type { ResponseHead } from './http1/head.ts';
 import type { AgentReply, AgentRequest, BodySink } from './message.ts';
 import { answerBlock, answerHeaders, outgoingTrailers } from './outgoing.ts';
 import { KeptBody, mayRepeat, RefusalGate, type Renewal } from './renewal.ts';
+import { SignedBody } from './signed-body.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
 import type { ResponseSink, UpstreamRequest, UpstreamStream } from './upstream/upstream.ts';
 
@@ -34,6 +36,8 @@ export interface TransferPlan {
   readonly credentialed: boolean;
   /** Keeps the credential out of the answer; null when no grant is involved. */
   readonly guard: AnswerGuard | null;
+  /** Signs the body as it passes; null where it passes as it is. */
+  readonly rewriter: BodyRewriter | null;
   /** For a connected account: what to try once more with after a 401. */
   readonly renewal?: Renewal | null;
   /** Called for a 101 to an upgrade request; answers false when it was not asked for or is not valid. */
@@ -160,7 +164,8 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
       stream.flush();
       return;
     }
-    this.#request.body.attach(this);
+    const { rewriter } = this.#plan;
+    this.#request.body.attach(rewriter === null ? this : new SignedBody(this, rewriter, (error) => this.#fail(error)));
     // The head must not wait for a body that waits for an answer: Expect, and streams that the origin begins.
     stream.flush();
   }

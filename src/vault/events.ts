@@ -19,6 +19,7 @@ export type VaultAction =
   | 'grant.created'
   | 'grant.revoked'
   | 'grant.removed'
+  | 'vault.restore_accepted'
   | 'provider_client.set'
   | 'provider_client.removed'
   | 'oauth.connected'

@@ -172,7 +172,12 @@ export class EmbeddedGrants implements VaultGrants {
     throw new AlterError(
       'not_found',
       { what: 'secret of provider', name: slug ?? '' },
-      { hint: `Store one: \`alterd secret add ${slug}\`.` },
+      {
+        hint:
+          slug !== undefined && this.#catalogue.find(slug)?.kind === 'oauth'
+            ? `Connect an account: \`alterd connect ${slug} --agent NAME\`.`
+            : `Store one: \`alterd secret add ${slug}\`.`,
+      },
     );
   }
 
@@ -219,6 +224,7 @@ const isSamePrincipal = (a: Principal, b: Principal): boolean =>
 const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
   hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),
   methods: row.methods?.join(' ') ?? null,
+  ...(row.git === null ? {} : { git: row.git }),
   expires_at: row.expiresAt,
   allow_private: row.allowPrivate,
   allow_plaintext: row.allowPlaintext,

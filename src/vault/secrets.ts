@@ -13,7 +13,7 @@ import type { Materials } from './materials.ts';
 import { requireNone, slugProblem } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
-import { checkNewSecret, fieldProblems, type NewSecret } from './secret-input.ts';
+import { checkNewSecret, fieldProblems, type NewSecret, withOptionalFields } from './secret-input.ts';
 import type { VaultState } from './state.ts';
 
 export interface VaultSecrets {
@@ -58,9 +58,10 @@ export class EmbeddedSecrets implements VaultSecrets {
     return new Map(Object.entries(findCredential(this.#parts.state, nameOrId).publicFields));
   }
 
-  create(input: NewSecret): Promise<CredentialInfo> {
+  create(asked: NewSecret): Promise<CredentialInfo> {
     const { state, dataKeys, catalogue } = this.#parts;
     return state.exclusive(async () => {
+      const input = { ...asked, fields: withOptionalFields(asked.fields, catalogue.find(asked.providerId)) };
       const { secret, problems } = checkNewSecret(input, catalogue.find(input.providerId), this.#placeholders());
       requireNone([input.name === undefined ? undefined : slugProblem('name', input.name), ...problems]);
       if (input.name !== undefined && this.#isTaken(input.name)) {
@@ -97,13 +98,15 @@ export class EmbeddedSecrets implements VaultSecrets {
         });
       }
       const fixed = Object.entries(before.publicFields);
-      const all = new Map([...fixed.map(([name, value]) => [name, new Secret(value)] as const), ...fields]);
+      const provider = catalogue.find(before.providerId);
+      const kept = fixed.map(([name, value]) => [name, new Secret(value)] as const);
+      const all = withOptionalFields(new Map([...kept, ...fields]), provider);
       requireNone([
         // Grants point to hosts that were made from these values.
         ...fixed.map(([name, value]) =>
           all.get(name)?.reveal() === value ? undefined : `fields.${name}: can't change; store a new secret instead`,
         ),
-        ...fieldProblems(all, before.fieldNames, catalogue.find(before.providerId), this.#placeholders()),
+        ...fieldProblems(all, before.fieldNames, provider, this.#placeholders(), before.injections),
       ]);
       const row: CredentialRow = { ...before, version: before.version + 1, rotatedAt: state.now() };
       await state.commit(

@@ -45,6 +45,12 @@ export interface Vault extends VaultPort {
   readonly epoch: number;
   /** Where the master key is kept. */
   readonly keySource: KeySource;
+  /** The mark of the journal that it wrote to when it was changed last; null before that. */
+  readonly recordedJournal: string | null;
+  /** From the next change on the vault says that this is its journal. */
+  bindJournal(mark: string): void;
+  /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
+  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
@@ -129,7 +135,7 @@ class EmbeddedVault implements Vault {
     this.#materials = materials;
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
-    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
+    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings });
     this.grants = grants;
     this.clients = clients;
@@ -165,6 +171,19 @@ class EmbeddedVault implements Vault {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
     return this.#materials.obtain(grant);
+  }
+
+  get recordedJournal(): string | null {
+    return this.#parts.state.recordedJournal;
+  }
+
+  bindJournal(mark: string): void {
+    this.#parts.state.bindJournal(mark);
+  }
+
+  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
+    const { state } = this.#parts;
+    return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
   }
 
   renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {

@@ -56,6 +56,7 @@ const PROBES = {
   'python requests': python('requests'),
   'python httpx': python('httpx'),
   'python aiohttp': python('aiohttp'),
+  'python boto3': python('boto3'),
   node: () => process.execPath,
   undici: nodePackage('undici'),
   axios: nodePackage('axios'),

@@ -97,6 +97,13 @@ insert into meta (name, value) values ('epoch', '0');
 /** Grants of before keep what is safe: the agent gets no cookies. */
 const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies integer not null default 0;';
 
+const OPERATIONS = "alter table grants add column operations text not null default '[]';";
+
+const APPROVAL = 'alter table grants add column approval text;';
+
+/** Grants of before are for whatever their other rules say. */
+const GIT_ACCESS = 'alter table grants add column git_access text;';
+
 /** Connected accounts, and the operator's clients at providers. */
 const OAUTH = `
 alter table credentials add column oauth text;
@@ -114,5 +121,8 @@ create table provider_clients (
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
-  { version: 3, name: 'connected accounts', sql: OAUTH },
+  { version: 3, name: 'operations of grants', sql: OPERATIONS },
+  { version: 4, name: 'approval of grants', sql: APPROVAL },
+  { version: 5, name: 'grants for git', sql: GIT_ACCESS },
+  { version: 6, name: 'connected accounts', sql: OAUTH },
 ];

@@ -48,6 +48,8 @@ export const TABLES = {
       'methods',
       'paths',
       'excluded_paths',
+      'operations',
+      'approval',
       'override_mode',
       'placeholder',
       'injections',
@@ -58,6 +60,7 @@ export const TABLES = {
       'expires_at',
       'created_at',
       'revoked_at',
+      'git_access',
     ],
   },
   provider_client: {
@@ -193,6 +196,8 @@ export const grantColumns = (row: GrantRow): Columns => ({
   methods: json(row.methods),
   paths: json(row.paths),
   excluded_paths: json(row.excludedPaths),
+  operations: json(row.operations),
+  approval: json(row.approval),
   override_mode: row.overrideMode,
   placeholder: row.placeholder,
   injections: json(row.injections),
@@ -203,6 +208,7 @@ export const grantColumns = (row: GrantRow): Columns => ({
   expires_at: row.expiresAt,
   created_at: row.createdAt,
   revoked_at: row.revokedAt,
+  git_access: row.git,
 });
 
 export const grantRow = (c: Columns): GrantRow => ({
@@ -216,6 +222,8 @@ export const grantRow = (c: Columns): GrantRow => ({
   methods: parsed(c.methods),
   paths: parsed(c.paths),
   excludedPaths: parsed(c.excluded_paths),
+  operations: parsed(c.operations),
+  approval: parsed(c.approval),
   overrideMode: c.override_mode as GrantRow['overrideMode'],
   placeholder: c.placeholder as string | null,
   injections: parsed(c.injections),
@@ -226,4 +234,5 @@ export const grantRow = (c: Columns): GrantRow => ({
   expiresAt: c.expires_at as number | null,
   createdAt: c.created_at as number,
   revokedAt: c.revoked_at as number | null,
+  git: c.git_access as GrantRow['git'],
 });
