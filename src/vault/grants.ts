@@ -172,7 +172,12 @@ export class EmbeddedGrants implements VaultGrants {
     throw new AlterError(
       'not_found',
       { what: 'secret of provider', name: slug ?? '' },
-      { hint: `Store one: \`alterd secret add ${slug}\`.` },
+      {
+        hint:
+          slug !== undefined && this.#catalogue.find(slug)?.kind === 'oauth'
+            ? `Connect an account: \`alterd connect ${slug} --agent NAME\`.`
+            : `Store one: \`alterd secret add ${slug}\`.`,
+      },
     );
   }
 

@@ -70,6 +70,9 @@ export function checkNewSecret(
   const destinations = readDestinations(input);
   const problems = [
     provider ? undefined : slugProblem('provider', input.providerId),
+    provider?.oauth !== undefined && provider.inject.length === 0 && input.injections === undefined
+      ? `provider: ${provider.slug} takes no secret that is stored; connect an account: \`alterd connect ${provider.slug} --agent NAME\``
+      : undefined,
     input.kind === undefined || KINDS.includes(input.kind) ? undefined : `kind: must be one of ${KINDS.join(', ')}`,
     ...fieldProblems(input.fields, fieldNames, provider, placeholders, injections),
     ...(provider ? providerProblems(provider, publicFields, destinations.value) : customProblems(input, injections)),

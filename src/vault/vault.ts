@@ -137,7 +137,7 @@ class EmbeddedVault implements Vault {
     this.#materials = materials;
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
-    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
+    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.grants = grants;
     this.clients = clients;
