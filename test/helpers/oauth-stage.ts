@@ -181,6 +181,7 @@ export async function startOAuthStage(
     },
     consent: (authorizeUrl) => {
       const { searchParams } = new URL(authorizeUrl);
+      if (searchParams.get('code_challenge_method') !== 'S256') throw new Error(`no S256 in ${authorizeUrl}`);
       const code = `code-${++count}`;
       challenges.set(code, searchParams.get('code_challenge') ?? '');
       return { state: searchParams.get('state') ?? '', code };
