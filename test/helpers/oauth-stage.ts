@@ -145,7 +145,10 @@ export async function startOAuthStage(
       response.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' });
       response.end(JSON.stringify({ message: 'bad credentials' }));
     } else if (request.url === '/me') response.end(JSON.stringify({ id: `id-${account}`, login: account }));
-    else if (request.url === '/echo') response.end(JSON.stringify({ token: bearer }));
+    else if (request.url === '/echo')
+      response.end(
+        JSON.stringify({ token: bearer, refresh: [...goodRefresh].flatMap(([token, of]) => (of === account ? [token] : [])) }),
+      );
     else if (request.url === '/forbidden') {
       response.writeHead(403, { 'www-authenticate': 'Bearer error="insufficient_scope", scope="write"' });
       response.end('{}');
@@ -178,6 +181,7 @@ export async function startOAuthStage(
     },
     consent: (authorizeUrl) => {
       const { searchParams } = new URL(authorizeUrl);
+      if (searchParams.get('code_challenge_method') !== 'S256') throw new Error(`no S256 in ${authorizeUrl}`);
       const code = `code-${++count}`;
       challenges.set(code, searchParams.get('code_challenge') ?? '');
       return { state: searchParams.get('state') ?? '', code };

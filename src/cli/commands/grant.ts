@@ -166,7 +166,8 @@ function defineEnding(command: Command, cli: Cli): void {
     await cli.confirm(`Revoke the grant ${nameOf(grant)}?`);
     const answer = await cli.client().send<{ grant: GrantView }>(apiPath('grants', grant.id, 'revoke'));
     showGrant(cli, answer.grant);
-    cli.output.hint(`A new one: \`alterd grant create ${grant.provider} --agent ${grant.agent ?? 'NAME'}\`.`);
+    const verb = answer.grant.oauth?.state === 'revoked' ? 'connect' : 'grant create';
+    cli.output.hint(`A new one: \`alterd ${verb} ${grant.provider} --agent ${grant.agent ?? 'NAME'}\`.`);
   });
   const remove = command.command('remove <grant>').description('remove a grant and its record; audit entries stay');
   example(remove, 'alterd grant remove github-read --yes').action(async (id: string) => {

@@ -41,8 +41,9 @@ function defineReading(command: Command, cli: Cli): void {
   });
   const show = command.command('show <provider>').description('hosts, fields and where the secret goes');
   example(show, 'alterd provider show github').action(async (slug: string) => {
-    showProvider(cli, (await cli.client().read<{ provider: ProviderView }>(apiPath('providers', slug))).provider);
-    cli.output.hint(`Store a secret for it: \`alterd secret add ${slug}\`.`);
+    const { provider } = await cli.client().read<{ provider: ProviderView }>(apiPath('providers', slug));
+    showProvider(cli, provider);
+    cli.output.hint(nextStep(provider));
   });
 }
 
@@ -58,7 +59,7 @@ function defineWriting(command: Command, cli: Cli): void {
       .client()
       .send<{ provider: ProviderView }>(apiPath('providers'), { toml, replace: flags.replace });
     showProvider(cli, provider);
-    cli.output.hint(`Next: \`alterd secret add ${provider.slug}\`.`);
+    cli.output.hint(nextStep(provider));
   });
   const validate = command.command('validate <file>').description('check a provider file; every problem at once');
   example(validate, 'alterd provider validate ./acme.toml').action(async (file: string) => {
@@ -69,6 +70,11 @@ function defineWriting(command: Command, cli: Cli): void {
     cli.output.hint(`It is right. Take it over: \`alterd provider add ${file}\`.`);
   });
 }
+
+const nextStep = ({ kind, slug }: ProviderView): string =>
+  kind === 'oauth'
+    ? `Connect an account: \`alterd provider client set ${slug} --client-id ID\`, then \`alterd connect ${slug} --agent NAME\`.`
+    : `Store a secret for it: \`alterd secret add ${slug}\`.`;
 
 function readDocument(file: string): string {
   try {

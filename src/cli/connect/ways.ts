@@ -21,6 +21,12 @@ const ADDRESS = { name: 'address', label: 'Address', secret: true, pattern: null
 const complete = (cli: Cli, query: RedirectQuery): Promise<ConnectedView> =>
   cli.client().send<ConnectedView>(apiPath('connect', 'complete'), query);
 
+/** Alone on its line, so that it can be selected whole. */
+function showAddress(cli: Cli, words: string, begun: BegunView): void {
+  cli.output.note(words);
+  cli.output.note(`  ${begun.authorize_url}`);
+}
+
 const stateOf = (begun: BegunView): string => new URL(begun.authorize_url).searchParams.get('state') ?? '';
 
 export async function connectByBrowser(cli: Cli, wanted: Wanted, { browser, port }: BrowserFlags): Promise<ConnectedView> {
@@ -29,7 +35,7 @@ export async function connectByBrowser(cli: Cli, wanted: Wanted, { browser, port
     const begun = await cli
       .client()
       .send<BegunView>(apiPath('connect', 'begin'), { ...wanted, redirect_uri: loopback.redirectUri });
-    cli.output.note(`Consent in a browser of this machine:\n\n  ${begun.authorize_url}\n`);
+    showAddress(cli, 'Consent in a browser of this machine:', begun);
     cli.output.note(`Waiting for it to come back to ${loopback.redirectUri} …`);
     if (browser) openBrowser(begun.authorize_url, cli.env);
     const waitMs = Date.parse(begun.expires_at) - Date.now();
@@ -43,7 +49,7 @@ export async function connectByBrowser(cli: Cli, wanted: Wanted, { browser, port
 export async function connectByPaste(cli: Cli, wanted: Wanted, port: number): Promise<ConnectedView> {
   const redirectUri = `http://127.0.0.1:${port === 0 ? 1 : port}${CALLBACK_PATH}`;
   const begun = await cli.client().send<BegunView>(apiPath('connect', 'begin'), { ...wanted, redirect_uri: redirectUri });
-  cli.output.note(`Consent in any browser:\n\n  ${begun.authorize_url}\n`);
+  showAddress(cli, 'Consent in any browser:', begun);
   cli.output.note(`It ends at an address that begins with ${redirectUri} and shows no page. Paste that whole address here.`);
   // In the dark at a terminal: the code in it is good until it is used.
   const { address } = await readFields([ADDRESS], new Map([[ADDRESS.name, { from: 'stdin' }]]));

@@ -32,6 +32,8 @@ const FORCED_INTERVAL_MS = 60_000;
 
 /** Why nothing can be asked for a while. */
 interface Pause {
+  /** Of the credential: an account that was connected again starts afresh. */
+  readonly version: number | undefined;
   readonly until: number;
   readonly failures: number;
   readonly code: string;
@@ -73,12 +75,13 @@ export class Refresher {
     const known = this.#underWay.get(credentialId);
     if (known !== undefined) return known;
     const pause = this.#pauses.get(credentialId);
-    if (pause !== undefined && pause.until > this.#parts.state.now())
+    const version = this.#parts.state.rows.credentials.find((row) => row.id === credentialId)?.version;
+    if (pause !== undefined && pause.version === version && pause.until > this.#parts.state.now())
       return Promise.reject(new TokenFailure('transient', pause.code));
     const renewal = this.#renewOnce(credentialId)
       .then(() => void this.#pauses.delete(credentialId))
       .catch((thrown: unknown) => {
-        this.#pause(credentialId, thrown);
+        this.#pause(credentialId, version, thrown);
         throw thrown;
       })
       .finally(() => this.#underWay.delete(credentialId));
@@ -112,13 +115,14 @@ export class Refresher {
     await Promise.allSettled([...this.#underWay.values()]);
   }
 
-  #pause(credentialId: string, thrown: unknown): void {
+  #pause(credentialId: string, version: number | undefined, thrown: unknown): void {
     const failure = thrown instanceof TokenFailure ? thrown : new TokenFailure('transient', toAlterError(thrown).code);
-    const failures = (this.#pauses.get(credentialId)?.failures ?? 0) + 1;
+    const before = this.#pauses.get(credentialId);
+    const failures = before?.version === version ? (before?.failures ?? 0) + 1 : 1;
     const first = failure.kind === 'setup' ? SETUP_PAUSE_MS : FIRST_PAUSE_MS;
     const asked = failure.retryAfterS === null ? 0 : failure.retryAfterS * 1000;
     const waitMs = Math.min(LONGEST_PAUSE_MS, Math.max(first * 2 ** Math.min(failures - 1, 10), asked));
-    this.#pauses.set(credentialId, { until: this.#parts.state.now() + waitMs, failures, code: failure.code });
+    this.#pauses.set(credentialId, { version, until: this.#parts.state.now() + waitMs, failures, code: failure.code });
   }
 
   async #renewOnce(credentialId: string): Promise<void> {
@@ -227,8 +231,10 @@ export function refusalOf(
   row: CredentialRow | undefined,
 ): AlterError {
   if (row?.oauth?.state === 're_auth_required') return reAuthRequired(grant, row);
-  if (thrown instanceof AlterError) return thrown;
-  const code = thrown instanceof TokenFailure ? thrown.code : 'unknown';
+  // What stops everything is said as it is; the rest (no client, no provider file) are claims that an agent can't act on.
+  if (thrown instanceof AlterError && (thrown.code === 'audit_unavailable' || thrown.code === 'vault_unavailable')) return thrown;
+  const code =
+    thrown instanceof TokenFailure ? thrown.code : toAlterError(thrown).code === 'conflict' ? 'no_client' : 'not_renewed';
   return new AlterError('credential_unavailable', {
     grant_id: grant.id,
     reason: `its access token has ended and a new one could not be had (${code})`,

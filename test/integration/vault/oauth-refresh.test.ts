@@ -123,6 +123,13 @@ it('every change of the database is one that the next life opens, and the refres
   expect(material.fields.get('access_token')!.reveal()).toBe('SEKRET-marker-access-2');
 });
 
+it('without its client a token is not renewed, and the agent hears no claim about the provider', async () => {
+  const { vault, clock, token } = await connected();
+  await vault.clients.remove('acme');
+  clock.now += 2 * HOUR;
+  expect(await refusal(token())).toMatchObject({ code: 'credential_unavailable', text: expect.stringContaining('no_client') });
+});
+
 it('a new data key seals clients and tokens again', async () => {
   const { vault, clock, token } = await connected();
   await vault.rotateDataKey();
