@@ -18,6 +18,10 @@ const newGrant = z
     hosts: texts.optional(),
     methods: texts.optional(),
     paths: texts.optional(),
+    operations: z
+      .array(z.strictObject({ kind: z.enum(['graphql', 'json_rpc']), at: texts.nullable().default(null), allow: texts }))
+      .max(20)
+      .optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -45,6 +49,7 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       hosts: body.hosts,
       methods: body.methods,
       paths: body.paths,
+      operations: body.operations,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

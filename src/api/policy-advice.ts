@@ -92,6 +92,22 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
     why: ['The request prepares or carries a git push, which the grant or the session does not allow.'],
     fix: wider(entry, grant, { methods: ['GET', 'POST'], paths: [`${repositoryOf(entry.path ?? '')}/**`] }),
   }),
+  operation_not_allowed: (entry, grant) => ({
+    why: [
+      `The grant allows certain operations only (${grant === null ? 'see the grant' : grant.operations.flatMap(({ allow }) => allow).join(', ')}), and the request runs ${String(entry.details?.operations ?? 'another one')}.`,
+    ],
+    fix: [
+      grant === null ? 'See the grant: `alterd grant list`.' : `See the grant: \`alterd grant show ${grant.id}\`.`,
+      'To allow more, replace it by one with more in --graphql or --rpc.',
+    ],
+  }),
+  operation_unreadable: () => ({
+    why: ['The grant allows certain operations only, and the body of the request could not be read for its operations.'],
+    fix: [
+      'Let the client send plain JSON in UTF-8, not compressed and without stored operations; the body of the refusal said what was wrong.',
+      'A long body: raise limits.rule_body_bytes in the configuration.',
+    ],
+  }),
   session_method_denied: inSession('was started with --deny for the method'),
   session_path_denied: inSession('was started with --deny for the path'),
   session_host_denied: inSession('was started with --deny for the host'),

@@ -6,6 +6,7 @@ import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { OperationRule } from '../domain/operation-rule.ts';
 
 export interface AgentView {
   readonly id: string;
@@ -65,6 +66,8 @@ export interface GrantView {
   readonly methods: readonly string[] | null;
   readonly paths: readonly string[] | null;
   readonly excluded_paths: readonly string[];
+  /** Empty: any. */
+  readonly operations: readonly OperationRule[];
   readonly override: Grant['overrideMode'];
   readonly placeholder: string | null;
   readonly injects: readonly string[];
@@ -126,6 +129,7 @@ export function grantView(grant: Grant, agentName: (id: string) => string | null
     methods: grant.methods,
     paths: grant.paths,
     excluded_paths: grant.excludedPaths,
+    operations: grant.operations.map(({ kind, at, allow }) => ({ kind, at, allow })),
     override: grant.overrideMode,
     placeholder: grant.placeholder,
     injects: grant.injections.map(injectionText),

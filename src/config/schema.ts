@@ -47,6 +47,7 @@ export const KEYS = {
   'limits.head_bytes': key(65_536, integer(4_096, 4 * MIB)),
   'limits.headers': count(200, 10_000),
   'limits.path_bytes': key(16_384, integer(256, MIB)),
+  'limits.rule_body_bytes': key(MIB, integer(1_024, 64 * MIB)),
   'limits.tunnels': count(4_096, 1_000_000),
   'limits.tunnels_per_agent': count(1_024, 1_000_000),
   'limits.upstream_per_destination': count(256, 1_000_000),
@@ -99,6 +100,8 @@ export interface Config {
     readonly headBytes: number;
     readonly headers: number;
     readonly pathBytes: number;
+    /** How much of a request's body a rule about it may hold. */
+    readonly ruleBodyBytes: number;
     readonly tunnels: number;
     readonly tunnelsPerAgent: number;
     readonly upstreamPerDestination: number;
@@ -143,6 +146,7 @@ export function configOf(v: Values): Config {
       headBytes: v['limits.head_bytes'],
       headers: v['limits.headers'],
       pathBytes: v['limits.path_bytes'],
+      ruleBodyBytes: v['limits.rule_body_bytes'],
       tunnels: v['limits.tunnels'],
       tunnelsPerAgent: v['limits.tunnels_per_agent'],
       upstreamPerDestination: v['limits.upstream_per_destination'],

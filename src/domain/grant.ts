@@ -2,6 +2,7 @@
  * Grants, the unit of everything: a record that lets a principal call certain destinations with a credential.
  */
 import type { Injection } from './credential.ts';
+import type { OperationRule } from './operation-rule.ts';
 
 /** Who owns a grant. The kinds are never interchangeable: an agent's grant is not its user's. */
 export type Principal =
@@ -47,6 +48,8 @@ export interface Grant {
   readonly paths: readonly string[] | null;
   /** Paths that never get the credential, from the provider (its OAuth endpoints). Such a request is refused. */
   readonly excludedPaths: readonly string[];
+  /** Operations of one-endpoint APIs; empty: no such restriction. */
+  readonly operations: readonly OperationRule[];
   readonly overrideMode: OverrideMode;
   /** What the agent may hold in place of the secret; null when the grant has none. */
   readonly placeholder: string | null;

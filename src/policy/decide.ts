@@ -9,6 +9,7 @@ import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import { compileDeniedPaths, type PathDenial } from './deny-path.ts';
 import { gitPushPath, overrideMethods } from './effective-requests.ts';
+import { type CompiledOperationRule, compileOperationRules, operationRuleProblems } from './operations.ts';
 import { compilePathGlobs, type PathMatcher, type RequestTarget, validatePathGlob } from './path.ts';
 import { type SessionRules, sessionRulesOf } from './session-rules.ts';
 
@@ -35,6 +36,8 @@ export interface CompiledGrantRules {
   readonly allowsPath: PathMatcher | null;
   /** null: none is excluded. */
   readonly excludesPath: PathDenial | null;
+  /** Rules about what is in the body, for a verdict of their own when it is there. */
+  readonly operations: readonly CompiledOperationRule[];
   /** A rule can't be evaluated: the grant allows nothing. */
   readonly broken: boolean;
   /** Prepared, so that an allowed request allocates nothing. */
@@ -43,7 +46,9 @@ export interface CompiledGrantRules {
 
 /** Compiles the rules of a grant; keep the result as long as the grant value lives. */
 export function compileGrantRules(grant: Grant): CompiledGrantRules {
-  const broken = [...(grant.paths ?? []), ...grant.excludedPaths].some((glob) => validatePathGlob(glob) !== null);
+  const broken =
+    [...(grant.paths ?? []), ...grant.excludedPaths].some((glob) => validatePathGlob(glob) !== null) ||
+    grant.operations.some((rule) => operationRuleProblems(rule).length > 0);
   const restrictions = [grant.methods === null ? null : 'methods', grant.paths === null ? null : 'paths'].filter(
     (r) => r !== null,
   );
@@ -51,6 +56,7 @@ export function compileGrantRules(grant: Grant): CompiledGrantRules {
     grant,
     methods: grant.methods === null ? null : new Set(grant.methods),
     broken,
+    operations: compileOperationRules(grant.operations),
     allowsPath: grant.paths === null || broken ? null : compilePathGlobs(grant.paths),
     excludesPath: grant.excludedPaths.length === 0 || broken ? null : compileDeniedPaths(grant.excludedPaths),
     allowed: { allow: true, rule: restrictions.length === 0 ? 'grant' : `grant.${restrictions.join('+')}` },

@@ -42,6 +42,7 @@ export interface DataPlane {
   readonly maxTunnelsPerAgent: number;
   readonly egress: 'tunnel' | 'refuse';
   readonly requirePeerUid: boolean;
+  readonly ruleBodyBytes: number;
   /** Marks requests that went through this daemon to an upstream proxy. */
   readonly loopNonce: string;
   readonly live: Set<LiveConnection>;

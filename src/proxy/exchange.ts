@@ -8,11 +8,14 @@ import type { Grant } from '../domain/grant.ts';
 import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
+import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
+import { readOperations } from './body-verdict.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
+import { BodyAborted } from './held-body.ts';
 import { fieldLines, headText } from './http1/serialize.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
@@ -29,6 +32,8 @@ interface Admission {
   /** null: a host that no grant covers, forwarded as it is. */
   readonly grant: Grant | null;
   readonly rule: string;
+  /** Rules on what is in the body; empty for nearly every request. */
+  readonly operations: readonly CompiledOperationRule[];
 }
 
 /** What a request turned out to be so far, for the row of a refusal. */
@@ -36,13 +41,17 @@ interface Progress {
   facts: Facts | null;
   grant: Grant | null;
   rule: string | null;
+  operations: string | null;
 }
 
+const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
+
 /** Runs one request to its end. Never throws. */
-export async function runExchange(plane: DataPlane, route: Route, request: AgentRequest, reply: AgentReply): Promise<void> {
+export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null };
+  const progress: Progress = { facts: null, grant: null, rule: null, operations: null };
+  let request = asked;
   let gone = false;
   reply.onAbort = () => {
     gone = true;
@@ -56,14 +65,15 @@ export async function runExchange(plane: DataPlane, route: Route, request: Agent
       await answerInternally(plane, route, request, reply, admission.facts, startedAt);
       return;
     }
-    const headers = outgoingHeaders(request);
     const { version } = plane.authority.compiled;
+    if (admission.operations.length > 0) request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
-    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced)); // 4 open
+    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress.operations)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
+    if (request !== asked || version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
   } catch (thrown) {
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
@@ -90,18 +100,19 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal' };
+  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal', operations: NO_OPERATIONS };
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return { facts, grant: null, rule: 'egress.tunnel' };
+    return { facts, grant: null, rule: 'egress.tunnel', operations: NO_OPERATIONS };
   }
   const candidates = view.compiled.candidates(identity.agentId, route.destination);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
   const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now);
   progress.grant = grant;
-  const decision = decide(view.rulesOf(grant), {
+  const rules = view.rulesOf(grant);
+  const decision = decide(rules, {
     method: facts.method,
     headers: request.headers,
     target: facts.target,
@@ -111,7 +122,9 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   });
   progress.rule = decision.rule;
   if (!decision.allow) throw decision.error;
-  return { facts, grant, rule: decision.rule };
+  const operations = operationRulesAt(rules.operations, facts.target);
+  if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
+  return { facts, grant, rule: decision.rule, operations };
 }
 
 /** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
@@ -147,7 +160,7 @@ function inject(
 /** Steps 1 to 3 again, behind an open row. @throws RecordedRefusal */
 function readmit(plane: DataPlane, route: Route, request: AgentRequest, ticket: AuditTicket, started: number): void {
   try {
-    admit(plane, route, request, { facts: null, grant: null, rule: null }, Date.now());
+    admit(plane, route, request, { facts: null, grant: null, rule: null, operations: null }, Date.now());
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -169,6 +182,7 @@ function opening(
   admission: Admission,
   at: number,
   replaced: boolean,
+  operations: string | null,
 ): ReturnType<typeof openingOf> {
   return openingOf({
     kind: 'exchange',
@@ -181,10 +195,11 @@ function opening(
     facts: admission.facts,
     grant: admission.grant,
     protocol: request.protocol,
-    rule: admission.rule,
+    rule: operations === null ? admission.rule : 'grant.operations',
     error: null,
     policyVersion: plane.authority.compiled.version,
     replaced,
+    operations,
   });
 }
 
@@ -341,6 +356,7 @@ async function refuse(
     sendRefusal(reply, thrown.error, thrown.requestId);
     return;
   }
+  const left = thrown instanceof BodyAborted;
   let error = toAlterError(thrown);
   let requestId: string | null = null;
   try {
@@ -357,14 +373,15 @@ async function refuse(
         grant: progress.grant,
         protocol: request.protocol,
         rule: progress.rule,
-        error,
+        error: left ? null : error,
         policyVersion: plane.authority.compiled.version,
         replaced: false,
+        operations: progress.operations,
       }),
       {
-        outcome: 'refused',
-        status: error.proxyStatus,
-        error: error.code,
+        outcome: left ? 'client_abort' : 'refused',
+        status: left ? null : error.proxyStatus,
+        error: left ? null : error.code,
         latency_ms: elapsed(started),
         bytes_in: 0,
         bytes_out: 0,
@@ -373,6 +390,7 @@ async function refuse(
   } catch (auditFailure) {
     error = toAlterError(auditFailure);
   }
+  if (left) return;
   logFailure(plane, error, requestId);
   sendRefusal(reply, error, requestId);
 }

@@ -25,6 +25,8 @@ export interface RowParts {
   readonly error: AlterError | null;
   readonly policyVersion: number | null;
   readonly replaced: boolean;
+  /** What a rule on bodies read. */
+  readonly operations?: string | null;
 }
 
 const NO_KEYS: readonly string[] = [];
@@ -71,7 +73,7 @@ export function openingOf(p: RowParts): AuditOpening {
     thread_id: selectors?.threadId ?? null,
     tool: selectors?.tool ?? null,
     replaced: p.replaced,
-    details: null,
+    details: p.operations == null || p.operations === '' ? null : { operations: p.operations },
   };
 }
 

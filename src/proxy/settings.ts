@@ -18,6 +18,7 @@ export type PlaneSettings = Pick<
   | 'maxTunnelsPerAgent'
   | 'egress'
   | 'requirePeerUid'
+  | 'ruleBodyBytes'
 >;
 
 /** @throws AlterError invalid_input when a file that the configuration names can't be read */
@@ -49,6 +50,7 @@ export function planeSettings(
     maxTunnelsPerAgent: limits.tunnelsPerAgent,
     egress: config.egress,
     requirePeerUid: config.identity.requirePeerUid,
+    ruleBodyBytes: limits.ruleBodyBytes,
   };
 }
 

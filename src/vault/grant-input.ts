@@ -7,7 +7,9 @@ import { resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
 import type { Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant, GrantDestination, OverrideMode } from '../domain/grant.ts';
+import type { OperationRule } from '../domain/operation-rule.ts';
 import { validateInjections } from '../injection/compile.ts';
+import { operationRuleProblems } from '../policy/operations.ts';
 import type { CredentialRow } from '../store/rows.ts';
 import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
 import { expiryProblem } from './names.ts';
@@ -25,6 +27,7 @@ export interface NewGrant {
   readonly hosts?: readonly string[] | undefined;
   readonly methods?: readonly string[] | undefined;
   readonly paths?: readonly string[] | undefined;
+  readonly operations?: readonly OperationRule[] | undefined;
   /** Epoch milliseconds. */
   readonly expiresAt?: number | null | undefined;
   readonly overrideMode?: OverrideMode | undefined;
@@ -40,6 +43,7 @@ export type CheckedScope = Pick<
   | 'methods'
   | 'paths'
   | 'excludedPaths'
+  | 'operations'
   | 'overrideMode'
   | 'injections'
   | 'allowPrivate'
@@ -73,6 +77,7 @@ export function checkScope(
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
     ...(input.paths ?? []).map((path) => pathProblem('paths', path)),
+    ...(input.operations ?? []).flatMap(operationRuleProblems),
     ...validateInjections(injections, credential.fieldNames),
   );
   const scope: CheckedScope = {
@@ -81,6 +86,7 @@ export function checkScope(
     methods: input.methods ? [...new Set(input.methods.map((method) => method.toUpperCase()))] : null,
     paths: input.paths ? [...new Set(input.paths)] : null,
     excludedPaths: [...(provider?.excludedPaths ?? [])],
+    operations: [...(input.operations ?? [])],
     overrideMode,
     injections,
     allowPrivate: input.allowPrivate === true,

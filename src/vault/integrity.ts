@@ -29,10 +29,10 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
   return written.length === expected.length && timingSafeEqual(written, expected);
 }
 
-/** A database of before the setting has a MAC without it: its absence is `false`, and `true` is covered like all else. */
-const asBefore = (row: GrantRow): Omit<GrantRow, 'passResponseCookies'> => {
-  const { passResponseCookies, ...rest } = row;
-  return passResponseCookies ? row : rest;
+/** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
+const asBefore = (row: GrantRow): object => {
+  const { passResponseCookies, operations, ...rest } = row;
+  return { ...rest, ...(passResponseCookies ? { passResponseCookies } : {}), ...(operations.length > 0 ? { operations } : {}) };
 };
 
 const withoutUse = <R extends { readonly lastUsedAt: number | null }>(row: R): Omit<R, 'lastUsedAt'> => {

@@ -24,6 +24,7 @@ function grantOf(n: number): Grant {
     methods: ['GET', 'POST'],
     paths: ['/user', '/repos/**', '/v1/items/*'],
     excludedPaths: [],
+    operations: [],
     overrideMode: 'always',
     placeholder: null,
     injections: [INJECTION],

@@ -89,8 +89,7 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-56', text: 'Discovery of a git push needs what the push needs' },
   {
     id: 'S-57',
-    text: 'Operations of GraphQL and JSON-RPC are told apart',
-    gap: 'method and path are all that a grant can narrow: whoever may POST to such an endpoint may call any operation',
+    text: 'Operations of GraphQL and JSON-RPC are told apart where a grant names them: by kind and root field, by method and tool',
   },
   { id: 'S-58', text: 'A credential that an origin echoes does not reach the agent' },
   { id: 'S-59', text: 'Encoded forms of the credential are found like the plain one' },
@@ -143,7 +142,6 @@ export const GUARANTEES: readonly Guarantee[] = [
   {
     id: 'S-90',
     text: 'Padding, truncation and compression do not get past a rule on bodies',
-    gap: 'there are no rules on bodies: a body is never a reason to allow, nor to deny',
   },
   { id: 'S-91', text: 'What can not be evaluated denies' },
   {

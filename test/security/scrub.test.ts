@@ -74,7 +74,7 @@ async function begun({
 }: Ask = {}): Promise<{ client: Wire; server: Wire; request: RawRequest }> {
   const client = await agent.open({ connect: `${RAW}:443`, sni: RAW });
   client.write([`${method} / HTTP/1.1`, `Host: ${RAW}`, ...headers, '', ''].join('\r\n'));
-  const server = await raw.next();
+  const server = await raw.asked();
   return { client, server, request: await readRequest(server) };
 }
 
@@ -109,7 +109,7 @@ it('guard: the credential goes out, and an answer without it comes back byte for
   const { client, server, request } = await begun();
   expect(valuesOf(request.headers, 'authorization')).toEqual([BEARER]);
   const body = Buffer.from(Array.from({ length: 70_000 }, (_none, i) => (i * 7) & 255));
-  server.write(`HTTP/1.1 200 Fine\r\nETag: "a"\r\nContent-Length: ${body.length}\r\n\r\n`);
+  server.write(`HTTP/1.1 200 Fine\r\nConnection: close\r\nETag: "a"\r\nContent-Length: ${body.length}\r\n\r\n`);
   server.write(body);
   const answer = await readAnswer(client);
   expect([answer.reason, answer.header('etag'), answer.body === body.toString('latin1')]).toEqual(['Fine', '"a"', true]);

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { GrantView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { OperationRule } from '../../domain/operation-rule.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
 import { parseFuture } from '../duration.ts';
@@ -15,6 +16,10 @@ interface CreateFlags {
   readonly host?: readonly string[];
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
+  readonly graphql?: readonly string[];
+  readonly graphqlAt?: readonly string[];
+  readonly rpc?: readonly string[];
+  readonly rpcAt?: readonly string[];
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -40,6 +45,10 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--host <list>', "fewer hosts than the provider's, or another port: HOST or HOST:PORT", collectList)
     .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
     .option('--paths <list>', "only these paths, such as '/user,/repos/**'", collectList)
+    .option('--graphql <list>', 'only these GraphQL operations: query, mutation:createIssue, … (by root field)', collectList)
+    .option('--graphql-at <list>', 'the paths that --graphql is about; every request otherwise', collectList)
+    .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
+    .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -64,6 +73,7 @@ function defineCreate(command: Command, cli: Cli): void {
         hosts: flags.host,
         methods: flags.methods,
         paths: flags.paths,
+        operations: operationsOf(flags),
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -75,6 +85,24 @@ function defineCreate(command: Command, cli: Cli): void {
     },
   );
 }
+
+function operationsOf({ graphql, graphqlAt, rpc, rpcAt }: CreateFlags): OperationRule[] | undefined {
+  const lonely = [
+    graphqlAt !== undefined && graphql === undefined ? 'graphql' : null,
+    rpcAt !== undefined && rpc === undefined ? 'rpc' : null,
+  ];
+  const problems = lonely.flatMap((name) => (name === null ? [] : [`--${name}-at has no meaning without --${name}`]));
+  if (problems.length > 0) throw new AlterError('invalid_input', { problems });
+  const rules: OperationRule[] = [
+    ...(graphql === undefined ? [] : [{ kind: 'graphql', at: graphqlAt ?? null, allow: graphql } as const]),
+    ...(rpc === undefined ? [] : [{ kind: 'json_rpc', at: rpcAt ?? null, allow: rpc } as const]),
+  ];
+  return rules.length === 0 ? undefined : rules;
+}
+
+/** `graphql query on /graphql`. */
+const operationText = ({ kind, at, allow }: OperationRule): string =>
+  `${kind === 'graphql' ? 'graphql' : 'rpc'} ${allow.join(', ')}${at === null ? '' : ` on ${at.join(', ')}`}`;
 
 /** A provider with one secret, a secret by its name, or what the daemon makes of it (and says what is missing). */
 async function target(cli: Cli, word: string, secret: string | undefined): Promise<{ provider?: string; credential?: string }> {
@@ -148,6 +176,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['hosts', grant.hosts.join(', ')],
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
+    ['operations', grant.operations.map(operationText).join('; ') || 'any'],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],

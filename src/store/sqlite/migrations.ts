@@ -97,7 +97,10 @@ insert into meta (name, value) values ('epoch', '0');
 /** Grants of before keep what is safe: the agent gets no cookies. */
 const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies integer not null default 0;';
 
+const OPERATIONS = "alter table grants add column operations text not null default '[]';";
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
+  { version: 3, name: 'operations of grants', sql: OPERATIONS },
 ];

@@ -49,6 +49,7 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   methods: null,
   paths: null,
   excludedPaths: [],
+  operations: [],
   overrideMode: 'always',
   placeholder: null,
   injections: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],

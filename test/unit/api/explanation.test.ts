@@ -71,6 +71,7 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   methods: ['GET'],
   paths: ['/user'],
   excluded_paths: [],
+  operations: [],
   override: 'always',
   placeholder: null,
   injects: ['header Authorization'],

@@ -18,6 +18,7 @@ export function grantOf(id: string, agentId: string | null, host: string, more: 
     methods: null,
     paths: null,
     excludedPaths: [],
+    operations: [],
     overrideMode: 'always',
     placeholder: `alter_ph_${id}`,
     injections: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],
