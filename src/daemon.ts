@@ -21,13 +21,16 @@ import { AlterError } from './domain/errors.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
+import type { SavedLimit } from './policy/limit-ledger.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
 import { Listener } from './proxy/listener.ts';
+import { Policies } from './proxy/policies.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { LimitKeeper, savedLimits } from './vault/limit-keeper.ts';
 import { openVault, type Vault } from './vault/vault.ts';
 
 export interface DaemonOptions {
@@ -84,7 +87,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
     const { vault, journal } = rooms;
     let ca = rooms.ca;
-    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
+    for (const problem of vault.policyProblems)
+      log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
+    const limits = await vault.policies.loadLimits();
+    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp, savedLimits(limits));
+    const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
+    undo.push(() => limitKeeper.close());
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -103,11 +111,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     });
     const reload = async (): Promise<ReloadReport> => {
       const next = options.reloadConfig();
-      const changed = changedKeys(loaded.view, next.view);
-      Object.assign(
-        plane,
-        settingsOf(next.config, plane.loopNonce, () => listener.tcp),
-      );
+      const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
+      const policiesChanged = await reloadPolicies(vault, log);
+      const changed = [...changedKeys(loaded.view, next.view), ...(policiesChanged ? ['policies'] : [])];
+      Object.assign(plane, settings);
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
@@ -145,7 +152,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, loaded.config, log),
+      stop: () => stopAll(plane, listener, api, vault, journal, limitKeeper, loaded.config, log),
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();
@@ -189,7 +196,8 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+    const masterKey = masterKeyLoader(paths, config, onLoaded);
+    vault = await openVault({ dbFile: paths.vaultDb, masterKey, catalogue, audit, policiesDir: paths.policiesDir });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;
@@ -216,12 +224,16 @@ function joinPlane(
   audit: AuditPort,
   log: DaemonLog,
   tcp: () => { port: number } | null,
+  saved: readonly SavedLimit[],
 ): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
   const live = new Set<LiveConnection>();
   const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
+  plane.policies = new Policies({ version: () => vault.epoch, saved });
+  plane.policies.replace(vault.policies.set);
+  vault.policies.onChange((set) => plane.policies.replace(set));
   plane.authority = new AuthorityView(vault, () => {
     // SECURITY: what is under way ends with its caller or its grant (S-99).
     const active = new Set(vault.authority.grants.flatMap((grant) => (grant.status === 'active' ? [grant.id] : [])));
@@ -257,6 +269,7 @@ async function stopAll(
   api: ApiServer,
   vault: Vault,
   journal: Journal,
+  limitKeeper: LimitKeeper,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
@@ -274,8 +287,21 @@ async function stopAll(
   plane.authority.close();
   await api.close();
   await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
+  await limitKeeper.close();
   await vault.close();
   await journal.close();
+}
+
+/** SECURITY: files that are wrong change nothing, neither here nor in the configuration that came with them (S-107). */
+async function reloadPolicies(vault: Vault, log: DaemonLog): Promise<boolean> {
+  try {
+    return await vault.policies.apply(await vault.policies.check());
+  } catch (thrown) {
+    const problems = (thrown as { details?: { problems?: readonly string[] } }).details?.problems ?? [];
+    log.error({ problems }, 'policy files are wrong; the policies of before stay in force');
+    await vault.policies.noteRefusal(problems);
+    throw thrown;
+  }
 }
 
 const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;

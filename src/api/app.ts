@@ -12,6 +12,7 @@ import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
+import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
 import { providerRoutes } from './providers.ts';
 import { secretRoutes } from './secrets.ts';
@@ -34,6 +35,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
+  app.route('/v1/policies', policyRoutes(deps));
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/audit', auditRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));

@@ -89,6 +89,23 @@ export class TableReader {
     });
   }
 
+  /** The table of `[key]`, read and closed; what `read` makes of an empty one when it is not a table. */
+  table<T>(key: string, read: (reader: TableReader) => T): T {
+    const raw = this.#take(key);
+    const isTable = typeof raw === 'object' && raw !== null && !Array.isArray(raw) && !(raw instanceof Date);
+    if (!isTable) this.problem(key, 'must be a table');
+    const inner = new TableReader(isTable ? (raw as Record<string, unknown>) : {}, `${this.#prefix}${key}.`, this.#report);
+    const value = read(inner);
+    inner.close();
+    this.#count += inner.#count;
+    return value;
+  }
+
+  /** A value of whatever type, for the caller to check; undefined when it is absent. */
+  raw(key: string): unknown {
+    return this.#take(key);
+  }
+
   /** Reports every key that nobody asked for. */
   close(): void {
     for (const key of Object.keys(this.#table)) if (!this.#seen.has(key)) this.problem(key, 'is not a known key');

@@ -42,7 +42,10 @@ export const CEL_SCHEMA: Readonly<Record<string, CelKind>> = {
 export interface CelNode {
   readonly id: bigint;
   readonly exprKind:
-    | { readonly case: 'constExpr'; readonly value: { readonly constantKind: { readonly case: string; readonly value: unknown } } }
+    | {
+        readonly case: 'constExpr';
+        readonly value: { readonly constantKind: { readonly case: string; readonly value: unknown } };
+      }
     | { readonly case: 'identExpr'; readonly value: { readonly name: string } }
     | {
         readonly case: 'selectExpr';
@@ -93,7 +96,16 @@ const METHODS: Readonly<Record<string, { on: string; takes: readonly CelKind[]; 
   matches: { on: 'string', takes: [STRING], gives: BOOL },
 };
 /** With a zone or without. */
-const TIME_METHODS = ['getFullYear', 'getMonth', 'getDate', 'getDayOfWeek', 'getDayOfYear', 'getHours', 'getMinutes', 'getSeconds'];
+const TIME_METHODS = [
+  'getFullYear',
+  'getMonth',
+  'getDate',
+  'getDayOfWeek',
+  'getDayOfYear',
+  'getHours',
+  'getMinutes',
+  'getSeconds',
+];
 
 const MAX_NODES = 256;
 const MAX_PATTERN = 256;
@@ -139,7 +151,8 @@ class ExpressionChecker {
         const kinds = exprKind.value.elements.map((element) => this.kindOf(element, scope, depth));
         const of = kinds[0] ?? ANY;
         kinds.forEach((kind, i) => {
-          if (!isSame(kind, of)) throw new CelTypeError((exprKind.value.elements[i] as CelNode).id, 'the list holds several types');
+          if (!isSame(kind, of))
+            throw new CelTypeError((exprKind.value.elements[i] as CelNode).id, 'the list holds several types');
         });
         return { is: 'list', of };
       }
@@ -183,17 +196,21 @@ class ExpressionChecker {
     depth: number,
   ): CelKind {
     const args = call.args.map((arg) => this.kindOf(arg, scope, depth));
-    if (call.target !== undefined) return this.#method(node, call.function, this.kindOf(call.target, scope, depth), args, call.args);
+    if (call.target !== undefined)
+      return this.#method(node, call.function, this.kindOf(call.target, scope, depth), args, call.args);
     const want = (index: number, ...kinds: string[]): void => {
       const kind = args[index];
       if (kind === undefined || (kind.is !== 'any' && !kinds.includes(kind.is)))
-        throw new CelTypeError((call.args[index] ?? node).id, `must be ${kinds.join(' or ')}${kind === undefined ? '' : `, not ${textOf(kind)}`}`);
+        throw new CelTypeError(
+          (call.args[index] ?? node).id,
+          `must be ${kinds.join(' or ')}${kind === undefined ? '' : `, not ${textOf(kind)}`}`,
+        );
     };
     const [a, b] = args as [CelKind, CelKind];
     switch (call.function) {
       case '_&&_':
       case '_||_':
-        args.forEach((_kind, i) => want(i, 'bool'));
+        for (const index of args.keys()) want(index, 'bool');
         return BOOL;
       case '!_':
       case '@not_strictly_false':
@@ -255,7 +272,8 @@ class ExpressionChecker {
   }
 
   #method(node: CelNode, name: string, on: CelKind, args: readonly CelKind[], nodes: readonly CelNode[]): CelKind {
-    if (on.is === 'timestamp' && TIME_METHODS.includes(name) && args.length <= 1 && args.every((arg) => arg.is === 'string')) return INT;
+    if (on.is === 'timestamp' && TIME_METHODS.includes(name) && args.length <= 1 && args.every((arg) => arg.is === 'string'))
+      return INT;
     if (name === 'size' && args.length === 0 && (on.is === 'string' || on.is === 'list' || on.is === 'map')) return INT;
     const known = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;
     if (known === undefined || (on.is !== known.on && on.is !== 'any'))
@@ -283,7 +301,8 @@ class ExpressionChecker {
     // SECURITY: loops in loops take the product of what a client sends.
     if (depth > 0) throw new CelTypeError(node.id, 'a loop in a loop is not allowed');
     const range = this.kindOf(loop.iterRange, scope, depth);
-    if (range.is !== 'list' && range.is !== 'map') throw new CelTypeError(loop.iterRange.id, `${textOf(range)} can not be looped over`);
+    if (range.is !== 'list' && range.is !== 'map')
+      throw new CelTypeError(loop.iterRange.id, `${textOf(range)} can not be looped over`);
     if (loop.iterVar2 !== '') throw new CelTypeError(node.id, 'a loop has one variable');
     const inner = new Map(scope).set(loop.iterVar, range.is === 'list' ? range.of : STRING);
     const start = this.kindOf(loop.accuInit, scope, depth);

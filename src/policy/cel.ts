@@ -2,8 +2,10 @@
  * Expressions in CEL, for what typed conditions can't say. The library is loaded only when a policy has one. Anything but true
  * and false, an error or a fact that is missing above all, is unknown, and unknown denies. Must never call out of the expression.
  */
-import type { ExpressionCompiler } from './conditions.ts';
+
 import { CEL_SCHEMA, type CelNode, CelTypeError, checkExpression } from './cel-types.ts';
+import type { ExpressionCompiler } from './conditions.ts';
+import { overrideMethods } from './effective-requests.ts';
 import type { PolicyFacts } from './policy-facts.ts';
 import { NO, type Truth, UNKNOWN, YES } from './truth.ts';
 
@@ -120,7 +122,8 @@ const READERS: Readonly<Record<string, (facts: PolicyFacts) => unknown>> = {
   'grant.principal': ({ grant }) => grant.principal.type,
   'grant.credential': ({ grant }) => grant.credentialName,
   'provider.id': ({ grant }) => grant.providerId,
-  'request.method': ({ method }) => method,
+  // SECURITY: with an override the origin may take it for another method (S-42).
+  'request.method': ({ method, headers, target }) => (overrideMethods(headers, target.query).length > 0 ? undefined : method),
   'request.scheme': ({ destination }) => destination.scheme,
   'request.host': ({ destination }) => destination.host,
   'request.port': ({ destination }) => BigInt(destination.port),

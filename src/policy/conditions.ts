@@ -2,8 +2,9 @@
  * Conditions of a rule as functions of the facts, compiled once. `broad` where meeting them leads to a refusal, `strict` where
  * it leads past one; where an origin could read a request in several ways, the reading that restricts more decides.
  */
-import type { Conditions, ValueTest } from '../domain/policy.ts';
+
 import { matchesHostPattern } from '../domain/host.ts';
+import type { Conditions, ValueTest } from '../domain/policy.ts';
 import { compileDeniedPaths } from './deny-path.ts';
 import { gitPushPath, overrideMethods } from './effective-requests.ts';
 import { compilePathGlobs } from './path.ts';

@@ -6,7 +6,7 @@ import { AlterError } from '../domain/errors.ts';
 import type { LimitLedger, LimitUse } from './limit-ledger.ts';
 import type { PolicyFacts } from './policy-facts.ts';
 import type { ActiveRule, PolicySet } from './policy-set.ts';
-import { NO, PENDING, testAll, type Truth, YES } from './truth.ts';
+import { NO, PENDING, type Truth, testAll, YES } from './truth.ts';
 
 /** What a person would have to approve before the request may go on. */
 export interface ApprovalHold {
@@ -25,6 +25,8 @@ export type PolicyDecision =
       readonly monitored: readonly string[];
       /** Limits that it was counted against, by rule. */
       readonly counted: readonly string[];
+      /** When; 0 when it was not. */
+      readonly countedAt: number;
     }
   | {
       readonly allow: false;
@@ -38,7 +40,7 @@ export type PolicyDecision =
 export type RuleOutcome = 'pass' | 'deny' | 'unmet' | 'unknown' | 'limit' | 'approval' | 'pending';
 
 const NOTHING: readonly string[] = [];
-const ALLOWED: PolicyDecision = { allow: true, pending: false, monitored: NOTHING, counted: NOTHING };
+const ALLOWED: PolicyDecision = { allow: true, pending: false, monitored: NOTHING, counted: NOTHING, countedAt: 0 };
 const ALLOWED_PENDING: PolicyDecision = { ...ALLOWED, pending: true };
 
 /** What one rule says. Pure; a limit says only that the request is one that it counts. */
@@ -46,7 +48,8 @@ export function outcomeOf(rule: ActiveRule, facts: PolicyFacts): RuleOutcome {
   const on = testAll(rule.on, facts);
   if (on === NO) return 'pass';
   const when = testAll(rule.when, facts);
-  if (rule.effect === 'require') return when === YES ? 'pass' : pendingOr(on, when, when === NO && on === YES ? 'unmet' : 'unknown');
+  if (rule.effect === 'require')
+    return when === YES ? 'pass' : pendingOr(on, when, when === NO && on === YES ? 'unmet' : 'unknown');
   if (when === NO) return 'pass';
   if (on !== YES || when !== YES) return pendingOr(on, when, 'unknown');
   return rule.effect === 'deny' ? 'deny' : rule.effect === 'limit' ? 'limit' : 'approval';
@@ -114,7 +117,8 @@ function count(found: Findings, facts: PolicyFacts, ledger: LimitLedger | null):
     open.map((rule) => rule.use as LimitUse),
     facts.now,
   );
-  return { allow: true, pending: false, monitored, counted: open.map((rule) => rule.compiled.name) };
+  const counted = open.map((rule) => rule.compiled.name);
+  return { allow: true, pending: false, monitored, counted, countedAt: counted.length === 0 ? 0 : facts.now };
 }
 
 function limited(rule: ActiveRule, waitMs: number, monitored: readonly string[]): PolicyDecision {
@@ -148,4 +152,3 @@ function deniedBy(rule: ActiveRule, outcome: RuleOutcome, facts: PolicyFacts, mo
     outcome === 'approval' ? { rule: rule.compiled.name, grantId: facts.grant.id, agentId: facts.caller.agentId } : null;
   return { allow: false, rule: ruleText(rule), error: new AlterError('policy_violation', details, { hint }), hold, monitored };
 }
-

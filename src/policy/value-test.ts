@@ -19,9 +19,7 @@ export function compileValueTest(test: ValueTest, reading: Reading): ValuesTest 
     return (read) => read(folded).length > 0 === wanted;
   }
   const meets = test.glob === null ? equalsOneOf(test.oneOf ?? [], reading) : matchesGlob(test.glob, reading);
-  return reading === 'broad'
-    ? (read) => read(true).some(meets)
-    : (read) => read(false).length > 0 && read(true).every(meets);
+  return reading === 'broad' ? (read) => read(true).some(meets) : (read) => read(false).length > 0 && read(true).every(meets);
 }
 
 function equalsOneOf(wanted: readonly Scalar[], reading: Reading): (value: unknown) => boolean {

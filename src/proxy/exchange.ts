@@ -9,6 +9,7 @@ import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
 import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
+import type { BodyFacts } from '../policy/policy-body.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
 import { readOperations } from './body-verdict.ts';
@@ -20,6 +21,7 @@ import { fieldLines, headText } from './http1/serialize.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
+import { admitByPolicy, NO_POLICY_ADMISSION, type PolicyAdmission } from './policy-verdict.ts';
 import { RecordedRefusal, sendRefusal } from './refusal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
@@ -34,6 +36,7 @@ interface Admission {
   readonly rule: string;
   /** Rules on what is in the body; empty for nearly every request. */
   readonly operations: readonly CompiledOperationRule[];
+  readonly policy: PolicyAdmission;
 }
 
 /** What a request turned out to be so far, for the row of a refusal. */
@@ -42,15 +45,27 @@ interface Progress {
   grant: Grant | null;
   rule: string | null;
   operations: string | null;
+  /** Once it was held. */
+  body: BodyFacts | null;
+  policy: PolicyAdmission;
 }
 
 const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
+
+const noProgress = (body: BodyFacts | null = null): Progress => ({
+  facts: null,
+  grant: null,
+  rule: null,
+  operations: null,
+  body,
+  policy: NO_POLICY_ADMISSION,
+});
 
 /** Runs one request to its end. Never throws. */
 export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null, operations: null };
+  const progress = noProgress();
   let request = asked;
   let gone = false;
   reply.onAbort = () => {
@@ -60,20 +75,23 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
   let injected: PreparedRequest;
   let admission: Admission;
   try {
-    admission = admit(plane, route, request, progress, startedAt); // 1 facts, 2 resolve, 3 decide
+    admission = admit(plane, route, request, progress, startedAt, true); // 1 facts, 2 resolve, 3 decide
     if (route.destination.host === INTERNAL_HOST) {
       await answerInternally(plane, route, request, reply, admission.facts, startedAt);
       return;
     }
     const { version } = plane.authority.compiled;
-    if (admission.operations.length > 0) request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    if (admission.operations.length > 0 || admission.policy.pending)
+      request = await readWithBody(plane, route, request, reply, admission, progress); // 3 decide, with the body
+    const { revision } = plane.policies;
     const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
-    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress.operations)); // 4 open
+    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (request !== asked || version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started);
+    if (request !== asked || version !== plane.authority.compiled.version || revision !== plane.policies.revision)
+      readmit(plane, route, request, ticket, started, progress.body);
   } catch (thrown) {
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
@@ -85,8 +103,18 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
   forward(plane, route, request, reply, admission, injected, ticket, started); // 7 forward, 8 close
 }
 
-/** Steps 1 to 3. @throws AlterError of any refusal */
-function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: Progress, now: number): Admission {
+/**
+ * Steps 1 to 3. @throws AlterError of any refusal
+ * @param counts false when the request was counted against its limits already
+ */
+function admit(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  progress: Progress,
+  now: number,
+  counts: boolean,
+): Admission {
   const { identity } = route.caller;
   // SECURITY: asked again on every request: a revoked key must not live on in an open tunnel (S-99).
   if (!plane.vault.isCallerValid(identity))
@@ -100,12 +128,12 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal', operations: NO_OPERATIONS };
+  if (route.destination.host === INTERNAL_HOST) return ungranted(facts, 'internal');
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return { facts, grant: null, rule: 'egress.tunnel', operations: NO_OPERATIONS };
+    return ungranted(facts, 'egress.tunnel');
   }
   const candidates = view.compiled.candidates(identity.agentId, route.destination);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
@@ -124,7 +152,39 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (!decision.allow) throw decision.error;
   const operations = operationRulesAt(rules.operations, facts.target);
   if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
-  return { facts, grant, rule: decision.rule, operations };
+  // Not for the last time: with operations to rule on, the request is counted when its body was.
+  const question = { facts, grant, body: progress.body, counts: counts && operations.length === 0, now };
+  const policy = admitByPolicy(plane, route, request, question, progress);
+  return { facts, grant, rule: decision.rule, operations, policy };
+}
+
+const ungranted = (facts: Facts, rule: string): Admission => ({
+  facts,
+  grant: null,
+  rule,
+  operations: NO_OPERATIONS,
+  policy: NO_POLICY_ADMISSION,
+});
+
+/** Step 3 with the body: the grant's operations, then the policies, which count the request now. @throws AlterError, BodyAborted */
+async function readWithBody(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  reply: AgentReply,
+  admission: Admission,
+  progress: Progress,
+): Promise<AgentRequest> {
+  const held = await readOperations(plane, request, reply, admission, progress);
+  const question = {
+    facts: admission.facts,
+    grant: admission.grant as Grant,
+    body: progress.body,
+    counts: true,
+    now: Date.now(),
+  };
+  admitByPolicy(plane, route, held, question, progress);
+  return held;
 }
 
 /** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
@@ -158,9 +218,16 @@ function inject(
 }
 
 /** Steps 1 to 3 again, behind an open row. @throws RecordedRefusal */
-function readmit(plane: DataPlane, route: Route, request: AgentRequest, ticket: AuditTicket, started: number): void {
+function readmit(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  ticket: AuditTicket,
+  started: number,
+  body: BodyFacts | null,
+): void {
   try {
-    admit(plane, route, request, { facts: null, grant: null, rule: null, operations: null }, Date.now());
+    admit(plane, route, request, noProgress(body), Date.now(), false);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -182,7 +249,7 @@ function opening(
   admission: Admission,
   at: number,
   replaced: boolean,
-  operations: string | null,
+  { operations, policy }: Progress,
 ): ReturnType<typeof openingOf> {
   return openingOf({
     kind: 'exchange',
@@ -197,9 +264,10 @@ function opening(
     protocol: request.protocol,
     rule: operations === null ? admission.rule : 'grant.operations',
     error: null,
-    policyVersion: plane.authority.compiled.version,
+    policyVersion: plane.policies.version,
     replaced,
     operations,
+    policy,
   });
 }
 
@@ -374,9 +442,10 @@ async function refuse(
         protocol: request.protocol,
         rule: progress.rule,
         error: left ? null : error,
-        policyVersion: plane.authority.compiled.version,
+        policyVersion: plane.policies.version,
         replaced: false,
         operations: progress.operations,
+        policy: progress.policy,
       }),
       {
         outcome: left ? 'client_abort' : 'refused',

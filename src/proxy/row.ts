@@ -9,6 +9,7 @@ import type { Grant } from '../domain/grant.ts';
 import type { Caller } from './caller.ts';
 import type { Facts } from './facts.ts';
 import type { Peer } from './peer.ts';
+import { type PolicyAdmission, policyDetails } from './policy-verdict.ts';
 
 export interface RowParts {
   readonly kind: AuditKind;
@@ -27,6 +28,7 @@ export interface RowParts {
   readonly replaced: boolean;
   /** What a rule on bodies read. */
   readonly operations?: string | null;
+  readonly policy?: PolicyAdmission;
 }
 
 const NO_KEYS: readonly string[] = [];
@@ -73,8 +75,14 @@ export function openingOf(p: RowParts): AuditOpening {
     thread_id: selectors?.threadId ?? null,
     tool: selectors?.tool ?? null,
     replaced: p.replaced,
-    details: p.operations == null || p.operations === '' ? null : { operations: p.operations },
+    details: detailsOf(p),
   };
+}
+
+function detailsOf({ operations, policy }: RowParts): AuditOpening['details'] {
+  const said = policy === undefined ? null : policyDetails(policy);
+  if (operations == null || operations === '') return said;
+  return { operations, ...said };
 }
 
 /** Parameter names of a raw query, in order, at most 64; a part without `=` may itself be a secret and is not named. */

@@ -8,6 +8,8 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   credentials: [],
   grants: [],
   dataKeys: [],
+  policies: [],
+  policySets: [],
   meta: new Map(),
 };
 
@@ -29,6 +31,10 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, grants: withRow(s.grants, change.row) };
     case 'data_key':
       return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
+    case 'policy':
+      return { ...s, policies: withRow(s.policies, change.row) };
+    case 'policy_set':
+      return { ...s, policySets: withRow(s.policySets, change.row) };
     case 'meta':
       return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
     case 'sealed':
@@ -36,7 +42,7 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
   }
 }
 
-function removed(s: StoreSnapshot, what: 'agent' | 'credential' | 'grant' | 'data_key', id: string): StoreSnapshot {
+function removed(s: StoreSnapshot, what: Extract<StoreChange, { remove: string }>['remove'], id: string): StoreSnapshot {
   const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
   switch (what) {
     case 'agent':
@@ -52,6 +58,10 @@ function removed(s: StoreSnapshot, what: 'agent' | 'credential' | 'grant' | 'dat
       return { ...s, grants: others(s.grants) };
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
+    case 'policy':
+      return { ...s, policies: others(s.policies) };
+    case 'policy_set':
+      return { ...s, policySets: others(s.policySets) };
   }
 }
 

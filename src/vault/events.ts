@@ -19,6 +19,11 @@ export type VaultAction =
   | 'grant.created'
   | 'grant.revoked'
   | 'grant.removed'
+  | 'policy.created'
+  | 'policy.replaced'
+  | 'policy.removed'
+  | 'policies.loaded'
+  | 'policies.refused'
   | 'vault.master_key_rotated'
   | 'vault.data_key_rotated';
 

@@ -18,6 +18,7 @@ import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
 import { Materials } from './materials.ts';
+import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
@@ -29,6 +30,9 @@ export interface Vault extends VaultPort {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly policies: VaultPolicies;
+  /** What was wrong with policy files at the start, when the policies of before are in force instead. */
+  readonly policyProblems: readonly string[];
   /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
   readonly epoch: number;
   /** Where the master key is kept. */
@@ -47,6 +51,8 @@ export interface VaultOptions {
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
   readonly audit: AuditPort;
+  /** Directory of policy files; need not exist. Absent: there are none. */
+  readonly policiesDir?: string | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -62,7 +68,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
     const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
     const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue });
+    const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
+    const policyProblems = await policies.start();
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, policies, policyProblems });
   } catch (thrown) {
     await store.close();
     throw thrown;
@@ -74,6 +82,8 @@ interface VaultParts {
   readonly state: VaultState;
   readonly keys: VaultKeys;
   readonly catalogue: ProviderSource;
+  readonly policies: VaultPolicies;
+  readonly policyProblems: readonly string[];
 }
 
 class EmbeddedVault implements Vault {
@@ -81,6 +91,8 @@ class EmbeddedVault implements Vault {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly policies: VaultPolicies;
+  readonly policyProblems: readonly string[];
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
@@ -101,6 +113,8 @@ class EmbeddedVault implements Vault {
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
     this.grants = new EmbeddedGrants(state, catalogue);
+    this.policies = parts.policies;
+    this.policyProblems = parts.policyProblems;
   }
 
   get authority(): Authority {

@@ -99,8 +99,33 @@ const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies in
 
 const OPERATIONS = "alter table grants add column operations text not null default '[]';";
 
+/** Policies of the API, every set that was in force, and the counters of rate limits. */
+const POLICIES = `
+create table policies (
+  id text primary key,
+  name text not null unique,
+  toml text not null,
+  version integer not null,
+  created_at integer not null,
+  updated_at integer not null
+) strict;
+create table policy_sets (
+  id text primary key,
+  digest text not null,
+  sources text not null,
+  created_at integer not null
+) strict;
+create table rate_limits (
+  key text primary key,
+  spec text not null,
+  state text not null,
+  at integer not null
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
   { version: 3, name: 'operations of grants', sql: OPERATIONS },
+  { version: 4, name: 'policies', sql: POLICIES },
 ];
