@@ -70,8 +70,15 @@ export interface SuggestionView {
 }
 
 const source = z.strictObject({ place: z.string().max(256), toml: z.string() });
-/** One of them; none: what is in force. */
-const setSchema = z.strictObject({ version: z.number().int().min(0).optional(), sources: z.array(source).max(500).optional() });
+/**
+ * A version, sources, or neither for what is in force. Sources stand alone, in place of all files, or beside what is in force, where
+ * they take the place of policies of the same name.
+ */
+const setSchema = z.strictObject({
+  version: z.number().int().min(0).optional(),
+  sources: z.array(source).max(500).optional(),
+  over: z.enum(['nothing', 'files', 'same_name']).optional(),
+});
 const newPolicy = z.strictObject({ toml: z.string(), replace: z.boolean().optional() });
 const validation = z.strictObject({ sources: z.array(source).max(500).optional() });
 const comparison = z.strictObject({ before: setSchema, after: setSchema });
@@ -189,13 +196,21 @@ function unknownTargets(loaded: readonly LoadedPolicy[], vault: Vault): ProblemV
 }
 
 /** @throws AlterError invalid_input, not_found */
-async function setOf(vault: Vault, { version, sources }: z.output<typeof setSchema>): Promise<PolicySet> {
+async function setOf(vault: Vault, { version, sources, over = 'nothing' }: z.output<typeof setSchema>): Promise<PolicySet> {
   if (sources === undefined && version === undefined) return vault.policies.set;
-  const { set, problems } = await loadPolicies(
-    sources === undefined ? vault.policies.version(version).sources : filesOf(sources),
-  );
+  const given = sources === undefined ? vault.policies.version(version).sources : filesOf(sources);
+  const { set, problems } = await loadPolicies([...(await besides(vault, given, over)), ...given]);
   if (set === null) throw new AlterError('invalid_input', { problems: problems.map(problemText) });
   return set;
+}
+
+/** What of the policies in force stays beside the given ones. */
+async function besides(vault: Vault, given: readonly PolicySource[], over: string): Promise<readonly PolicySource[]> {
+  if (over === 'nothing') return [];
+  const inForce = vault.policies.list();
+  if (over === 'files') return inForce.filter(({ source }) => source.origin === 'vault').map(({ source }) => source);
+  const names = new Set((await loadPolicies(given)).loaded.map(({ policy }) => policy.name));
+  return inForce.filter(({ policy }) => !names.has(policy.name)).map(({ source }) => source);
 }
 
 interface Period {

@@ -74,6 +74,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/grant.ts')).defineGrant,
   },
   {
+    name: 'policy',
+    alias: 'policies',
+    summary: 'rules that restrict what grants allow',
+    load: async () => (await import('./commands/policy.ts')).definePolicy,
+  },
+  {
     name: 'provider',
     alias: 'providers',
     summary: 'services that alterd knows how to authenticate to',

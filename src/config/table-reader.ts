@@ -29,6 +29,10 @@ export class TableReader {
     this.#report(this.#prefix + key, text);
   }
 
+  keys(): string[] {
+    return Object.keys(this.#table);
+  }
+
   has(key: string): boolean {
     return Object.hasOwn(this.#table, key);
   }

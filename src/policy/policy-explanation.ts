@@ -5,6 +5,7 @@
 import type { Conditions, LimitSpec, TimeWindow, ValueTest } from '../domain/policy.ts';
 import type { PolicyFacts } from './policy-facts.ts';
 import type { CompiledRule } from './policy-set.ts';
+import { isRecorded } from './policy-simulation.ts';
 import { type Condition, NO, PENDING, type Truth, UNKNOWN, YES } from './truth.ts';
 
 export interface RuleExplanation {
@@ -30,12 +31,11 @@ export function explainRule(
   recorded: (condition: Condition) => boolean,
 ): RuleExplanation {
   const { rule, policy } = compiled;
-  const judge = (condition: Condition): Truth => (recorded(condition) ? condition.test(facts) : PENDING);
   const lines = (['on', 'when'] as const).flatMap((part) =>
     compiled[part].map((condition) => ({
       part,
       condition,
-      truth: judge(condition),
+      truth: isRecorded(condition, rule[part]?.cel) ? condition.test(facts) : PENDING,
       text: conditionText(rule[part], condition, compiled),
     })),
   );

@@ -27,7 +27,8 @@ export interface Simulated {
 /** Facts that no row has. */
 const NOT_RECORDED: ReadonlySet<string> = new Set(['query', 'headers', 'json', 'graphql', 'jsonrpc']);
 
-const isRecorded = ({ key }: Condition, cel: string | null | undefined): boolean =>
+/** A row holds what the condition asks for. */
+export const isRecorded = ({ key }: Condition, cel: string | null | undefined): boolean =>
   !NOT_RECORDED.has(key) && (key !== 'cel' || !/\brequest\s*\.\s*(query|headers)\b/.test(cel ?? ''));
 
 const undetermined = (condition: Condition): Condition => ({ ...condition, test: () => PENDING });
