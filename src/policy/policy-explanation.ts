@@ -25,11 +25,7 @@ const WORDS: Readonly<Record<Truth, string>> = {
 };
 
 /** @param facts as far as they were recorded */
-export function explainRule(
-  compiled: CompiledRule,
-  facts: PolicyFacts,
-  recorded: (condition: Condition) => boolean,
-): RuleExplanation {
+export function explainRule(compiled: CompiledRule, facts: PolicyFacts): RuleExplanation {
   const { rule, policy } = compiled;
   const lines = (['on', 'when'] as const).flatMap((part) =>
     compiled[part].map((condition) => ({

@@ -29,6 +29,9 @@ export function openCounter(spec: LimitSpec, state: LimitState | null, now: numb
 
 const isNumbers = (state: LimitState): boolean => state.every((value) => Number.isFinite(value));
 
+/** A sum of fractions that misses 1 by the width of a rounding is 1. */
+const ONE = 1 - 1e-9;
+
 class TokenBucket implements Counter {
   readonly #spec: LimitSpec;
   #tokens: number;
@@ -54,9 +57,10 @@ class TokenBucket implements Counter {
   }
 
   waitMs(now: number): number {
-    const tokens = this.#fill(now);
-    // A sum of fractions that misses 1 by the width of a rounding is 1.
-    return tokens >= 1 - 1e-9 ? 0 : Math.max(1, Math.ceil(((1 - tokens) * this.#spec.perMs) / this.#spec.requests));
+    const missing = ONE - this.#fill(now);
+    // A clock that was set back has to come to where it was first.
+    const back = Math.max(0, this.#at - now);
+    return missing <= 0 ? 0 : Math.max(1, Math.ceil((missing * this.#spec.perMs) / this.#spec.requests)) + back;
   }
 
   take(now: number): void {
