@@ -71,8 +71,10 @@ function readPolicy(t: TableReader): Policy {
   const targets = t.texts('targets', 'a name, an id, or *', (value) => (value !== '' && value.length <= 128 ? value : null));
   if (layer === 'installation' && targets.length > 0)
     t.problem('targets', 'the layer installation has none: it is about everything');
-  if (layer !== 'installation' && targets.length === 0)
-    t.problem('targets', `the layer ${layer} needs one; "*" for each of them`);
+  const isLayer = POLICY_LAYERS.includes(layer);
+  if (isLayer && layer !== 'installation' && targets.length === 0 && !t.has('targets'))
+    t.problem('targets', `is missing: the layer ${layer} needs one; "*" for each of them`);
+  if (isLayer && layer !== 'installation' && t.isEmptyList('targets')) t.problem('targets', 'must not be empty');
   const mode = t.has('mode') ? t.choice('mode', ['enforce', 'monitor']) : 'enforce';
   const rules = t.tables('rules', readRule);
   if (rules.length === 0 && t.problems === 0) t.problem('rules', 'there is none, so the policy says nothing');

@@ -37,6 +37,11 @@ export class TableReader {
     return Object.hasOwn(this.#table, key);
   }
 
+  isEmptyList(key: string): boolean {
+    const raw = this.#table[key];
+    return Array.isArray(raw) && raw.length === 0;
+  }
+
   /** `check` answers what is wrong with the text, or null. */
   text(key: string, check: (value: string) => string | null = () => null): string {
     return this.optionalText(key, check) ?? this.#missing(key, '');

@@ -50,17 +50,16 @@ function indexIn(text: string, start: number, offset: number): number {
   let index = start + (isLong ? 3 : 1);
   if (isLong && text[index] === '\r') index++;
   if (isLong && text[index] === '\n') index++;
-  for (let left = offset; left > 0 && index < text.length; left--) {
-    if (quote === '"' && text[index] === '\\') {
-      const kind = text[index + 1];
-      if (isLong && /\s/.test(kind ?? '')) {
-        index++;
-        while (/\s/.test(text[index] ?? '')) index++;
-        left++;
-      } else index += kind === 'u' ? 6 : kind === 'U' ? 10 : kind === 'x' ? 4 : 2;
-    } else index++;
+  for (let left = offset; ; left--) {
+    // A backslash at the end of a line stands for nothing, with all space behind it.
+    while (isLong && quote === '"' && /^\\[ \t]*\r?\n/.test(text.slice(index, index + 200))) {
+      index++;
+      while (/\s/.test(text[index] ?? '')) index++;
+    }
+    if (left <= 0 || index >= text.length) return index;
+    const kind = quote === '"' && text[index] === '\\' ? text[index + 1] : null;
+    index += kind === null ? 1 : kind === 'u' ? 6 : kind === 'U' ? 10 : kind === 'x' ? 4 : 2;
   }
-  return index;
 }
 
 const BARE = /[A-Za-z0-9_-]+/y;
