@@ -60,6 +60,8 @@ export function valuesAt(document: Json, pointer: string, folded: boolean): read
 export function jsonCondition(tests: readonly ValueTest[], reading: Reading): Condition {
   const compiled = tests.map((test) => ({ pointer: test.name, meets: compileValueTest(test, reading) }));
   const test = onBody((body) => {
+    // No body has no values, for every reader.
+    if (body.text === '') return truthOf(compiled.every(({ meets }) => meets(() => [])));
     const document = documentOf(body);
     if (document instanceof JsonProblem) return UNKNOWN;
     return truthOf(compiled.every(({ pointer, meets }) => meets((folded) => valuesAt(document, pointer, folded))));
@@ -68,6 +70,8 @@ export function jsonCondition(tests: readonly ValueTest[], reading: Reading): Co
 }
 
 type Operations = ReturnType<typeof graphqlOperations>;
+/** Neither body nor query: nothing that could be run. */
+const NOTHING: Operations = { operations: [] };
 
 function judge(read: Operations, reading: Reading, meets: (operation: string) => boolean): Truth {
   if ('problem' in read) return UNKNOWN;
@@ -83,7 +87,9 @@ export function graphqlCondition({ kinds, fields }: NonNullable<Conditions['grap
     if (reading === 'strict' && field === '__typename') return true;
     return (kinds === null || kinds.includes(kind)) && (fields === null || fields.some((glob) => matchesText(glob, field)));
   };
-  const test = onBody((body, { target }) => judge(graphqlOperations(body, target.query), reading, meets));
+  const test = onBody((body, { target }) =>
+    judge(body.text === '' && target.query === null ? NOTHING : graphqlOperations(body, target.query), reading, meets),
+  );
   return { key: 'graphql', dependsOn: 'request', test };
 }
 

@@ -85,6 +85,8 @@ export const GOALS: readonly Goal[] = [
   alone('a leaf', 'micro', 'leafMs', '≤', 0.15, 'ms'),
   against('first visit to a host, p50', 'first-visit', 'p50', 'squid', '≤', 0.5),
   alone('audit on the data-plane thread', 'micro', 'auditUs', '≤', 5, 'µs a request'),
+  alone('200 policy rules', 'micro', 'policyUs', '≤', 5, 'µs a decision'),
+  alone('an expression of a policy', 'micro', 'celUs', '≤', 3, 'µs'),
   alone('start to listening, existing vault', 'startup', 'ms', '≤', 250, 'ms'),
   between('HTTP/2 from the agent, CPU a request', 'h2', 'ka64', 'cpu', 3, '× HTTP/1.1'),
   against('10 MiB down with scrubbing, MiB/s', 'dl10m', 'mibps', NO_SCRUB, '≥', 0.8, UNSCRUBBED),

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { closing, opening } from '../integration/journal/samples.ts';
 import { median } from './arithmetic.ts';
-import { decisionMicros } from './micro-decision.ts';
+import { decisionMicros, policyMicros } from './micro-decision.ts';
 
 const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
 const AT_ONCE = 16;
@@ -77,5 +77,12 @@ async function leafMillis(): Promise<number> {
 
 /** @returns the journal and the decision in µs for each request, a leaf in ms */
 export async function microCosts(): Promise<Readonly<Record<string, number>>> {
-  return { auditUs: await auditMicros(), leafMs: await leafMillis(), decisionUs: await decisionMicros() };
+  const { rulesUs, celUs } = await policyMicros();
+  return {
+    auditUs: await auditMicros(),
+    leafMs: await leafMillis(),
+    decisionUs: await decisionMicros(),
+    policyUs: rulesUs,
+    celUs,
+  };
 }

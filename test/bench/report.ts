@@ -56,6 +56,8 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'auditUs', title: 'audit µs' },
     { key: 'leafMs', title: 'leaf ms' },
     { key: 'decisionUs', title: 'decision µs' },
+    { key: 'policyUs', title: '200 rules µs' },
+    { key: 'celUs', title: 'expression µs' },
   ],
 };
 
