@@ -110,6 +110,39 @@ const TIME_METHODS = [
 const MAX_NODES = 256;
 const MAX_PATTERN = 256;
 
+/** Turns `request.path` into a variable of that name, so that nothing has to be wrapped for each request. Call it behind the check. */
+export function flattenMembers(node: CelNode): void {
+  const { exprKind } = node;
+  switch (exprKind.case) {
+    case 'selectExpr': {
+      const { operand, field } = exprKind.value;
+      const owner = operand.exprKind.case === 'identExpr' ? operand.exprKind.value.name : null;
+      if (owner !== null && CEL_SCHEMA[owner]?.is === 'struct')
+        Object.assign(node, {
+          exprKind: { case: 'identExpr', value: { $typeName: 'cel.expr.Expr.Ident', name: flatName(owner, field) } },
+        });
+      else flattenMembers(operand);
+      return;
+    }
+    case 'callExpr':
+      if (exprKind.value.target !== undefined) flattenMembers(exprKind.value.target);
+      exprKind.value.args.forEach(flattenMembers);
+      return;
+    case 'listExpr':
+      exprKind.value.elements.forEach(flattenMembers);
+      return;
+    case 'comprehensionExpr': {
+      const { iterRange, accuInit, loopCondition, loopStep, result } = exprKind.value;
+      [iterRange, accuInit, loopCondition, loopStep, result].forEach(flattenMembers);
+      return;
+    }
+    default:
+  }
+}
+
+/** No identifier of CEL has a dollar sign. */
+export const flatName = (owner: string, field: string): string => `${owner}$${field}`;
+
 /** Checks that the expression is well typed and answers a bool. Answers the variables and members that it reads. @throws CelTypeError */
 export function checkExpression(root: CelNode): ReadonlySet<string> {
   const checker = new ExpressionChecker();
@@ -185,8 +218,10 @@ class ExpressionChecker {
     if (kind.is !== 'struct') throw new CelTypeError(node.id, `${textOf(kind)} has no members, so no ${field}`);
     if (!Object.hasOwn(kind.fields, field))
       throw new CelTypeError(node.id, `${kind.name} has no ${field}; it has ${Object.keys(kind.fields).join(', ')}`);
+    // SECURITY: "not there" would be taken for an answer where the fact is only not known (S-91).
+    if (testOnly) throw new CelTypeError(node.id, 'has() is for query and headers; what is not known denies');
     this.reads.add(`${kind.name}.${field}`);
-    return testOnly ? BOOL : (kind.fields[field] as CelKind);
+    return kind.fields[field] as CelKind;
   }
 
   #call(

@@ -3,7 +3,7 @@
  * and false, an error or a fact that is missing above all, is unknown, and unknown denies. Must never call out of the expression.
  */
 
-import { CEL_SCHEMA, type CelNode, CelTypeError, checkExpression } from './cel-types.ts';
+import { CEL_SCHEMA, type CelNode, CelTypeError, checkExpression, flatName, flattenMembers } from './cel-types.ts';
 import type { ExpressionCompiler } from './conditions.ts';
 import { overrideMethods } from './effective-requests.ts';
 import type { PolicyFacts } from './policy-facts.ts';
@@ -49,6 +49,7 @@ class CelCompiler implements ExpressionCompiler {
     if (source.length > MAX_SOURCE) throw new ExpressionProblem(`the expression has more than ${MAX_SOURCE} characters`, 0);
     const parsed = this.#parse(source);
     const reads = this.#check(parsed);
+    flattenMembers(parsed.expr as unknown as CelNode);
     const run = this.#library.cel.plan(this.#env, parsed) as (bindings: Record<string, unknown>) => unknown;
     const bind = bindingsOf(reads, this.#library);
     return (facts) => {
@@ -78,20 +79,20 @@ class CelCompiler implements ExpressionCompiler {
   }
 }
 
-/** Members that are asked for, and nothing else: to make all of them would cost more than the expression. */
+/** What is asked for, and nothing else: to make all of it would cost more than the expression. What is not bound is an error for it. */
 function bindingsOf(reads: ReadonlySet<string>, library: Library): (facts: PolicyFacts) => Record<string, unknown> {
-  const variables = Object.keys(CEL_SCHEMA).filter((name) => reads.has(name));
-  const makers = variables.map((name) => {
-    const kind = CEL_SCHEMA[name];
-    const fields = kind?.is === 'struct' ? Object.keys(kind.fields).filter((field) => reads.has(`${name}.${field}`)) : null;
-    return { name, fields };
+  const readers = [...reads].flatMap((name) => {
+    const [owner = '', field] = name.split('.');
+    if (field !== undefined) return [{ name: flatName(owner, field), read: READERS[name] as (facts: PolicyFacts) => unknown }];
+    return CEL_SCHEMA[owner]?.is === 'struct'
+      ? []
+      : [{ name: owner, read: (facts: PolicyFacts) => plainValue(owner, facts, library) }];
   });
   return (facts) => {
     const bindings: Record<string, unknown> = {};
-    for (const { name, fields } of makers) {
-      const value = fields === null ? plainValue(name, facts, library) : structOf(name, fields, facts);
-      // What is not bound is an error for the expression that reads it.
-      if (value !== undefined) bindings[name] = value;
+    for (const { name, read } of readers) {
+      const value = read(facts);
+      if (value !== undefined && value !== null) bindings[name] = value;
     }
     return bindings;
   };
@@ -101,15 +102,6 @@ function plainValue(name: string, { principal, now }: PolicyFacts, library: Libr
   if (name === 'time') return library.protobuf.timestampFromMs(now);
   if (principal === null) return undefined;
   return principal.kind === 'none' ? [] : (principal.groups ?? undefined);
-}
-
-function structOf(name: string, fields: readonly string[], facts: PolicyFacts): Map<string, unknown> {
-  const struct = new Map<string, unknown>();
-  for (const field of fields) {
-    const value = READERS[`${name}.${field}`]?.(facts);
-    if (value !== undefined && value !== null) struct.set(field, value);
-  }
-  return struct;
 }
 
 const READERS: Readonly<Record<string, (facts: PolicyFacts) => unknown>> = {

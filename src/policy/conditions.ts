@@ -5,7 +5,7 @@
 
 import { matchesHostPattern } from '../domain/host.ts';
 import type { Conditions, ValueTest } from '../domain/policy.ts';
-import { compileDeniedPaths } from './deny-path.ts';
+import { compileDeniedPaths, firstSegmentsOf } from './deny-path.ts';
 import { gitPushPath, overrideMethods } from './effective-requests.ts';
 import { compilePathGlobs } from './path.ts';
 import { graphqlCondition, jsonCondition, jsonRpcCondition } from './policy-body.ts';
@@ -97,7 +97,8 @@ function pathCondition(globs: readonly string[], reading: Reading): Condition {
   if (reading === 'broad') {
     const denies = compileDeniedPaths(globs);
     // SECURITY: no list of readings is complete; a path that is in doubt may be the one that the rule means (S-51).
-    return onRequest('paths', ({ target }) => (denies(target.path) ? YES : target.doubt === null ? NO : UNKNOWN));
+    const test = ({ target }: PolicyFacts): Truth => (denies(target.path) ? YES : target.doubt === null ? NO : UNKNOWN);
+    return { ...onRequest('paths', test), firstSegments: firstSegmentsOf(globs) };
   }
   const allows = compilePathGlobs(globs);
   return onRequest('paths', ({ target }) => (target.doubt === null ? truthOf(allows(target.segments)) : UNKNOWN));

@@ -2,8 +2,10 @@
  * All policies in force, compiled: rules are found by agent, grant and host, then by method, so that a request meets only those
  * that could say something about it. Immutable; a change is a new set.
  */
+import type { Grant } from '../domain/grant.ts';
 import type { Policy, PolicyRule } from '../domain/policy.ts';
 import { compileConditions, type ExpressionCompiler, userCondition } from './conditions.ts';
+import { plainFirstSegment } from './deny-path.ts';
 import { overrideMethods } from './effective-requests.ts';
 import { type LimitUse, limitKey } from './limit-ledger.ts';
 import type { PolicyFacts } from './policy-facts.ts';
@@ -30,14 +32,16 @@ export interface ActiveRule {
   readonly use: LimitUse | null;
 }
 
-/** Agents choose destinations and methods: memos are emptied rather than let grow. */
-const MEMO_LIMIT = 4096;
-const METHOD_MEMO_LIMIT = 16;
+/** Agents choose destinations, methods and paths: memos are emptied rather than let grow. */
+const MEMO_LIMIT = 1024;
+const SHAPE_LIMIT = 256;
 const NONE: readonly ActiveRule[] = [];
 
 interface RulesOfHost {
   readonly all: readonly ActiveRule[];
-  readonly byMethod: Map<string, readonly ActiveRule[]>;
+  /** By method, then by the first segment of the path. */
+  readonly byShape: Map<string, Map<string, readonly ActiveRule[]>>;
+  shapes: number;
 }
 
 export class PolicySet {
@@ -45,7 +49,7 @@ export class PolicySet {
   readonly rules: readonly CompiledRule[];
   /** A rule looks at uid, unit or program of the caller. */
   readonly asksForPeer: boolean;
-  readonly #memo = new Map<string, RulesOfHost>();
+  readonly #memo = new WeakMap<Grant, Map<string, Map<string, RulesOfHost>>>();
 
   /** @throws ExpressionProblem for an expression that can't be compiled, RangeError for an unknown zone */
   constructor(policies: readonly Policy[], expressions: ExpressionCompiler | null) {
@@ -57,23 +61,45 @@ export class PolicySet {
   /** The rules that may say something about the request. */
   rulesFor(facts: PolicyFacts): readonly ActiveRule[] {
     if (this.rules.length === 0) return NONE;
-    const { caller, grant, destination, method } = facts;
-    const key = `${caller.agentId} ${grant.id} ${destination.origin}`;
-    let found = this.#memo.get(key);
-    if (found === undefined) {
-      found = { all: this.rules.flatMap((rule) => activeRule(rule, facts)), byMethod: new Map() };
-      if (this.#memo.size >= MEMO_LIMIT) this.#memo.clear();
-      this.#memo.set(key, found);
-    }
-    if (found.all.length === 0 || overrideMethods(facts.headers, facts.target.query).length > 0) return found.all;
-    let rules = found.byMethod.get(method);
+    const found = this.#rulesOfHost(facts);
+    if (found.all.length === 0) return NONE;
+    const first = plainFirstSegment(facts.target.path);
+    if (first === null || overrideMethods(facts.headers, facts.target.query).length > 0) return found.all;
+    let byFirst = found.byShape.get(facts.method);
+    let rules = byFirst?.get(first);
     if (rules === undefined) {
-      rules = found.all.flatMap((rule) => settle(rule, 'method', facts));
-      if (found.byMethod.size >= METHOD_MEMO_LIMIT) found.byMethod.clear();
-      found.byMethod.set(method, rules);
+      if (++found.shapes > SHAPE_LIMIT) {
+        found.byShape.clear();
+        found.shapes = 1;
+        byFirst = undefined;
+      }
+      rules = found.all.flatMap((rule) => settle(rule, 'method', facts)).filter((rule) => mayMatch(rule, first));
+      if (byFirst === undefined) found.byShape.set(facts.method, (byFirst = new Map()));
+      byFirst.set(first, rules);
     }
     return rules;
   }
+
+  #rulesOfHost(facts: PolicyFacts): RulesOfHost {
+    const { caller, grant, destination } = facts;
+    let byAgent = this.#memo.get(grant);
+    if (byAgent === undefined) this.#memo.set(grant, (byAgent = new Map()));
+    let byOrigin = byAgent.get(caller.agentId);
+    if (byOrigin === undefined) byAgent.set(caller.agentId, (byOrigin = new Map()));
+    let found = byOrigin.get(destination.origin);
+    if (found === undefined) {
+      found = { all: this.rules.flatMap((rule) => activeRule(rule, facts)), byShape: new Map(), shapes: 0 };
+      if (byOrigin.size >= MEMO_LIMIT) byOrigin.clear();
+      byOrigin.set(destination.origin, found);
+    }
+    return found;
+  }
+}
+
+/** False when a path that begins so is none that the rule could be about. A requirement stays, unless it is not about the path. */
+function mayMatch({ effect, on, when }: ActiveRule, first: string): boolean {
+  const excludes = ({ firstSegments }: Condition): boolean => firstSegments?.has(first) === false;
+  return !on.some(excludes) && (effect === 'require' || !when.some(excludes));
 }
 
 export const NO_POLICIES = new PolicySet([], null);

@@ -24,6 +24,8 @@ export interface Condition {
   /** `host`: answers the same for every request to a host; `method`: for every request with a method and no override of it. */
   readonly dependsOn: 'host' | 'method' | 'request';
   readonly test: (facts: PolicyFacts) => Truth;
+  /** Lower-case first segments of plain paths outside of which the answer is NO; absent when the first segment alone says nothing. */
+  readonly firstSegments?: ReadonlySet<string> | null;
 }
 
 /** All of them: one NO decides, then what is pending, then what is unknown. */

@@ -146,18 +146,16 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-91', text: 'What can not be evaluated denies' },
   {
     id: 'S-92',
-    text: 'A rule that can never apply is told when it is loaded',
-    open: 'grants have no order and can not shadow each other; comes with policy rules of their own',
+    text: 'A rule that can never apply, or that another one covers, is told with its place; the order of rules means nothing',
   },
-  { id: 'S-93', text: 'A change is shown by what it newly reaches', open: APPROVALS },
+  { id: 'S-93', text: 'A change of policies is shown by what it newly reaches, wildcards as the hosts that they stand for' },
   { id: 'S-94', text: 'Nobody approves their own request', open: APPROVALS },
   { id: 'S-95', text: 'What was approved is what is sent, once', open: APPROVALS },
   { id: 'S-96', text: 'What an approver reads can not be forged by the agent', open: APPROVALS },
   { id: 'S-97', text: 'An approved request of a client that left is not sent', open: APPROVALS },
   {
     id: 'S-98',
-    text: 'A rate limit holds over connections, keys, spellings, bursts and restarts',
-    open: 'comes with rate limits',
+    text: 'A rate limit holds over connections, keys, spellings, bursts, restarts and crashes',
   },
   {
     id: 'S-99',

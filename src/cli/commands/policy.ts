@@ -14,7 +14,8 @@ export function definePolicy(command: Command, cli: Cli): void {
   defineWriting(command, cli);
   defineChecks(command, cli);
   defineForesight(command, cli);
-  defineExplain(command.command('explain').description('which rule decided a request, by what, and what would change it'), cli);
+  const explain = command.command('explain').description('which rule decided a request, by what, and what would change it');
+  defineExplain(explain, cli, 'alterd policy explain');
   example(command, 'alterd policy list');
 }
 
