@@ -24,14 +24,19 @@ import { type DaemonLog, notifySystemd } from './log.ts';
 import type { SavedLimit } from './policy/limit-ledger.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { Policies } from './proxy/policies.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import { Approvals } from './vault/approvals.ts';
+import { ConnectSessions } from './vault/connect-sessions.ts';
+import { continuityFault } from './vault/continuity.ts';
 import { LimitKeeper, savedLimits } from './vault/limit-keeper.ts';
-import { openVault, type Vault } from './vault/vault.ts';
+import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
+import { ConnectPages } from './web/pages.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -39,6 +44,8 @@ export interface DaemonOptions {
   /** Loads the configuration again, for a reload. @throws AlterError invalid_input */
   readonly reloadConfig: () => LoadedConfig;
   readonly log: DaemonLog;
+  /** The operator restored an older vault, or lost the journal, and wants to go on with what is there. */
+  readonly acceptRestore?: boolean;
 }
 
 export interface RunningDaemon {
@@ -52,6 +59,9 @@ export interface RunningDaemon {
   stop(): Promise<void>;
 }
 
+/** Of all agents; one agent has a limit of its own. */
+const MAX_PENDING_APPROVALS = 1_000;
+
 /** Keys that only a restart puts in force. */
 const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'listen.tcp',
@@ -62,6 +72,10 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.retention_days',
   'keys.source',
   'ca.name_constraints',
+  'connect.listen',
+  'connect.public_url',
+  'connect.tls_cert_file',
+  'connect.tls_key_file',
 ]);
 
 export const VERSION: string = (
@@ -84,13 +98,18 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
+    const https = httpsCaller(() => plane);
+    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log }, undo);
     const { vault, journal } = rooms;
+    await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
     const limits = await vault.policies.loadLimits();
-    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp, savedLimits(limits));
+    const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
+    const saved = savedLimits(limits);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp, saved);
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
     undo.push(() => limitKeeper.close());
     undo.push(() => plane.pools.destroy());
@@ -98,6 +117,18 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
+    const pages = new ConnectPages({
+      config: loaded.config.connect,
+      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
+      flows: vault.connect,
+      providers: catalogue,
+      clients: vault.clients,
+      onFault: (error) =>
+        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
+    });
+    undo.push(() => pages.close());
+    // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
+    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -115,6 +146,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       const policiesChanged = await reloadPolicies(vault, log);
       const changed = [...changedKeys(loaded.view, next.view), ...(policiesChanged ? ['policies'] : [])];
       Object.assign(plane, settings);
+      plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
@@ -124,6 +156,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const api = await serveApi(
       deferredApi({
         vault,
+        approvals,
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
         journal,
         providers: catalogue,
         ca: {
@@ -136,6 +170,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
             return infoOf(ca, paths);
           },
         },
+        connect: pages,
         config: () => loaded.view,
         facts,
         reload,
@@ -152,7 +187,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => stopAll(plane, listener, api, vault, journal, limitKeeper, loaded.config, log),
+      stop: async () => {
+        await pages.close();
+        await stopAll(plane, listener, api, vault, journal, approvals, limitKeeper, loaded.config, log);
+      },
     };
   } catch (thrown) {
     for (const step of undo.reverse()) await step();
@@ -171,8 +209,7 @@ interface Rooms {
 async function openRooms(
   paths: Paths,
   config: Config,
-  catalogue: Parameters<typeof openVault>[0]['catalogue'],
-  log: DaemonLog,
+  { catalogue, https, log }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog },
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
@@ -196,8 +233,14 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    const masterKey = masterKeyLoader(paths, config, onLoaded);
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey, catalogue, audit, policiesDir: paths.policiesDir });
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, config, onLoaded),
+      catalogue,
+      audit,
+      https,
+      policiesDir: paths.policiesDir,
+    });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;
@@ -207,6 +250,43 @@ async function openRooms(
   undo.push(() => journal.close());
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
+
+/**
+ * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
+ * @throws AlterError vault_unavailable when one of them is an older copy, or gone
+ */
+async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+  const facts = {
+    vaultEpoch: vault.epoch,
+    vaultJournal: vault.recordedJournal,
+    journal: journal.mark,
+    journalEpoch: journal.epochAtStart,
+  };
+  const fault = continuityFault(facts);
+  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  vault.bindJournal(journal.mark);
+  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+    log.warn(
+      { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
+      'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',
+    );
+  if (fault !== null) {
+    await vault.acceptRestore({ reason: fault, vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch });
+    log.warn({ reason: fault }, 'an operator accepted the vault as it is');
+  }
+  let noted = vault.epoch;
+  const first = journal.noteEpoch(noted);
+  if (fault !== null) await first;
+  vault.onAuthorityChange(() => {
+    if (vault.epoch === noted) return;
+    noted = vault.epoch;
+    void journal.noteEpoch(noted);
+  });
+}
+
+const RESTORE_HINT =
+  'If you restored a backup yourself: `alterd start --accept-restore`, once; it is recorded. If not: somebody put an older copy in place; ' +
+  'bring back the newest state directory, or accept it and revoke again what was revoked (`alterd audit` knows).';
 
 function settingsOf(config: Config, loopNonce: string, tcp: () => { port: number } | null): PlaneSettings {
   return planeSettings(config, {
@@ -222,6 +302,7 @@ function joinPlane(
   config: Config,
   vault: Vault,
   audit: AuditPort,
+  approvals: Approvals,
   log: DaemonLog,
   tcp: () => { port: number } | null,
   saved: readonly SavedLimit[],
@@ -229,7 +310,16 @@ function joinPlane(
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
   const live = new Set<LiveConnection>();
-  const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
+  const plane = {
+    ...settingsOf(config, loopNonce, tcp),
+    vault,
+    audit,
+    approvals,
+    sweeper,
+    log,
+    live,
+    loopNonce,
+  } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
   plane.policies = new Policies({ version: () => vault.epoch, saved });
   plane.policies.replace(vault.policies.set);
@@ -269,12 +359,14 @@ async function stopAll(
   api: ApiServer,
   vault: Vault,
   journal: Journal,
+  approvals: Approvals,
   limitKeeper: LimitKeeper,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
   notifySystemd('STOPPING=1');
   listener.drain();
+  approvals.close();
   plane.pools.close();
   const deadline = Date.now() + config.timeouts.drainMs;
   while (!listener.isIdle && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -69,9 +69,30 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
     ],
   }),
   policy_violation: adviseOnPolicy,
+  approval_pending: (entry) => ({
+    why: ['A rule wants a person to approve such a request, and nobody has decided in the time that it was held.'],
+    fix: [
+      'See what waits: `alterd approvals list`, or decide as they come: `alterd approvals watch`.',
+      ...(entry.details?.approval == null ? [] : [`This one: \`alterd approvals show ${String(entry.details.approval)}\`.`]),
+    ],
+  }),
+  approval_denied: (entry) => ({
+    why: ['A person denied the request.'],
+    fix:
+      entry.details?.approval == null
+        ? ['See who and when: `alterd approvals list`.']
+        : [`See who and when: \`alterd approvals show ${String(entry.details.approval)}\`.`],
+  }),
   rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
   grant_expired: renewGrant('The grant has expired.'),
   grant_revoked: renewGrant('The grant is revoked.'),
+  re_auth_required: (entry) => ({
+    why: ['The provider no longer takes the refresh token of this account, or it has none and its access token has ended.'],
+    fix: [
+      `Connect it again; the grant keeps its id: \`alterd connect ${entry.provider_id ?? 'PROVIDER'} --grant ${entry.grant_id ?? 'ID'}\`.`,
+    ],
+  }),
+  connect_failed: always('The account was not connected.', 'Begin again: `alterd connect PROVIDER`.'),
   credential_unavailable: (entry) => ({
     why: [`The credential ${entry.credential ?? ''} could not be opened.`.replace('  ', ' ')],
     fix: [
@@ -110,6 +131,10 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
   conflict: always('It contradicts what is there already.', 'Look at what is there, then try again.'),
   invalid_input: always('The input was not valid.', 'Correct what was named and try again.'),
   forbidden: always('It is not allowed.', 'Ask an operator.'),
+  connect_session_invalid: always(
+    'The link to the Connect page was used, has expired or is not known.',
+    'Make a new one: `alterd connect-session create PROVIDER`.',
+  ),
   internal_error: (entry) => ({
     why: ['alterd failed in a way that it should not; nothing more was forwarded.'],
     fix: [`Report it with the request id ${entry.request_id}; \`alterd logs\` has the details.`],

@@ -3,7 +3,11 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { Secret } from '../domain/secret.ts';
 import type { JournalReader } from '../journal/reader.ts';
+import type { Approver, VaultApprovals } from '../vault/approvals.ts';
+import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
+import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { Vault } from '../vault/vault.ts';
 
 /** What the daemon knows about itself. */
@@ -52,10 +56,24 @@ export interface ProviderLibrary {
   readonly problems: readonly string[];
   /** True when the operator's own file is in force for this slug. */
   isUserDefined(slug: string): boolean;
+  overridesBuiltin(slug: string): boolean;
   /** @throws AlterError invalid_input */
   validate(toml: string): ProviderSpec;
   /** Stores the file; never over another one unless `replace`. @throws AlterError invalid_input, conflict */
   add(toml: string, options: { readonly replace: boolean }): Promise<ProviderSpec>;
+}
+
+/** Connect sessions, and the pages on which people take part in them. */
+export interface ConnectPort {
+  /** Opens the page listener when nothing needed it before. @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
+  create(request: ConnectSessionRequest): Promise<{
+    readonly id: string;
+    readonly token: Secret;
+    readonly expiresAt: number;
+    /** Where the pages are. */
+    readonly origin: string;
+  }>;
+  sessions(): readonly ConnectSession[];
 }
 
 export interface ReloadReport {
@@ -67,9 +85,13 @@ export interface ReloadReport {
 
 export interface ApiDeps {
   readonly vault: Vault;
+  readonly approvals: VaultApprovals;
+  /** Who decides on this socket. */
+  readonly operator: Approver;
   readonly journal: JournalReader;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
+  readonly connect: ConnectPort;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;
   /** @throws AlterError invalid_input when the new configuration is wrong; the old one stays in force */

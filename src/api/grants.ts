@@ -22,6 +22,8 @@ const newGrant = z
       .array(z.strictObject({ kind: z.enum(['graphql', 'json_rpc']), at: texts.nullable().default(null), allow: texts }))
       .max(20)
       .optional(),
+    approval: texts.optional(),
+    git: z.enum(['read', 'write']).optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -34,9 +36,13 @@ const newGrant = z
 export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
   const nameOf = (id: string): string | null => vault.agents.list().find((agent) => agent.id === id)?.name ?? null;
-  const view = (grant: Grant): GrantView => grantView(grant, nameOf, now());
+  const view = (grant: Grant, credentials = vault.secrets.list()): GrantView =>
+    grantView(grant, nameOf, now(), credentials.find((each) => each.id === grant.credentialId)?.oauth);
 
-  routes.get('/', (c) => c.json({ grants: vault.grants.list().map(view) }));
+  routes.get('/', (c) => {
+    const credentials = vault.secrets.list();
+    return c.json({ grants: vault.grants.list().map((grant) => view(grant, credentials)) });
+  });
 
   routes.post('/', async (c) => {
     const body = await readBody(c, newGrant);
@@ -50,6 +56,8 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       methods: body.methods,
       paths: body.paths,
       operations: body.operations,
+      approval: body.approval,
+      git: body.git,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

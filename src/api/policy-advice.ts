@@ -98,7 +98,17 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
   }),
   git_push_not_allowed: (entry, grant) => ({
     why: ['The request prepares or carries a git push, which the grant or the session does not allow.'],
-    fix: wider(entry, grant, { methods: ['GET', 'POST'], paths: [`${repositoryOf(entry.path ?? '')}/**`] }),
+    fix: wider(entry, grant, {
+      methods: ['GET', 'POST'],
+      paths: [`${repositoryOf(entry.path ?? '')}/**`],
+      ...(entry.rule === 'grant.git' ? { git: 'write' as const } : {}),
+    }),
+  }),
+  not_git: (entry, grant) => ({
+    why: [
+      `The grant is for git alone, and ${entry.method ?? 'this'} ${entry.path ?? ''} is no request of a clone, fetch${grant?.git === 'write' ? ' or push' : ''}.`,
+    ],
+    fix: wider(entry, grant, { git: null }),
   }),
   operation_not_allowed: (entry, grant) => ({
     why: [
@@ -199,7 +209,7 @@ const plainPath = (path: string): string => (/^\/[\w.~/-]*(\*\*)?$/.test(path) &
 function wider(
   entry: AuditEntry,
   grant: GrantView | null,
-  more: { methods?: readonly string[]; paths?: readonly string[] },
+  more: { methods?: readonly string[]; paths?: readonly string[]; git?: GrantView['git'] },
 ): string[] {
   if (grant === null) return [`See what the agent may do: \`alterd agent show ${agentOf(entry)}\`.`];
   const methods =
@@ -207,6 +217,7 @@ function wider(
       ? null
       : [...new Set([...grant.methods, ...(more.methods ?? []).filter((method) => /^[A-Z-]+$/.test(method))])];
   const paths = grant.paths === null ? null : [...new Set([...grant.paths, ...(more.paths ?? []).map(plainPath)])];
+  const git = more.git === undefined ? grant.git : more.git;
   const command = [
     `alterd grant create ${shellWord(grant.provider)}`,
     grant.principal === 'system' ? '--system' : `--agent ${shellWord(grant.agent ?? 'NAME')}`,
@@ -214,6 +225,7 @@ function wider(
     ...(grant.label === '' ? [] : [`--label ${shellWord(grant.label)}`]),
     ...(methods === null ? [] : [`--methods ${shellWord(methods.join(','))}`]),
     ...(paths === null ? [] : [`--paths ${shellWord(paths.join(','))}`]),
+    ...(git === null ? [] : [`--git ${git}`]),
   ].join(' ');
   return [
     `See the grant: \`alterd grant show ${grant.id}\`.`,

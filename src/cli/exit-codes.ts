@@ -30,6 +30,8 @@ const BY_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   grant_expired: EXIT.forbidden,
   grant_revoked: EXIT.forbidden,
   forbidden: EXIT.forbidden,
+  re_auth_required: EXIT.auth,
+  connect_failed: EXIT.auth,
 };
 
 export const exitCodeOf = (code: ErrorCode): number => BY_CODE[code] ?? EXIT.error;

@@ -13,7 +13,8 @@ export interface UpstreamProxy extends HostPort {
   readonly scheme: 'http' | 'https';
 }
 
-const isLoopback = ({ host, family }: HostPort): boolean => (family === 4 ? host.startsWith('127.') : host === '::1');
+export const isLoopback = ({ host, family }: Pick<HostPort, 'host' | 'family'>): boolean =>
+  family === 4 ? host.startsWith('127.') : host === '::1';
 
 /** "off" means no TCP listener. */
 export const listenAddress: Reader<HostPort | null> = {

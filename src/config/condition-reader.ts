@@ -28,27 +28,25 @@ export function readConditions(t: TableReader): Conditions {
     time: t.has('time') ? t.tables('time', readWindow) : null,
     before: readInstant(t, 'before'),
     after: readInstant(t, 'after'),
-    source: t.has('source') ? t.table('source', readSource) : null,
+    source: t.table('source', readSource) ?? null,
     users: text('users', 'the id of a user, or *'),
     groups: text('groups', 'the name of a group'),
     git: text('git', '"read" or "write"', (value) => (value === 'read' || value === 'write' ? value : null)) as
       | ('read' | 'write')[]
       | null,
     json: t.has('json') ? t.tables('json', (each) => readValueTest(each, 'pointer')) : null,
-    graphql: t.has('graphql')
-      ? t.table('graphql', (g) => {
-          const kinds = listOf(g, 'kinds', '"query", "mutation" or "subscription"', (value) =>
-            ['query', 'mutation', 'subscription'].includes(value) ? value : null,
-          );
-          return { kinds, fields: listOf(g, 'fields', 'the name of a root field, with * for any text', shortText) };
-        })
-      : null,
-    jsonrpc: t.has('jsonrpc')
-      ? t.table('jsonrpc', (rpc) => ({
-          methods: listOf(rpc, 'methods', 'a method, with * for any text', shortText),
-          tools: listOf(rpc, 'tools', 'a tool, with * for any text', shortText),
-        }))
-      : null,
+    graphql:
+      t.table('graphql', (g) => {
+        const kinds = listOf(g, 'kinds', '"query", "mutation" or "subscription"', (value) =>
+          ['query', 'mutation', 'subscription'].includes(value) ? value : null,
+        );
+        return { kinds, fields: listOf(g, 'fields', 'the name of a root field, with * for any text', shortText) };
+      }) ?? null,
+    jsonrpc:
+      t.table('jsonrpc', (rpc) => ({
+        methods: listOf(rpc, 'methods', 'a method, with * for any text', shortText),
+        tools: listOf(rpc, 'tools', 'a tool, with * for any text', shortText),
+      })) ?? null,
     cel: t.optionalText('cel', (value) => (value.trim() === '' ? 'must not be empty' : null)) ?? null,
   };
 }

@@ -90,12 +90,12 @@ function readPolicy(t: TableReader): Policy {
 function readRule(t: TableReader): PolicyRule {
   const name = t.text('name', slug);
   const effect = t.choice('effect', RULE_EFFECTS);
-  const on = t.has('on') ? t.table('on', readConditions) : null;
-  const when = t.has('when') ? t.table('when', readConditions) : NO_CONDITIONS;
+  const on = t.table('on', readConditions) ?? null;
+  const when = t.table('when', readConditions) ?? NO_CONDITIONS;
   // SECURITY: a requirement of nothing is met by everything.
   if (effect === 'require' && Object.values(when).every((value) => value === null))
     t.problem('when', 'must say what is required');
-  const limit = t.has('limit') ? t.table('limit', readLimit) : null;
+  const limit = t.table('limit', readLimit) ?? null;
   if (effect === 'limit' && limit === null) t.problem('limit', 'is missing');
   if (effect !== 'limit' && limit !== null) t.problem('limit', 'only a rule with effect = "limit" has one');
   return { name, effect, on, when, limit };

@@ -51,7 +51,7 @@ function readCase(t: TableReader): PolicyFixture {
     provider: t.optionalText('provider') ?? 'provider',
     method: t.optionalText('method') ?? 'GET',
     url: t.text('url', (value) => (/^https?:\/\/[^/]+/.test(value) && URL.canParse(value) ? null : 'must be a URL')),
-    headers: t.has('headers') ? t.table('headers', readHeaders) : [],
+    headers: t.table('headers', readHeaders) ?? [],
     body,
     mediaType: t.optionalText('media_type') ?? (body === null ? '' : 'application/json'),
     user,

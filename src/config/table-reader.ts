@@ -68,6 +68,43 @@ export class TableReader {
     return value as T;
   }
 
+  optionalChoice<const T extends string>(key: string, allowed: readonly T[]): T | undefined {
+    return this.has(key) ? this.choice(key, allowed) : void this.#seen.add(key);
+  }
+
+  optionalWhole(key: string, least: number, most: number): number | undefined {
+    const raw = this.#take(key);
+    if (raw === undefined) return undefined;
+    const value = typeof raw === 'bigint' ? Number(raw) : raw;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    this.problem(key, `must be a whole number from ${least} to ${most}`);
+    return undefined;
+  }
+
+  /** A table of strings, `key = { name = "value" }`; `check` answers what is wrong with one, or null. */
+  textTable(key: string, check: (name: string, value: string) => string | null): Record<string, string> {
+    return (
+      this.table(key, (each) =>
+        Object.fromEntries(Object.keys(each.#table).map((name) => [name, each.text(name, (value) => check(name, value))])),
+      ) ?? {}
+    );
+  }
+
+  /** The table `[key]`, read and closed; undefined when there is none. */
+  table<T>(key: string, read: (reader: TableReader) => T): T | undefined {
+    const raw = this.#take(key);
+    if (raw === undefined) return undefined;
+    if (typeof raw !== 'object' || raw === null || Array.isArray(raw) || raw instanceof Date) {
+      this.problem(key, 'must be a table');
+      return undefined;
+    }
+    const reader = new TableReader(raw as Record<string, unknown>, `${this.#prefix}${key}.`, this.#report);
+    const value = read(reader);
+    reader.close();
+    this.#count += reader.#count;
+    return value;
+  }
+
   /** A list of strings; `read` answers the value to keep, or null when it is wrong. */
   texts(key: string, expected: string, read: (value: string) => string | null): string[] {
     const raw = this.#take(key) ?? [];
@@ -96,18 +133,6 @@ export class TableReader {
       this.#count += reader.#count;
       return value;
     });
-  }
-
-  /** The table of `[key]`, read and closed; what `read` makes of an empty one when it is not a table. */
-  table<T>(key: string, read: (reader: TableReader) => T): T {
-    const raw = this.#take(key);
-    const isTable = typeof raw === 'object' && raw !== null && !Array.isArray(raw) && !(raw instanceof Date);
-    if (!isTable) this.problem(key, 'must be a table');
-    const inner = new TableReader(isTable ? (raw as Record<string, unknown>) : {}, `${this.#prefix}${key}.`, this.#report);
-    const value = read(inner);
-    inner.close();
-    this.#count += inner.#count;
-    return value;
   }
 
   /** A value of whatever type, for the caller to check; undefined when it is absent. */

@@ -32,6 +32,19 @@ export interface GrantCandidate {
   readonly label: string;
 }
 
+/** What kept an account from being connected. */
+export type ConnectProblem =
+  /** The state is unknown, used, too old, or the answer came from another issuer. */
+  | 'state_mismatch'
+  | 'consent_denied'
+  /** The provider answered, but not with tokens that can be used. */
+  | 'provider_refused'
+  /** The provider could not be reached, or may not be. */
+  | 'provider_unreachable'
+  | 'expired'
+  /** Another account consented than the one that was to be connected again. */
+  | 'account_mismatch';
+
 export const ERRORS = {
   malformed_request: spec<{ reason: string }>({
     sdkName: 'AlterValueError',
@@ -148,6 +161,24 @@ export const ERRORS = {
     hint: () => 'Wait, then try again.',
     retryAfterSeconds: 1,
   }),
+  approval_pending: spec<{ approval_id: string; rule: string; expires_at: string }>({
+    sdkName: 'PolicyViolationError',
+    proxyStatus: 403,
+    apiStatus: null,
+    title: 'Approval pending',
+    detail: (d) => `The request waits for a person to approve it (${d.approval_id}, until ${d.expires_at}). Nothing was sent.`,
+    hint: (d) =>
+      `Send the same request again later. An operator decides: \`alterd approvals approve ${d.approval_id}\` or \`alterd approvals deny ${d.approval_id}\`.`,
+    retryAfterSeconds: 15,
+  }),
+  approval_denied: spec<{ approval_id: string; rule: string }>({
+    sdkName: 'PolicyViolationError',
+    proxyStatus: 403,
+    apiStatus: null,
+    title: 'Approval denied',
+    detail: (d) => `A person denied the request (${d.approval_id}). Nothing was sent.`,
+    hint: (d) => `Do not send it again. What was decided: \`alterd approvals show ${d.approval_id}\`.`,
+  }),
   grant_expired: spec<{ grant_id: string }>({
     sdkName: 'GrantExpiredError',
     proxyStatus: 403,
@@ -163,6 +194,23 @@ export const ERRORS = {
     title: 'Grant revoked',
     detail: (d) => `The grant ${d.grant_id} is revoked.`,
     hint: () => 'An operator creates a new grant with `alterd grant create`.',
+  }),
+  re_auth_required: spec<{ grant_id: string; provider_id: string; account?: string; reason: string }>({
+    sdkName: 'ReAuthRequiredError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'Connect again',
+    detail: (d) => `The ${d.provider_id} account of grant ${d.grant_id} has to be connected again: ${d.reason}.`,
+    hint: (d) =>
+      `An operator connects it again: \`alterd connect ${d.provider_id} --grant ${d.grant_id}\`. The grant keeps its id.`,
+  }),
+  connect_failed: spec<{ provider_id?: string; reason: string; problem: ConnectProblem }>({
+    sdkName: 'ConnectFlowError',
+    proxyStatus: null,
+    apiStatus: 422,
+    title: 'Not connected',
+    detail: (d) => `The account was not connected: ${d.reason}.`,
+    hint: (d) => `Begin again: \`alterd connect ${d.provider_id ?? 'PROVIDER'}\`.`,
   }),
   credential_unavailable: spec<{ grant_id: string; reason: string }>({
     sdkName: 'BackendError',
@@ -261,6 +309,14 @@ export const ERRORS = {
     title: 'Not allowed',
     detail: (d) => `${d.reason}.`,
     hint: () => undefined,
+  }),
+  connect_session_invalid: spec<{ connect_error: string; reason: string }>({
+    sdkName: 'ConnectFlowError',
+    proxyStatus: null,
+    apiStatus: 403,
+    title: 'Connect session not valid',
+    detail: (d) => `The page can't go on: ${d.reason}.`,
+    hint: () => 'An operator makes a new link: `alterd connect-session create PROVIDER`.',
   }),
   internal_error: spec<{ request_id?: string }>({
     sdkName: 'BackendError',

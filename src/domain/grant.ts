@@ -21,6 +21,9 @@ export type OverrideMode =
   /** Inject only where the client sent the grant's placeholder; leave any other value alone. */
   | 'placeholder_only';
 
+/** What of a git repository over HTTPS: clone and fetch, or push as well. */
+export type GitAccess = 'read' | 'write';
+
 /** Where a grant may be used. */
 export interface GrantDestination {
   /** Exact canonical name or address, or `*.` and a name for exactly one more label. */
@@ -46,10 +49,14 @@ export interface Grant {
   readonly methods: readonly string[] | null;
   /** Globs on segment boundaries, see policy/path.ts. */
   readonly paths: readonly string[] | null;
+  /** For git alone, and this much of it; null for no such restriction. */
+  readonly git: GitAccess | null;
   /** Paths that never get the credential, from the provider (its OAuth endpoints). Such a request is refused. */
   readonly excludedPaths: readonly string[];
   /** Operations of one-endpoint APIs; empty: no such restriction. */
   readonly operations: readonly OperationRule[];
+  /** Upper-case methods whose requests a person has to approve, `*` for all; null: none. */
+  readonly approval: readonly string[] | null;
   readonly overrideMode: OverrideMode;
   /** What the agent may hold in place of the secret; null when the grant has none. */
   readonly placeholder: string | null;

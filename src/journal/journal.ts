@@ -41,6 +41,12 @@ export interface JournalOptions {
 }
 
 export interface Journal extends AuditPort, JournalReader {
+  /** Of the database: another one has another mark. */
+  readonly mark: string;
+  /** The vault's epoch that the sealed head knew at the start; null when it knew none. */
+  readonly epochAtStart: number | null;
+  /** Keeps the vault's epoch in the sealed head, from where a vault that is older at the next start is noticed. Never rejects. */
+  noteEpoch(epoch: number): Promise<void>;
   /** Flushes, commits and ends the worker. Entries that are still open become `unknown` at the next start. */
   close(): Promise<void>;
 }
@@ -111,6 +117,8 @@ class OpenJournal implements Journal {
   readonly #onFault: (message: string) => void;
   readonly #progress: Progress;
   readonly #listeners = new Set<(entry: AuditEntry) => void>();
+  readonly mark: string;
+  readonly epochAtStart: number | null;
   #requestNo: number;
 
   constructor(link: WorkerLink, ready: Ready, append: Appender, progress: Progress, onFault: (message: string) => void) {
@@ -119,6 +127,8 @@ class OpenJournal implements Journal {
     this.#append = append;
     this.#idOf = requestIdMaker(ready.installation);
     this.#requestNo = ready.lastRequestNo;
+    this.mark = ready.installation;
+    this.epochAtStart = ready.epoch;
     this.#onFault = onFault;
   }
 
@@ -203,6 +213,15 @@ class OpenJournal implements Journal {
     const counts = await this.#ask({ op: 'stats' });
     const error = this.#append.refusal ?? this.#link.fault;
     return { ...counts, healthy: error === null, error };
+  }
+
+  async noteEpoch(epoch: number): Promise<void> {
+    try {
+      await this.#link.ask({ op: 'noteEpoch', epoch });
+    } catch (error) {
+      // The change is made and recorded; only a copy of the vault from just before it would now pass.
+      this.#onFault(`the head of the journal could not be written: ${(error as Error).message}`);
+    }
   }
 
   async close(): Promise<void> {

@@ -25,6 +25,8 @@ export type Question =
   | { readonly op: 'find'; readonly requestId: string }
   | { readonly op: 'verify' }
   | { readonly op: 'stats' }
+  /** Puts the vault's epoch into the head, on disk. */
+  | { readonly op: 'noteEpoch'; readonly epoch: number }
   | { readonly op: 'close' };
 
 export interface Answers {
@@ -33,6 +35,7 @@ export interface Answers {
   find: StoredRow | null;
   verify: VerifyResult;
   stats: Omit<JournalStats, 'healthy' | 'error'>;
+  noteEpoch: null;
   /** Null when everything was taken in, else what was left for the next start. */
   close: string | null;
 }
@@ -44,6 +47,8 @@ export interface Ready {
   readonly type: 'ready';
   readonly installation: string;
   readonly lastRequestNo: number;
+  /** What the head said of the vault's epoch. */
+  readonly epoch: number | null;
   readonly segment: number;
 }
 

@@ -180,7 +180,12 @@ class Writer {
   async #answer(id: number, question: Question): Promise<void> {
     try {
       await this.#catchUp();
-      const value = question.op === 'close' ? this.#close() : await this.#answers.reply(question);
+      const value =
+        question.op === 'close'
+          ? this.#close()
+          : question.op === 'noteEpoch'
+            ? this.#noteEpoch(question.epoch)
+            : await this.#answers.reply(question);
       this.#post({ type: 'answer', id, value });
     } catch (error) {
       this.#post({ type: 'error', id, message: reasonOf(error) });
@@ -220,6 +225,13 @@ class Writer {
     } catch (error) {
       this.#post({ type: 'notice', message: `old audit rows can't be removed: ${reasonOf(error)}` });
     }
+  }
+
+  #noteEpoch(epoch: number): null {
+    const { ingest } = this.#journal;
+    ingest.epoch = epoch;
+    ingest.sealHead(false, ingest.state, true);
+    return null;
   }
 
   #close(): string | null {
@@ -267,9 +279,10 @@ function start(port: MessagePort, settings: WriterSettings): void {
   for (const message of recovered.notices) port.postMessage({ type: 'notice', message } satisfies FromWorker);
   const { segment, ingest } = recovered;
   const { installation, last_request_no } = ingest.state;
+  const { epoch } = ingest;
   if (!settings.isAwaited) stepBack();
   new Writer(port, settings, recovered);
-  port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment } satisfies FromWorker);
+  port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment, epoch } satisfies FromWorker);
 }
 
 if (parentPort !== null) start(parentPort, workerData as WriterSettings);

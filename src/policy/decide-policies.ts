@@ -69,12 +69,13 @@ interface Findings {
 /**
  * Decides one request. Never throws for anything that a client can send.
  * @param ledger null: nothing is counted and no limit denies, for a request that was counted already
+ * @param approved a person said yes to this very request
  */
-export function decidePolicies(set: PolicySet, facts: PolicyFacts, ledger: LimitLedger | null): PolicyDecision {
+export function decidePolicies(set: PolicySet, facts: PolicyFacts, ledger: LimitLedger | null, approved = false): PolicyDecision {
   const rules = set.rulesFor(facts);
   if (rules.length === 0) return ALLOWED;
   const found: Findings = { denied: null, held: null, pending: false, monitored: null, limits: null };
-  for (const rule of rules) note(found, rule, outcomeSafely(rule, facts));
+  for (const rule of rules) note(found, rule, outcomeSafely(rule, facts), approved);
   if (found.denied === null && !found.pending && found.held === null && found.limits === null && found.monitored === null)
     return ALLOWED;
   const { denied, held } = found;
@@ -93,8 +94,8 @@ function outcomeSafely(rule: ActiveRule, facts: PolicyFacts): RuleOutcome {
   }
 }
 
-function note(found: Findings, rule: ActiveRule, outcome: RuleOutcome): void {
-  if (outcome === 'pass') return;
+function note(found: Findings, rule: ActiveRule, outcome: RuleOutcome, approved: boolean): void {
+  if (outcome === 'pass' || (approved && outcome === 'approval')) return;
   if (outcome === 'limit') (found.limits ??= []).push(rule);
   else if (outcome === 'pending') found.pending = true;
   else if (rule.isMonitor) (found.monitored ??= []).push(rule.compiled.name);

@@ -111,6 +111,8 @@ function grantOf({ grant, provider, agent }: PolicyFixture, host: string, port: 
     paths: null,
     excludedPaths: [],
     operations: [],
+    git: null,
+    approval: null,
     overrideMode: 'always',
     placeholder: null,
     injections: [],

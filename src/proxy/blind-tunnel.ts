@@ -33,7 +33,7 @@ export async function openBlindTunnel(
       facts: null,
       grant: null,
       protocol: null,
-      rule: 'egress.tunnel',
+      rule: `egress.${plane.egress}`,
       error: null,
       policyVersion: plane.policies.version,
       replaced: false,

@@ -1,5 +1,6 @@
 /** What the parts of the data plane share: made once by the composition root, never a place for behaviour. */
 import type { CallerIdentity } from '../domain/agent.ts';
+import type { ApprovalPort } from '../domain/approval.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
@@ -42,7 +43,9 @@ export interface DataPlane {
   readonly tunnelHandshakeMs: number;
   readonly maxTunnels: number;
   readonly maxTunnelsPerAgent: number;
-  readonly egress: 'tunnel' | 'refuse';
+  readonly egress: 'tunnel' | 'refuse' | 'ask';
+  readonly approvals: ApprovalPort;
+  readonly approvalHoldMs: number;
   readonly requirePeerUid: boolean;
   readonly ruleBodyBytes: number;
   /** Marks requests that went through this daemon to an upstream proxy. */

@@ -5,26 +5,31 @@
 import type { AuditTicket } from '../domain/audit.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
+import type { ClientIdentity } from '../injection/client-identity.ts';
+import { applyInjection } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
 import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
 import type { BodyFacts } from '../policy/policy-body.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
+import { holdForApproval } from './approval-hold.ts';
 import { readOperations } from './body-verdict.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
 import { BodyAborted } from './held-body.ts';
-import { fieldLines, headText } from './http1/serialize.ts';
+import { injectedNamesOf } from './injected-names.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
+import { outgoingOf } from './outgoing-request.ts';
 import { admitByPolicy, NO_POLICY_ADMISSION, type PolicyAdmission } from './policy-verdict.ts';
-import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
+import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
+import { type PreparedRequest, signRequest } from './sign-request.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
 import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
@@ -36,6 +41,8 @@ interface Admission {
   readonly rule: string;
   /** Rules on what is in the body; empty for nearly every request. */
   readonly operations: readonly CompiledOperationRule[];
+  /** The rule that wants a person to approve the request; null for none. */
+  readonly approval: string | null;
   readonly policy: PolicyAdmission;
 }
 
@@ -45,20 +52,28 @@ interface Progress {
   grant: Grant | null;
   rule: string | null;
   operations: string | null;
+  approval: { readonly id: string; readonly by: string | null } | null;
+  /** A person said yes. */
+  approved: boolean;
   /** Once it was held. */
   body: BodyFacts | null;
   policy: PolicyAdmission;
+  /** It was counted against its limits. */
+  counted: boolean;
 }
 
 const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
 
-const noProgress = (body: BodyFacts | null = null): Progress => ({
+const noProgress = (): Progress => ({
   facts: null,
   grant: null,
   rule: null,
   operations: null,
-  body,
+  approval: null,
+  approved: false,
+  body: null,
   policy: NO_POLICY_ADMISSION,
+  counted: false,
 });
 
 /** Runs one request to its end. Never throws. */
@@ -75,46 +90,49 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
   let injected: PreparedRequest;
   let admission: Admission;
   try {
-    admission = admit(plane, route, request, progress, startedAt, true); // 1 facts, 2 resolve, 3 decide
+    admission = admit(plane, route, request, progress, startedAt); // 1 facts, 2 resolve, 3 decide
     if (route.destination.host === INTERNAL_HOST) {
       await answerInternally(plane, route, request, reply, admission.facts, startedAt);
       return;
     }
-    const { version } = plane.authority.compiled;
     if (admission.operations.length > 0 || admission.policy.pending)
-      request = await readWithBody(plane, route, request, reply, admission, progress); // 3 decide, with the body
+      request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
+    if (request !== asked) admission = admitAgain(plane, route, request, admission.grant, progress);
+    if (admission.approval !== null) {
+      // 3 decide, by a person
+      request = await holdForApproval(plane, route, request, reply, admission, admission.approval, progress);
+      progress.approved = true;
+      admission = admitAgain(plane, route, request, admission.grant, progress);
+    }
+    const { version } = plane.authority.compiled;
     const { revision } = plane.policies;
     const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
+    const unsigned = request;
+    if (injected.signer !== undefined)
+      ({ request, injected } = await signRequest(plane, route, request, reply, injected, injected.signer));
     ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (request !== asked || version !== plane.authority.compiled.version || revision !== plane.policies.revision)
-      readmit(plane, route, request, ticket, started, progress.body);
+    if (request !== unsigned || version !== plane.authority.compiled.version || revision !== plane.policies.revision)
+      readmit(plane, route, request, admission.grant, ticket, started, progress);
   } catch (thrown) {
+    request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
   }
   if (gone) {
+    request.body.dispose?.();
     ticket.close({ outcome: 'client_abort', status: null, error: null, latency_ms: elapsed(started), bytes_in: 0, bytes_out: 0 });
     return;
   }
   forward(plane, route, request, reply, admission, injected, ticket, started); // 7 forward, 8 close
 }
 
-/**
- * Steps 1 to 3. @throws AlterError of any refusal
- * @param counts false when the request was counted against its limits already
- */
-function admit(
-  plane: DataPlane,
-  route: Route,
-  request: AgentRequest,
-  progress: Progress,
-  now: number,
-  counts: boolean,
-): Admission {
+/** Steps 1 to 3. @throws AlterError of any refusal */
+function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: Progress, now: number): Admission {
   const { identity } = route.caller;
   // SECURITY: asked again on every request: a revoked key must not live on in an open tunnel (S-99).
   if (!plane.vault.isCallerValid(identity))
@@ -128,12 +146,12 @@ function admit(
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST) return ungranted(facts, 'internal');
+  if (route.destination.host === INTERNAL_HOST) return ungranted(facts, 'internal', null);
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return ungranted(facts, 'egress.tunnel');
+    return ungranted(facts, `egress.${plane.egress}`, plane.egress === 'ask' ? 'egress.ask' : null);
   }
   const candidates = view.compiled.candidates(identity.agentId, route.destination);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
@@ -152,44 +170,40 @@ function admit(
   if (!decision.allow) throw decision.error;
   const operations = operationRulesAt(rules.operations, facts.target);
   if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
-  // Not for the last time: with operations to rule on, the request is counted when its body was.
-  const question = { facts, grant, body: progress.body, counts: counts && operations.length === 0, now };
-  const policy = admitByPolicy(plane, route, request, question, progress);
-  return { facts, grant, rule: decision.rule, operations, policy };
+  // Counted once, when nothing more has to be asked: with operations to rule on or a person to ask, that is later.
+  const counts =
+    !progress.counted && (operations.length === 0 || progress.body !== null) && (decision.approval === null || progress.approved);
+  const { body, approved } = progress;
+  const policy = admitByPolicy(plane, route, request, { facts, grant, body, approved, counts, now }, progress);
+  progress.counted ||= counts && !policy.pending && policy.asks === null;
+  return { facts, grant, rule: decision.rule, operations, approval: decision.approval ?? policy.asks, policy };
 }
 
-const ungranted = (facts: Facts, rule: string): Admission => ({
+const ungranted = (facts: Facts, rule: string, approval: string | null): Admission => ({
   facts,
   grant: null,
   rule,
   operations: NO_OPERATIONS,
+  approval,
   policy: NO_POLICY_ADMISSION,
 });
 
-/** Step 3 with the body: the grant's operations, then the policies, which count the request now. @throws AlterError, BodyAborted */
-async function readWithBody(
-  plane: DataPlane,
-  route: Route,
-  request: AgentRequest,
-  reply: AgentReply,
-  admission: Admission,
-  progress: Progress,
-): Promise<AgentRequest> {
-  const held = await readOperations(plane, request, reply, admission, progress);
-  const question = {
-    facts: admission.facts,
-    grant: admission.grant as Grant,
-    body: progress.body,
-    counts: true,
-    now: Date.now(),
-  };
-  admitByPolicy(plane, route, held, question, progress);
-  return held;
-}
-
-/** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
-interface PreparedRequest extends InjectedRequest {
-  readonly guard: AnswerGuard | null;
+/** The same after a wait: with the body, or with a person's word. @throws AlterError of any refusal */
+function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant: Grant | null, progress: Progress): Admission {
+  const noted = { ...progress };
+  let again: Admission;
+  try {
+    again = admit(plane, route, request, noted, Date.now());
+  } catch (thrown) {
+    progress.rule = noted.rule;
+    throw thrown;
+  } finally {
+    progress.counted = noted.counted;
+    progress.policy = noted.policy;
+  }
+  // SECURITY: another grant may allow the request by now, but what was decided or put on it is of the one that ended.
+  if (again.grant?.id !== grant?.id) throw endOf('ended', route.destination.host);
+  return again;
 }
 
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
@@ -204,7 +218,16 @@ function inject(
 ): PreparedRequest {
   const { grant, facts } = admission;
   if (grant === null || material === null)
-    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null };
+    return {
+      headers,
+      target: facts.target.raw,
+      replaced: false,
+      injected: false,
+      guard: null,
+      rewriter: null,
+      identity: null,
+      version: null,
+    };
   const { host } = route.destination;
   const compiled = plane.authority.injectionOf(grant, material, host);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
@@ -213,6 +236,9 @@ function inject(
   const needles = plane.authority.needlesOf(grant, material);
   return {
     ...injected,
+    rewriter: null,
+    identity: compiled.identity ?? null,
+    version: material.version,
     guard: new AnswerGuard({ needles, strips: injected.injected && !grant.passResponseCookies, acceptEncoding, host }),
   };
 }
@@ -222,12 +248,13 @@ function readmit(
   plane: DataPlane,
   route: Route,
   request: AgentRequest,
+  grant: Grant | null,
   ticket: AuditTicket,
   started: number,
-  body: BodyFacts | null,
+  progress: Progress,
 ): void {
   try {
-    admit(plane, route, request, noProgress(body), Date.now(), false);
+    admitAgain(plane, route, request, grant, progress);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -249,7 +276,7 @@ function opening(
   admission: Admission,
   at: number,
   replaced: boolean,
-  { operations, policy }: Progress,
+  progress: Progress,
 ): ReturnType<typeof openingOf> {
   return openingOf({
     kind: 'exchange',
@@ -262,12 +289,13 @@ function opening(
     facts: admission.facts,
     grant: admission.grant,
     protocol: request.protocol,
-    rule: operations === null ? admission.rule : 'grant.operations',
+    rule: progress.rule ?? admission.rule,
     error: null,
     policyVersion: plane.policies.version,
     replaced,
-    operations,
-    policy,
+    operations: progress.operations,
+    approval: progress.approval,
+    policy: progress.policy,
   });
 }
 
@@ -288,24 +316,14 @@ function forward(
     request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
   let switched = false;
   const plan: TransferPlan = {
-    pool: poolFor(plane, route, admission.grant),
+    pool: poolFor(plane, route, admission.grant, injected.identity),
     wantsHttp2,
     injectedNames: injectedNamesOf(admission.grant),
     credentialed: injected.injected,
     guard: injected.guard,
-    outgoing: {
-      method: request.method,
-      target: injected.target,
-      authority: destination.authority,
-      scheme: destination.scheme,
-      headers: injected.headers,
-      headText: headText(
-        `${request.method} ${injected.target} HTTP/1.1\r\nHost: ${destination.authority}`,
-        fieldLines(injected.headers),
-        webSocket ? 'Connection: Upgrade\r\nUpgrade: websocket\r\n' : framingText(request),
-      ),
-      framing: request.framing,
-    },
+    rewriter: injected.rewriter,
+    outgoing: outgoingOf(destination, request, injected, webSocket),
+    renewal: webSocket ? null : renewalOf(plane, route, request, admission, injected),
     onSwitch: !webSocket
       ? null
       : (head, rest, stream, headers) => {
@@ -338,8 +356,36 @@ function forward(
   plane.live.add(underWay);
   transfer.run((result) => {
     plane.live.delete(underWay);
-    if (!switched) finish(plane, reply, ticket, result, injected.guard?.count ?? 0, started);
+    request.body.dispose?.();
+    if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started);
   });
+}
+
+/** The same request with a newer token, for a connected account whose token was refused. */
+function renewalOf(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  admission: Admission,
+  { injected, version }: PreparedRequest,
+): Renewal | null {
+  const { grant } = admission;
+  if (grant?.grantKind !== 'oauth' || !injected || version === null) return null;
+  return async () => {
+    try {
+      const material = await plane.vault.renewRefused(grant, version);
+      if (material === null) return null;
+      // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
+      const again = admit(plane, route, request, { ...noProgress(), counted: true, approved: true }, Date.now());
+      if (again.grant?.id !== grant.id) return null;
+      const next = inject(plane, route, again, outgoingHeaders(request), material);
+      return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
+    } catch (thrown) {
+      // The provider's own refusal, which is held back meanwhile, says what the agent has to know.
+      logFailure(plane, toAlterError(thrown), null);
+      return null;
+    }
+  };
 }
 
 function endOf(why: 'ended' | 'stopping', host: string): AlterError {
@@ -348,17 +394,19 @@ function endOf(why: 'ended' | 'stopping', host: string): AlterError {
   return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
 }
 
-/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped. */
-function poolFor(plane: DataPlane, route: Route, grant: Grant | null): UpstreamPool {
+/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped, nor one that shows another certificate. */
+function poolFor(plane: DataPlane, route: Route, grant: Grant | null, identity: ClientIdentity | null): UpstreamPool {
   const last = route.lastPool;
-  if (last !== null && last.grant === grant && last.pool.registered) return last.pool;
-  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination);
+  if (last !== null && last.grant === grant && last.pool.registered && last.pool.identity?.tag === identity?.tag)
+    return last.pool;
+  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination, identity);
   route.lastPool = { grant, pool };
   return pool;
 }
 
 /** An end that alterd made, whatever the origin did. */
-const isOurs = (error: AlterError | null): boolean => error?.code === 'destination_refused' || error?.code === 'policy_violation';
+const isOurs = (error: AlterError | null): boolean =>
+  error?.code === 'destination_refused' || error?.code === 'policy_violation' || error?.code === 'malformed_request';
 
 /** Step 8, and the refusal when the origin failed before an answer. */
 function finish(
@@ -383,30 +431,6 @@ function finish(
   const error = result.error as AlterError;
   logFailure(plane, error, ticket.requestId);
   sendRefusal(reply, error, ticket.requestId);
-}
-
-const namesOf = new WeakMap<Grant, ReadonlySet<string>>();
-const NO_NAMES: ReadonlySet<string> = new Set();
-
-/** Names that the grant injects, folded; no trailer may carry them (S-37, S-39). */
-function injectedNamesOf(grant: Grant | null): ReadonlySet<string> {
-  if (grant === null) return NO_NAMES;
-  let names = namesOf.get(grant);
-  if (names === undefined) {
-    names = new Set(
-      grant.injections.map((i) => (i.in === 'header' ? i.name.toLowerCase().replace(/[_.]/g, '-') : 'authorization')),
-    );
-    namesOf.set(grant, names);
-  }
-  return names;
-}
-
-function framingText(request: AgentRequest): string {
-  const { framing } = request;
-  if (framing.kind === 'length') return `Content-Length: ${framing.length}\r\n`;
-  if (framing.kind === 'chunked' || framing.kind === 'close') return 'Transfer-Encoding: chunked\r\n';
-  // A POST without a body says so: some origins answer 411 otherwise.
-  return request.method === 'POST' || request.method === 'PUT' || request.method === 'PATCH' ? 'Content-Length: 0\r\n' : '';
 }
 
 async function refuse(
@@ -445,6 +469,7 @@ async function refuse(
         policyVersion: plane.policies.version,
         replaced: false,
         operations: progress.operations,
+        approval: progress.approval,
         policy: progress.policy,
       }),
       {
@@ -461,7 +486,7 @@ async function refuse(
   }
   if (left) return;
   logFailure(plane, error, requestId);
-  sendRefusal(reply, error, requestId);
+  sendRefusal(reply, error, requestId, audienceOf(request.headers));
 }
 
 /** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */

@@ -89,7 +89,8 @@ function collect(request: AgentRequest, limitBytes: number): Promise<HeldBody | 
   return new Promise((resolve, reject) => request.body.attach(new Collector(limitBytes, resolve, reject)));
 }
 
-function withoutExpect(request: AgentRequest): AgentRequest {
+/** The request without its wish to be asked for the body, which was granted. */
+export function withoutExpect(request: AgentRequest): AgentRequest {
   const kept = request.kinds.map((kind) => kind !== HeaderKind.expect);
   return {
     ...request,

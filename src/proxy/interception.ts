@@ -107,6 +107,8 @@ export class Interception implements Expiring {
     const only = candidates[0];
     if (only === undefined || candidates.length !== 1 || only.status !== 'active') return;
     if (only.expiresAt !== null && only.expiresAt <= Date.now()) return;
+    // A socket that shows a client certificate can't be opened before the credential is there.
+    if (only.injections.some((injection) => injection.in === 'client_certificate')) return;
     this.#plane.pools.poolOf(agentId, only, this.#destination).warm();
   }
 

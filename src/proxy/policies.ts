@@ -53,8 +53,8 @@ export class Policies {
     this.#revision++;
   }
 
-  /** @param counts false for a request that is looked at again, or not for the last time */
-  decide(facts: PolicyFacts, counts: boolean): PolicyDecision {
-    return decidePolicies(this.#set, facts, counts ? this.ledger : null);
+  /** `counts` is false for a request that is looked at again, or not for the last time; `approved` when a person said yes. */
+  decide(facts: PolicyFacts, { counts, approved }: { readonly counts: boolean; readonly approved: boolean }): PolicyDecision {
+    return decidePolicies(this.#set, facts, counts ? this.ledger : null, approved);
   }
 }

@@ -11,9 +11,12 @@ import type { Facts } from './facts.ts';
 import type { AgentRequest } from './message.ts';
 import type { Route } from './route.ts';
 
-export type PolicyAdmission = Extract<PolicyDecision, { allow: true }>;
+export interface PolicyAdmission extends Omit<Extract<PolicyDecision, { allow: true }>, 'allow'> {
+  /** The rule that wants a person to approve the request; null for none. */
+  readonly asks: string | null;
+}
 
-export const NO_POLICY_ADMISSION: PolicyAdmission = { allow: true, pending: false, monitored: [], counted: [], countedAt: 0 };
+export const NO_POLICY_ADMISSION: PolicyAdmission = { pending: false, monitored: [], counted: [], countedAt: 0, asks: null };
 
 /** An upgrade carries its operations in frames, which nobody reads. */
 const FRAMES: BodyFacts = { problem: 'the messages of a WebSocket are not read' };
@@ -22,6 +25,8 @@ export interface PolicyQuestion {
   readonly facts: Facts;
   readonly grant: Grant;
   readonly body: BodyFacts | null;
+  /** A person said yes: rules that ask for it are met. */
+  readonly approved: boolean;
   /** The answer admits the request: it is counted. */
   readonly counts: boolean;
   readonly now: number;
@@ -38,7 +43,7 @@ export function admitByPolicy(
   plane: DataPlane,
   route: Route,
   request: AgentRequest,
-  { facts, grant, body, counts, now }: PolicyQuestion,
+  { facts, grant, body, approved, counts, now }: PolicyQuestion,
   noted: NotedPolicy,
 ): PolicyAdmission {
   const { policies } = plane;
@@ -56,15 +61,23 @@ export function admitByPolicy(
       body: body ?? (request.upgrade === null ? null : FRAMES),
       now,
     },
-    counts,
+    { counts, approved },
   );
   if (decision.allow) {
-    noted.policy = decision;
-    return decision;
+    const { pending, monitored, counted, countedAt } = decision;
+    // What was counted stays in the row, however often the request is looked at again.
+    const kept = noted.policy.counted.length === 0 ? { counted, countedAt } : noted.policy;
+    noted.policy = { pending, monitored, counted: kept.counted, countedAt: kept.countedAt, asks: null };
+    return noted.policy;
   }
+  noted.policy = {
+    ...noted.policy,
+    pending: false,
+    monitored: decision.monitored,
+    asks: decision.hold === null ? null : decision.rule,
+  };
+  if (decision.hold !== null) return noted.policy;
   noted.rule = decision.rule;
-  noted.policy = { ...NO_POLICY_ADMISSION, monitored: decision.monitored };
-  // Here a request with `hold` would wait for a person; as long as there is nobody to ask, it is refused.
   throw decision.error;
 }
 

@@ -29,6 +29,7 @@ export interface RowParts {
   /** What a rule on bodies read. */
   readonly operations?: string | null;
   readonly policy?: PolicyAdmission;
+  readonly approval?: { readonly id: string; readonly by: string | null } | null;
 }
 
 const NO_KEYS: readonly string[] = [];
@@ -79,10 +80,15 @@ export function openingOf(p: RowParts): AuditOpening {
   };
 }
 
-function detailsOf({ operations, policy }: RowParts): AuditOpening['details'] {
+function detailsOf({ operations, approval, policy }: RowParts): AuditOpening['details'] {
   const said = policy === undefined ? null : policyDetails(policy);
-  if (operations == null || operations === '') return said;
-  return { operations, ...said };
+  if ((operations == null || operations === '') && approval == null) return said;
+  return {
+    ...(operations == null || operations === '' ? {} : { operations }),
+    ...(approval == null ? {} : { approval: approval.id }),
+    ...(approval?.by == null ? {} : { approved_by: approval.by }),
+    ...said,
+  };
 }
 
 /** Parameter names of a raw query, in order, at most 64; a part without `=` may itself be a secret and is not named. */

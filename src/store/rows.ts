@@ -33,6 +33,18 @@ export interface DataKeyRow {
   readonly createdAt: number;
 }
 
+/** The operator's own client at a provider. Its secret is sealed by a data key for (provider_clients, id, version). */
+export interface ProviderClientRow {
+  readonly id: string;
+  /** Unique. */
+  readonly providerId: string;
+  readonly clientId: string;
+  readonly version: number;
+  readonly dataKeyId: string;
+  readonly sealed: Uint8Array;
+  readonly createdAt: number;
+}
+
 /** Material of a credential, sealed by a data key for (table, id, version). */
 export interface SealedRow {
   readonly credentialId: string;
@@ -81,6 +93,7 @@ export interface StoreSnapshot {
   readonly dataKeys: readonly DataKeyRow[];
   readonly policies: readonly PolicyRow[];
   readonly policySets: readonly PolicySetRow[];
+  readonly providerClients: readonly ProviderClientRow[];
   readonly meta: ReadonlyMap<string, string>;
 }
 
@@ -98,8 +111,13 @@ export type StoreChange =
   | { readonly put: 'data_key'; readonly row: DataKeyRow }
   | { readonly put: 'policy'; readonly row: PolicyRow }
   | { readonly put: 'policy_set'; readonly row: PolicySetRow }
+  | { readonly put: 'provider_client'; readonly row: ProviderClientRow }
   | { readonly put: 'meta'; readonly name: string; readonly value: string }
-  | { readonly remove: 'agent' | 'credential' | 'grant' | 'data_key' | 'policy' | 'policy_set'; readonly id: string };
+  | { readonly remove: RowKind; readonly id: string }
+  /** The material of a credential whose row stays. */
+  | { readonly remove: 'sealed'; readonly id: string };
+
+export type RowKind = 'agent' | 'credential' | 'grant' | 'data_key' | 'provider_client' | 'policy' | 'policy_set';
 
 /** A moment of use, written lazily. */
 export interface LastUse {

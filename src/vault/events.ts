@@ -24,6 +24,15 @@ export type VaultAction =
   | 'policy.removed'
   | 'policies.loaded'
   | 'policies.refused'
+  | 'vault.restore_accepted'
+  | 'provider_client.set'
+  | 'provider_client.removed'
+  | 'oauth.connected'
+  | 'oauth.reconnected'
+  | 'oauth.refresh_begun'
+  | 'oauth.refreshed'
+  | 'oauth.refresh_failed'
+  | 'oauth.revoked'
   | 'vault.master_key_rotated'
   | 'vault.data_key_rotated';
 

@@ -8,6 +8,7 @@ import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
 import { checkScope, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
+import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { findCredential } from './secrets.ts';
 import type { VaultState } from './state.ts';
@@ -29,10 +30,12 @@ export interface VaultGrants {
 export class EmbeddedGrants implements VaultGrants {
   readonly #state: VaultState;
   readonly #catalogue: ProviderSource;
+  readonly #endings: TokenEndings;
 
-  constructor(state: VaultState, catalogue: ProviderSource) {
+  constructor(state: VaultState, catalogue: ProviderSource, endings: TokenEndings) {
     this.#state = state;
     this.#catalogue = catalogue;
+    this.#endings = endings;
   }
 
   list(): Grant[] {
@@ -62,32 +65,45 @@ export class EmbeddedGrants implements VaultGrants {
     const state = this.#state;
     return state.exclusive(async () => {
       requireNone(shapeProblems(input));
-      const agent = input.agent === undefined ? undefined : state.findAgent(input.agent);
       const credential = this.#credentialFor(input);
-      const provider = this.#catalogue.find(credential.providerId);
-      const now = state.now();
-      const { scope, problems } = checkScope(input, credential, provider, now);
-      requireNone(problems);
-      const principal: Principal = agent === undefined ? { type: 'system' } : { type: 'agent', agentId: agent.id };
-      this.#requireUsableAgent(agent);
-      this.#requireFreeLabel(scope.label, principal, credential.providerId);
-      const row: GrantRow = {
-        ...scope,
-        id: randomUUID(),
-        principal,
-        grantKind: 'managed_secret',
-        providerId: credential.providerId,
-        credentialId: credential.id,
-        placeholder: this.#freshPlaceholder(provider?.placeholder ?? DEFAULT_PLACEHOLDER),
-        status: 'active',
-        createdAt: now,
-        revokedAt: null,
-      };
+      const { row, agent } = this.draft(input, credential);
       await state.commit({ action: 'grant.created', agent, grant: row, credential, details: scopeDetails(row) }, [
         { put: 'grant', row },
       ]);
       return grantOf(row, credential.name);
     });
+  }
+
+  /** A checked grant of this credential, not stored yet. Call it inside exclusive(). @throws AlterError not_found, invalid_input, conflict */
+  draft(input: NewGrant, credential: CredentialRow): { readonly row: GrantRow; readonly agent: Agent | undefined } {
+    requireNone(shapeProblems(input));
+    const agent = input.agent === undefined ? undefined : this.#state.findAgent(input.agent);
+    const provider = this.#catalogue.find(credential.providerId);
+    const now = this.#state.now();
+    const { scope, problems } = checkScope(input, credential, provider, now);
+    requireNone(problems);
+    if (credential.oauth?.state === 'revoked') {
+      throw new AlterError('conflict', {
+        reason: `The tokens of "${credential.name}" are destroyed`,
+        hint: `Connect the account again: \`alterd connect ${credential.providerId}\`.`,
+      });
+    }
+    const principal: Principal = agent === undefined ? { type: 'system' } : { type: 'agent', agentId: agent.id };
+    this.#requireUsableAgent(agent);
+    this.#requireFreeLabel(scope.label, principal, credential.providerId);
+    const row: GrantRow = {
+      ...scope,
+      id: randomUUID(),
+      principal,
+      grantKind: credential.oauth === undefined ? 'managed_secret' : 'oauth',
+      providerId: credential.providerId,
+      credentialId: credential.id,
+      placeholder: this.#freshPlaceholder(provider?.placeholder ?? DEFAULT_PLACEHOLDER),
+      status: 'active',
+      createdAt: now,
+      revokedAt: null,
+    };
+    return { row, agent };
   }
 
   revoke(idOrLabel: string): Promise<Grant> {
@@ -97,7 +113,13 @@ export class EmbeddedGrants implements VaultGrants {
       if (grant.status === 'revoked') return grant;
       const { credentialName, ...before } = grant;
       const row: GrantRow = { ...before, status: 'revoked', revokedAt: state.now() };
-      await state.commit({ action: 'grant.revoked', ...this.#eventParts(grant) }, [{ put: 'grant', row }]);
+      const ending = await this.#endings.prepare([grant.id]);
+      await state.commit(
+        { action: 'grant.revoked', ...this.#eventParts(grant) },
+        [{ put: 'grant', row }, ...ending.changes],
+        ending,
+      );
+      ending.afterwards();
       return grantOf(row, credentialName);
     });
   }
@@ -106,7 +128,13 @@ export class EmbeddedGrants implements VaultGrants {
     const state = this.#state;
     return state.exclusive(async () => {
       const grant = this.find(idOrLabel);
-      await state.commit({ action: 'grant.removed', ...this.#eventParts(grant) }, [{ remove: 'grant', id: grant.id }]);
+      const ending = await this.#endings.prepare([grant.id]);
+      await state.commit(
+        { action: 'grant.removed', ...this.#eventParts(grant) },
+        [{ remove: 'grant', id: grant.id }, ...ending.changes],
+        ending,
+      );
+      ending.afterwards();
     });
   }
 
@@ -191,6 +219,7 @@ const isSamePrincipal = (a: Principal, b: Principal): boolean =>
 const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
   hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),
   methods: row.methods?.join(' ') ?? null,
+  ...(row.git === null ? {} : { git: row.git }),
   expires_at: row.expiresAt,
   allow_private: row.allowPrivate,
   allow_plaintext: row.allowPlaintext,

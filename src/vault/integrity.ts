@@ -21,6 +21,15 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     // A database of before has neither and a MAC without them; one that lost them has the wrong MAC.
     ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
     ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
+    // A database of before has a MAC without them.
+    ...(snapshot.providerClients.length === 0
+      ? {}
+      : {
+          providerClients: snapshot.providerClients.map((row) => ({
+            ...row,
+            sealed: Buffer.from(row.sealed).toString('base64url'),
+          })),
+        }),
     meta: [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1)),
   };
   return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');
@@ -34,8 +43,14 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
 
 /** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
 const asBefore = (row: GrantRow): object => {
-  const { passResponseCookies, operations, ...rest } = row;
-  return { ...rest, ...(passResponseCookies ? { passResponseCookies } : {}), ...(operations.length > 0 ? { operations } : {}) };
+  const { passResponseCookies, operations, approval, git, ...rest } = row;
+  return {
+    ...rest,
+    ...(passResponseCookies ? { passResponseCookies } : {}),
+    ...(operations.length > 0 ? { operations } : {}),
+    ...(approval === null ? {} : { approval }),
+    ...(git === null ? {} : { git }),
+  };
 };
 
 const withoutUse = <R extends { readonly lastUsedAt: number | null }>(row: R): Omit<R, 'lastUsedAt'> => {

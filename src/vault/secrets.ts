@@ -11,8 +11,9 @@ import type { DataKeys } from './data-keys.ts';
 import type { LastUses } from './last-uses.ts';
 import type { Materials } from './materials.ts';
 import { requireNone, slugProblem } from './names.ts';
+import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
-import { checkNewSecret, fieldProblems, type NewSecret } from './secret-input.ts';
+import { checkNewSecret, fieldProblems, type NewSecret, withOptionalFields } from './secret-input.ts';
 import type { VaultState } from './state.ts';
 
 export interface VaultSecrets {
@@ -35,6 +36,7 @@ export interface SecretParts {
   readonly materials: Materials;
   readonly uses: LastUses;
   readonly catalogue: ProviderSource;
+  readonly endings: TokenEndings;
 }
 
 export class EmbeddedSecrets implements VaultSecrets {
@@ -56,9 +58,10 @@ export class EmbeddedSecrets implements VaultSecrets {
     return new Map(Object.entries(findCredential(this.#parts.state, nameOrId).publicFields));
   }
 
-  create(input: NewSecret): Promise<CredentialInfo> {
+  create(asked: NewSecret): Promise<CredentialInfo> {
     const { state, dataKeys, catalogue } = this.#parts;
     return state.exclusive(async () => {
+      const input = { ...asked, fields: withOptionalFields(asked.fields, catalogue.find(asked.providerId)) };
       const { secret, problems } = checkNewSecret(input, catalogue.find(input.providerId), this.#placeholders());
       requireNone([input.name === undefined ? undefined : slugProblem('name', input.name), ...problems]);
       if (input.name !== undefined && this.#isTaken(input.name)) {
@@ -88,14 +91,22 @@ export class EmbeddedSecrets implements VaultSecrets {
     const { state, dataKeys, materials, catalogue } = this.#parts;
     return state.exclusive(async () => {
       const before = findCredential(state, nameOrId);
+      if (before.oauth !== undefined) {
+        throw new AlterError('conflict', {
+          reason: `"${before.name}" is a connected account; its tokens come from the provider`,
+          hint: `Connect it again: \`alterd connect ${before.providerId}\`.`,
+        });
+      }
       const fixed = Object.entries(before.publicFields);
-      const all = new Map([...fixed.map(([name, value]) => [name, new Secret(value)] as const), ...fields]);
+      const provider = catalogue.find(before.providerId);
+      const kept = fixed.map(([name, value]) => [name, new Secret(value)] as const);
+      const all = withOptionalFields(new Map([...kept, ...fields]), provider);
       requireNone([
         // Grants point to hosts that were made from these values.
         ...fixed.map(([name, value]) =>
           all.get(name)?.reveal() === value ? undefined : `fields.${name}: can't change; store a new secret instead`,
         ),
-        ...fieldProblems(all, before.fieldNames, catalogue.find(before.providerId), this.#placeholders()),
+        ...fieldProblems(all, before.fieldNames, provider, this.#placeholders(), before.injections),
       ]);
       const row: CredentialRow = { ...before, version: before.version + 1, rotatedAt: state.now() };
       await state.commit(
@@ -111,7 +122,7 @@ export class EmbeddedSecrets implements VaultSecrets {
   }
 
   remove(nameOrId: string, options: { readonly cascade?: boolean | undefined } = {}): Promise<void> {
-    const { state, materials } = this.#parts;
+    const { state, materials, endings } = this.#parts;
     return state.exclusive(async () => {
       const row = findCredential(state, nameOrId);
       const grants = state.rows.grants.filter((grant) => grant.credentialId === row.id);
@@ -126,9 +137,11 @@ export class EmbeddedSecrets implements VaultSecrets {
         ...grants.map((grant) => ({ remove: 'grant', id: grant.id }) as const),
         { remove: 'credential', id: row.id },
       ];
+      const ending = await endings.ofRemoved(row);
       await state.commit({ action: 'secret.removed', credential: row, details: { grants: grants.length } }, changes, {
         beforePublishing: () => materials.drop(row.id),
       });
+      ending.afterwards();
     });
   }
 

@@ -9,6 +9,7 @@ import type { Authority } from '../domain/authority.ts';
 import type { CredentialMaterial } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { HttpsCall } from '../domain/https-call.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
@@ -18,6 +19,13 @@ import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
 import { Materials } from './materials.ts';
+import type { ConnectFlows } from './oauth/connect-flows.ts';
+import { Connections } from './oauth/connections.ts';
+import { EmbeddedConnectFlows } from './oauth/flows.ts';
+import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-clients.ts';
+import { Refresher } from './oauth/refresher.ts';
+import { TokenClients } from './oauth/token-clients.ts';
+import { TokenEndings } from './oauth/token-endings.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
@@ -33,10 +41,20 @@ export interface Vault extends VaultPort {
   readonly policies: VaultPolicies;
   /** What was wrong with policy files at the start, when the policies of before are in force instead. */
   readonly policyProblems: readonly string[];
+  /** Consent, and what comes of it. */
+  readonly connect: ConnectFlows;
+  /** The operator's own OAuth clients. */
+  readonly clients: ProviderClients;
   /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
   readonly epoch: number;
   /** Where the master key is kept. */
   readonly keySource: KeySource;
+  /** The mark of the journal that it wrote to when it was changed last; null before that. */
+  readonly recordedJournal: string | null;
+  /** From the next change on the vault says that this is its journal. */
+  bindJournal(mark: string): void;
+  /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
+  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
@@ -53,6 +71,8 @@ export interface VaultOptions {
   readonly audit: AuditPort;
   /** Directory of policy files; need not exist. Absent: there are none. */
   readonly policiesDir?: string | undefined;
+  /** How token endpoints are reached; without it nothing can be connected or renewed. */
+  readonly https?: HttpsCall | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -70,12 +90,17 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
     const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
     const policyProblems = await policies.start();
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, policies, policyProblems });
+    const https = options.https ?? noNetwork;
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
   } catch (thrown) {
     await store.close();
     throw thrown;
   }
 }
+
+const noNetwork: HttpsCall = async ({ url }) => {
+  throw new AlterError('upstream_unreachable', { host: new URL(url).hostname, reason: 'this vault has no network' });
+};
 
 interface VaultParts {
   readonly store: Store;
@@ -84,6 +109,7 @@ interface VaultParts {
   readonly catalogue: ProviderSource;
   readonly policies: VaultPolicies;
   readonly policyProblems: readonly string[];
+  readonly https: HttpsCall;
 }
 
 class EmbeddedVault implements Vault {
@@ -93,17 +119,29 @@ class EmbeddedVault implements Vault {
   readonly grants: VaultGrants;
   readonly policies: VaultPolicies;
   readonly policyProblems: readonly string[];
+  readonly connect: ConnectFlows;
+  readonly clients: ProviderClients;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
   readonly #callers: Callers;
+  readonly #refresher: Refresher;
+  readonly #endings: TokenEndings;
   #closed = false;
 
   constructor(parts: VaultParts) {
-    const { state, keys, catalogue } = parts;
+    const { state, keys, catalogue, https } = parts;
     const { dataKeys } = keys;
     const uses = new LastUses((batch) => parts.store.noteUses(batch));
-    const materials = new Materials({ state, dataKeys, uses });
+    const clients = new EmbeddedProviderClients({ state, dataKeys, catalogue });
+    const tokenClients = new TokenClients({ https, clients, catalogue, now: state.now });
+    const dropMaterial = (credentialId: string): void => materials.drop(credentialId);
+    const shared = { state, dataKeys, clients: tokenClients, dropMaterial };
+    const refresher = new Refresher(shared);
+    const materials: Materials = new Materials({ state, dataKeys, uses, renewal: refresher });
+    const endings = new TokenEndings(shared);
+    const grants = new EmbeddedGrants(state, catalogue, endings);
+    const connections = new Connections({ state, dataKeys, grants, dropMaterial });
     const sessions = new EmbeddedSessions(state);
     this.#parts = parts;
     this.#uses = uses;
@@ -111,10 +149,14 @@ class EmbeddedVault implements Vault {
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
-    this.grants = new EmbeddedGrants(state, catalogue);
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings });
+    this.grants = grants;
+    this.clients = clients;
+    this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
+    this.#refresher = refresher;
+    this.#endings = endings;
   }
 
   get authority(): Authority {
@@ -146,6 +188,24 @@ class EmbeddedVault implements Vault {
     return this.#materials.obtain(grant);
   }
 
+  get recordedJournal(): string | null {
+    return this.#parts.state.recordedJournal;
+  }
+
+  bindJournal(mark: string): void {
+    this.#parts.state.bindJournal(mark);
+  }
+
+  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
+    const { state } = this.#parts;
+    return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
+  }
+
+  renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {
+    if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
+    return this.#materials.renewRefused(grant, version);
+  }
+
   rotateMasterKey(to: MasterKey): Promise<void> {
     return this.#parts.keys.rotateMasterKey(this.#parts.state, to);
   }
@@ -157,6 +217,9 @@ class EmbeddedVault implements Vault {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // What a provider is answering just now may be the only copy of a token.
+    await this.#refresher.settle();
+    await this.#endings.settle();
     await this.#parts.state.settle();
     await this.#uses.flush();
     this.#materials.clear();

@@ -1,7 +1,7 @@
 /** `alterd grant`: which agent may call what with which secret. */
 import { type Command, Option } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { GrantView, SecretView } from '../../api/views.ts';
+import type { GrantView, OAuthView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { OperationRule } from '../../domain/operation-rule.ts';
 import type { Cli } from '../cli.ts';
@@ -20,6 +20,8 @@ interface CreateFlags {
   readonly graphqlAt?: readonly string[];
   readonly rpc?: readonly string[];
   readonly rpcAt?: readonly string[];
+  readonly approval?: readonly string[];
+  readonly git?: string;
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -49,6 +51,10 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--graphql-at <list>', 'the paths that --graphql is about; every request otherwise', collectList)
     .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
     .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
+    .option('--approval <list>', "requests of these methods wait until a person approves them: POST,DELETE, or '*'", collectList)
+    .addOption(
+      new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
+    )
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -74,6 +80,8 @@ function defineCreate(command: Command, cli: Cli): void {
         methods: flags.methods,
         paths: flags.paths,
         operations: operationsOf(flags),
+        approval: flags.approval,
+        git: flags.git,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -113,6 +121,8 @@ async function target(cli: Cli, word: string, secret: string | undefined): Promi
 }
 
 function trial(grant: GrantView): string {
+  if (grant.git !== null)
+    return `alterd run --agent ${grant.agent ?? 'NAME'} -- git ls-remote https://${grant.hosts[0] ?? 'HOST'}/OWNER/REPOSITORY.git`;
   const host = grant.hosts.find((each) => !each.includes('*')) ?? 'HOST';
   const path = grant.paths?.find((each) => !each.includes('*')) ?? '/';
   const url = host.includes('://') ? `${host}${path}` : `https://${host}${path}`;
@@ -130,10 +140,15 @@ function defineReading(command: Command, cli: Cli): void {
         { header: 'LABEL', cell: (grant) => grant.label },
         { header: 'AGENT', cell: (grant) => (grant.principal === 'system' ? '(system)' : grant.agent) },
         { header: 'SECRET', cell: (grant) => grant.credential },
+        { header: 'ACCOUNT', cell: (grant) => grant.oauth?.account_name ?? grant.oauth?.account_id },
         { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
-        { header: 'METHODS', cell: (grant) => grant.methods?.join(',') ?? 'any' },
+        {
+          header: 'METHODS',
+          cell: (grant) =>
+            (grant.git === null ? '' : `git ${grant.git} `) + (grant.methods?.join(',') ?? (grant.git === null ? 'any' : '')),
+        },
         { header: 'PATHS', cell: (grant) => grant.paths?.join(',') ?? 'any' },
-        { header: 'STATUS', cell: (grant) => grant.status },
+        { header: 'STATUS', cell: (grant) => (isLost(grant) ? 'connect again' : grant.status) },
       ],
       'No grants: `alterd grant create PROVIDER --agent NAME` makes one.',
     );
@@ -163,6 +178,8 @@ function defineEnding(command: Command, cli: Cli): void {
   });
 }
 
+const GIT_WORDS = { read: 'only clone and fetch', write: 'only clone, fetch and push' } as const;
+
 const nameOf = (grant: GrantView): string =>
   `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.agent ?? 'every agent'})`;
 
@@ -177,6 +194,8 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
     ['operations', grant.operations.map(operationText).join('; ') || 'any'],
+    ['asks before', grant.approval?.join(', ') ?? 'nothing'],
+    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],
@@ -186,5 +205,17 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
     ['status', grant.status],
     ['expires', grant.expires_at],
+    ...(grant.oauth === null ? [] : accountFields(grant.oauth)),
   ]);
+  if (isLost(grant)) cli.output.hint(`Connect it again: \`alterd connect ${grant.provider} --grant ${grant.id}\`.`);
 }
+
+const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
+
+const accountFields = (oauth: OAuthView): [string, string | null][] => [
+  ['account', oauth.account_name ?? oauth.account_id],
+  ['scopes', oauth.scopes.join(' ')],
+  ['connected by', oauth.flow.replaceAll('_', ' ')],
+  ['token ends', oauth.token_expires_at],
+  ['tokens', oauth.state === 'ok' ? 'ok' : `${oauth.state.replaceAll('_', ' ')}: ${oauth.reason ?? ''}`],
+];

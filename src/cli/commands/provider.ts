@@ -2,16 +2,23 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { ProviderView } from '../../api/providers.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
+import { defineProviderClient } from './provider-client.ts';
+import { showProvider, sourceOf } from './provider-show.ts';
+import { defineProviderTest } from './provider-test.ts';
 
 export function defineProvider(command: Command, cli: Cli): void {
   defineReading(command, cli);
   defineWriting(command, cli);
+  defineProviderTest(command, cli);
+  defineProviderClient(command, cli);
   example(command, 'alterd provider show github');
 }
+
+const KINDS = { static: 'static', oauth: 'OAuth', both: 'static, OAuth' } as const;
 
 function defineReading(command: Command, cli: Cli): void {
   const list = command.command('list').description('every provider that can be used');
@@ -24,8 +31,9 @@ function defineReading(command: Command, cli: Cli): void {
       [
         { header: 'PROVIDER', cell: (provider) => provider.slug },
         { header: 'NAME', cell: (provider) => provider.name },
+        { header: 'KIND', cell: (provider) => KINDS[provider.ways] },
         { header: 'HOSTS', cell: (provider) => provider.hosts.join(',') },
-        { header: 'FROM', cell: (provider) => (provider.user_defined ? 'you' : 'alterd') },
+        { header: 'FROM', cell: sourceOf },
       ],
       'No providers.',
     );
@@ -70,22 +78,4 @@ function readDocument(file: string): string {
       problems: [`${file} can't be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`],
     });
   }
-}
-
-function showProvider(cli: Cli, provider: ProviderView): void {
-  cli.output.record(provider, [
-    ['provider', provider.slug],
-    ['name', provider.name],
-    ['hosts', provider.hosts.length === 0 ? '(you name them with --host)' : provider.hosts.join(', ')],
-    ...provider.fields.map((field): [string, string] => [
-      'field',
-      `${field.name}  ${field.label}${field.secret ? '' : ' (no secret)'}`,
-    ]),
-    ['injects', provider.injects.join(', ')],
-    ['never on', provider.excluded_paths.join(', ')],
-    ['placeholder', provider.placeholder],
-    ['agents get', provider.agent_env.map((each) => each.name).join(', ')],
-    ['documentation', provider.docs_url],
-    ['evidence', provider.evidence],
-  ]);
 }

@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { ProviderView } from '../../api/providers.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import type { SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';

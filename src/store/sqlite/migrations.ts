@@ -123,9 +123,31 @@ create table rate_limits (
 ) strict;
 `;
 
+const APPROVAL = 'alter table grants add column approval text;';
+
+/** Grants of before are for whatever their other rules say. */
+const GIT_ACCESS = 'alter table grants add column git_access text;';
+
+/** Connected accounts, and the operator's clients at providers. */
+const OAUTH = `
+alter table credentials add column oauth text;
+create table provider_clients (
+  id text primary key,
+  provider_id text not null unique,
+  client_id text not null,
+  version integer not null,
+  data_key_id text not null references data_keys (id),
+  sealed blob not null,
+  created_at integer not null
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
   { version: 3, name: 'operations of grants', sql: OPERATIONS },
-  { version: 4, name: 'policies', sql: POLICIES },
+  { version: 4, name: 'approval of grants', sql: APPROVAL },
+  { version: 5, name: 'grants for git', sql: GIT_ACCESS },
+  { version: 6, name: 'connected accounts', sql: OAUTH },
+  { version: 7, name: 'policies', sql: POLICIES },
 ];

@@ -7,6 +7,7 @@ import type {
   KeyRow,
   PolicyRow,
   PolicySetRow,
+  ProviderClientRow,
   RateLimitRow,
   SealedRow,
 } from '../rows.ts';
@@ -39,6 +40,7 @@ export const TABLES = {
       'injections',
       'destinations',
       'public_fields',
+      'oauth',
     ],
   },
   data_key: { name: 'data_keys', columns: ['id', 'wrapped', 'created_at'] },
@@ -58,6 +60,7 @@ export const TABLES = {
       'paths',
       'excluded_paths',
       'operations',
+      'approval',
       'override_mode',
       'placeholder',
       'injections',
@@ -68,11 +71,16 @@ export const TABLES = {
       'expires_at',
       'created_at',
       'revoked_at',
+      'git_access',
     ],
   },
   policy: { name: 'policies', columns: ['id', 'name', 'toml', 'version', 'created_at', 'updated_at'] },
   policy_set: { name: 'policy_sets', columns: ['id', 'digest', 'sources', 'created_at'] },
   rate_limit: { name: 'rate_limits', columns: ['key', 'spec', 'state', 'at'] },
+  provider_client: {
+    name: 'provider_clients',
+    columns: ['id', 'provider_id', 'client_id', 'version', 'data_key_id', 'sealed', 'created_at'],
+  },
   meta: { name: 'meta', columns: ['name', 'value'] },
 } as const;
 
@@ -129,6 +137,7 @@ export const credentialColumns = (row: CredentialRow): Columns => ({
   injections: json(row.injections),
   destinations: json(row.destinations),
   public_fields: json(row.publicFields),
+  oauth: json(row.oauth ?? null),
 });
 
 export const credentialRow = (c: Columns): CredentialRow => ({
@@ -144,6 +153,27 @@ export const credentialRow = (c: Columns): CredentialRow => ({
   injections: parsed(c.injections),
   destinations: parsed(c.destinations),
   publicFields: parsed(c.public_fields),
+  ...(c.oauth === null ? {} : { oauth: parsed(c.oauth) }),
+});
+
+export const providerClientColumns = (row: ProviderClientRow): Columns => ({
+  id: row.id,
+  provider_id: row.providerId,
+  client_id: row.clientId,
+  version: row.version,
+  data_key_id: row.dataKeyId,
+  sealed: row.sealed,
+  created_at: row.createdAt,
+});
+
+export const providerClientRow = (c: Columns): ProviderClientRow => ({
+  id: c.id as string,
+  providerId: c.provider_id as string,
+  clientId: c.client_id as string,
+  version: c.version as number,
+  dataKeyId: c.data_key_id as string,
+  sealed: c.sealed as Uint8Array,
+  createdAt: c.created_at as number,
 });
 
 export const dataKeyColumns = (row: DataKeyRow): Columns => ({ id: row.id, wrapped: row.wrapped, created_at: row.createdAt });
@@ -227,6 +257,7 @@ export const grantColumns = (row: GrantRow): Columns => ({
   paths: json(row.paths),
   excluded_paths: json(row.excludedPaths),
   operations: json(row.operations),
+  approval: json(row.approval),
   override_mode: row.overrideMode,
   placeholder: row.placeholder,
   injections: json(row.injections),
@@ -237,6 +268,7 @@ export const grantColumns = (row: GrantRow): Columns => ({
   expires_at: row.expiresAt,
   created_at: row.createdAt,
   revoked_at: row.revokedAt,
+  git_access: row.git,
 });
 
 export const grantRow = (c: Columns): GrantRow => ({
@@ -251,6 +283,7 @@ export const grantRow = (c: Columns): GrantRow => ({
   paths: parsed(c.paths),
   excludedPaths: parsed(c.excluded_paths),
   operations: parsed(c.operations),
+  approval: parsed(c.approval),
   overrideMode: c.override_mode as GrantRow['overrideMode'],
   placeholder: c.placeholder as string | null,
   injections: parsed(c.injections),
@@ -261,4 +294,5 @@ export const grantRow = (c: Columns): GrantRow => ({
   expiresAt: c.expires_at as number | null,
   createdAt: c.created_at as number,
   revokedAt: c.revoked_at as number | null,
+  git: c.git_access as GrantRow['git'],
 });

@@ -26,7 +26,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore(db, unlock);
 }
 
-const REMOVALS = ['agent', 'credential', 'grant', 'data_key', 'policy', 'policy_set'] as const;
+const REMOVALS = ['agent', 'credential', 'grant', 'data_key', 'provider_client', 'policy', 'policy_set'] as const;
 
 class SqliteStore implements Store {
   readonly #db: Database;
@@ -47,6 +47,7 @@ class SqliteStore implements Store {
       this.#puts.set(key, db.prepare(upsert(table.name, table.columns)));
     }
     for (const key of REMOVALS) this.#removes.set(key, db.prepare(`delete from ${map.TABLES[key].name} where id = ?`));
+    this.#removes.set('sealed', db.prepare('delete from sealed_material where credential_id = ?'));
     this.#raiseEpoch = db.prepare(`update meta set value = ? where name = 'epoch' and value = ?`);
     this.#readSealed = db.prepare(`select ${map.TABLES.sealed.columns.join(', ')} from sealed_material where credential_id = ?`);
     this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
@@ -70,6 +71,7 @@ class SqliteStore implements Store {
           dataKeys: this.#all('data_key').map(map.dataKeyRow).sort(byCreation),
           policies: this.#all('policy').map(map.policyRow).sort(byCreation),
           policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
+          providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
           meta,
         };
       })(),
@@ -173,6 +175,8 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.policyColumns(change.row);
     case 'policy_set':
       return map.policySetColumns(change.row);
+    case 'provider_client':
+      return map.providerClientColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

@@ -126,11 +126,15 @@ describe('the files of a vault (S-86, S-87)', () => {
     await all.vault.close();
     const db = new Database(all.dbFile);
     db.exec(
-      'alter table grants drop column pass_response_cookies; delete from migrations where version > 1; pragma user_version = 1',
+      ['pass_response_cookies', 'operations', 'approval', 'git_access']
+        .map((column) => `alter table grants drop column ${column};`)
+        .concat('alter table credentials drop column oauth; drop table provider_clients;')
+        .concat('delete from migrations where version > 1; pragma user_version = 1')
+        .join(' '),
     );
     db.close();
     const vault = await reopen(all);
-    expect(vault.grants.find('main').passResponseCookies).toBe(false);
+    expect(vault.grants.find('main')).toMatchObject({ passResponseCookies: false, git: null });
     await vault.close();
   });
 
@@ -147,10 +151,11 @@ describe('a database that was edited without the key', () => {
     ['a grant is brought back', `update grants set status = 'active', revoked_at = null where label = 'second'`],
     ['a grant is widened', `update grants set destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]'`],
     ['a grant passes cookies', 'update grants set pass_response_cookies = 1'],
+    ['a grant for git becomes one for pushes', `update grants set git_access = 'write'`],
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],
     [
       'a grant is planted',
-      `insert into grants select 'planted', label, principal_type, agent_id, grant_kind, provider_id, credential_id, '[{"pattern":"evil.test","port":443,"scheme":"https"}]', methods, paths, excluded_paths, override_mode, placeholder, injections, 1, 1, status, expires_at, created_at, revoked_at, 0 from grants limit 1`,
+      `insert into grants select 'planted', label, principal_type, agent_id, grant_kind, provider_id, credential_id, '[{"pattern":"evil.test","port":443,"scheme":"https"}]', methods, paths, excluded_paths, override_mode, placeholder, injections, 1, 1, status, expires_at, created_at, revoked_at, 0, '[]', null, null from grants limit 1`,
     ],
     ['a grant is deleted', `delete from grants where label = 'main'`],
     [
