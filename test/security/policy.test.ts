@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestDaemon } from '../helpers/daemon.ts';
-import { expectRefusal, GOOD, speakerFor, startWall, type Wall } from './support/wall.ts';
+import { expectRefusal, GOOD, speakerFor, startWall, until, type Wall } from './support/wall.ts';
 
 let wall: Wall;
 
@@ -72,6 +72,36 @@ describe('what is unknown', () => {
     await remove('on-body');
   });
 });
+
+describe('what a person has to approve', () => {
+  it('S-95 a policy that wants an approval holds the request, and what is approved is still counted and ruled on', async () => {
+    const agent = await wall.agent();
+    const rules = [
+      'name = "ask"\neffect = "require_approval"\nwhen = { methods = ["DELETE"] }',
+      'name = "two"\neffect = "limit"\nlimit = { kind = "fixed_window", requests = 2, per = "1d" }\nwhen = { paths = ["/ask/**"] }',
+    ];
+    await add(named('asks', agent, rules.map((rule) => `[[rules]]\n${rule}`).join('\n')));
+    expect((await agent.ask('/ask/1')).status).toBe(200);
+    const asked = agent.ask('/ask/2', { method: 'DELETE' });
+    const id = await pendingApproval();
+    expect(arrived('/ask/2')).toBe(0);
+    await wall.daemon.api('POST', `/v1/approvals/${id}/approve`, {});
+    expect((await asked).status).toBe(200);
+    expect(arrived('/ask/2')).toBe(1);
+    expectRefusal(await agent.ask('/ask/3'), 429, 'rate_limited', 'rate_limit_exceeded');
+    await remove('asks');
+  });
+});
+
+async function pendingApproval(): Promise<string> {
+  let id: string | undefined;
+  await until(async () => {
+    const { approvals } = await wall.daemon.api<{ approvals: { id: string; status: string }[] }>('GET', '/v1/approvals');
+    id = approvals.find(({ status }) => status === 'pending')?.id;
+    return id !== undefined;
+  });
+  return id as string;
+}
 
 describe('what is said of policies before they count', () => {
   const problems = (...tomls: string[]): Promise<{ problems: { severity: string; text: string }[] }> =>
