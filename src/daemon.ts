@@ -27,10 +27,12 @@ import { ProcessMeter } from './metrics/process-meter.ts';
 import { RequestMeter } from './metrics/request-meter.ts';
 import { scrapeText } from './metrics/scrape.ts';
 import { ENDED, event, hostPort, metricsListener, readAgain, sinksOf, withEvents } from './observation.ts';
+import type { SavedLimit } from './policy/limit-ledger.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
+import { Policies } from './proxy/policies.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
@@ -39,6 +41,7 @@ import type { Sinks } from './sinks/sinks.ts';
 import { Approvals } from './vault/approvals.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
 import { continuityFault } from './vault/continuity.ts';
+import { LimitKeeper, savedLimits } from './vault/limit-keeper.ts';
 import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
 import { ConnectPages } from './web/pages.ts';
 
@@ -114,8 +117,14 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const { vault, journal } = rooms;
     await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
+    for (const problem of vault.policyProblems)
+      log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
+    const limits = await vault.policies.loadLimits();
     const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
-    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp);
+    const saved = savedLimits(limits);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp, saved);
+    const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
+    undo.push(() => limitKeeper.close());
     undo.push(() => plane.pools.destroy());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
@@ -165,8 +174,9 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     });
     const reload = async (): Promise<ReloadReport> => {
       const next = await readAgain(options.reloadConfig, journal);
-      const changed = changedKeys(loaded.view, next.view);
       const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
+      const policiesChanged = await reloadPolicies(vault, log);
+      const changed = [...changedKeys(loaded.view, next.view), ...(policiesChanged ? ['policies'] : [])];
       await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       Object.assign(plane, settings);
       plane.pools.renew();
@@ -214,7 +224,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         await pages.close();
         await metrics?.close();
         own.close();
-        await stopAll(plane, listener, api, vault, journal, approvals, sinks, loaded.config, log);
+        await stopAll(plane, listener, api, vault, journal, approvals, sinks, limitKeeper, loaded.config, log);
       },
     };
   } catch (thrown) {
@@ -276,6 +286,7 @@ async function openRooms(
       catalogue,
       audit,
       https,
+      policiesDir: paths.policiesDir,
     });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
@@ -344,6 +355,7 @@ function joinPlane(
   approvals: Approvals,
   log: DaemonLog,
   tcp: () => { port: number } | null,
+  saved: readonly SavedLimit[],
 ): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
@@ -359,6 +371,9 @@ function joinPlane(
     loopNonce,
   } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
+  plane.policies = new Policies({ version: () => vault.epoch, saved });
+  plane.policies.replace(vault.policies.set);
+  vault.policies.onChange((set) => plane.policies.replace(set));
   plane.authority = new AuthorityView(vault, () => {
     // SECURITY: what is under way ends with its caller or its grant (S-99).
     const active = new Set(vault.authority.grants.flatMap((grant) => (grant.status === 'active' ? [grant.id] : [])));
@@ -396,6 +411,7 @@ async function stopAll(
   journal: Journal,
   approvals: Approvals,
   sinks: Sinks,
+  limitKeeper: LimitKeeper,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
@@ -414,11 +430,24 @@ async function stopAll(
   plane.authority.close();
   await api.close();
   await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
+  await limitKeeper.close();
   await vault.close();
   // Until the last row is in the database: only from there the sinks have it.
   await journal.stats().catch(() => {});
   await sinks.close(SINK_DRAIN_MS);
   await journal.close();
+}
+
+/** SECURITY: files that are wrong change nothing, neither here nor in the configuration that came with them (S-107). */
+async function reloadPolicies(vault: Vault, log: DaemonLog): Promise<boolean> {
+  try {
+    return await vault.policies.apply(await vault.policies.check());
+  } catch (thrown) {
+    const problems = (thrown as { details?: { problems?: readonly string[] } }).details?.problems ?? [];
+    log.error({ problems }, 'policy files are wrong; the policies of before stay in force');
+    await vault.policies.noteRefusal(problems);
+    throw thrown;
+  }
 }
 
 function infoOf(ca: LocalCa, paths: Paths): CaInfo {

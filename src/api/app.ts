@@ -16,6 +16,7 @@ import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { metricsRoutes } from './metrics.ts';
+import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
 import { providerClientRoutes } from './provider-clients.ts';
 import { providerRoutes } from './providers.ts';
@@ -39,6 +40,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
+  app.route('/v1/policies', policyRoutes(deps));
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/approvals', approvalRoutes(deps));
   app.route('/v1/provider-clients', providerClientRoutes(deps));

@@ -64,6 +64,14 @@ const inSession =
     fix: [`Start the command without that restriction: \`alterd run --agent ${agentOf(entry)} -- COMMAND\`.`],
   });
 
+/** For rules that are no longer there; those that are get explained condition by condition. */
+const byPolicy =
+  (why: string): Adviser =>
+  (entry) => ({
+    why: [why],
+    fix: [`See the policy: \`alterd policy show ${shellWord(entry.rule?.replace(/^policy\.|\/.*$/g, '') ?? 'NAME')}\`.`],
+  });
+
 const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
   method_not_allowed: (entry, grant) => ({
     why: [
@@ -150,10 +158,16 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
     why: ['The credential does not go out over plain http, where everybody on the way could read it.'],
     fix: [`Use https://${hostOf(entry)}, or create a grant with --allow-plaintext when the way is safe.`],
   }),
-  evaluation_failed: (_entry, grant) => ({
-    why: ['A rule of the grant could not be evaluated, and what can not be decided is refused.'],
-    fix: [`Revoke the grant and create it anew: \`alterd grant revoke ${grant?.id ?? 'ID'}\`.`],
-  }),
+  rule_denied: byPolicy('A rule of a policy denies such requests.'),
+  requirement_not_met: byPolicy('A rule of a policy requires something that the request did not meet.'),
+  approval_unavailable: byPolicy('A rule of a policy wants an approval, and there was nobody to ask.'),
+  evaluation_failed: (entry, grant) =>
+    entry.rule?.startsWith('policy.') === true
+      ? byPolicy('A rule of a policy needs something that was not known, and what can not be decided is refused.')(entry, grant)
+      : {
+          why: ['A rule of the grant could not be evaluated, and what can not be decided is refused.'],
+          fix: [`Revoke the grant and create it anew: \`alterd grant revoke ${grant?.id ?? 'ID'}\`.`],
+        },
 };
 
 /** What the rule that denied wanted. */

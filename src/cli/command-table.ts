@@ -85,6 +85,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/grant.ts')).defineGrant,
   },
   {
+    name: 'policy',
+    alias: 'policies',
+    summary: 'rules that restrict what grants allow',
+    load: async () => (await import('./commands/policy.ts')).definePolicy,
+  },
+  {
     name: 'connect',
     summary: 'connect an account by OAuth, once, for agents to use',
     load: async () => (await import('./commands/connect.ts')).defineConnect,

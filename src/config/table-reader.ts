@@ -29,8 +29,17 @@ export class TableReader {
     this.#report(this.#prefix + key, text);
   }
 
+  keys(): string[] {
+    return Object.keys(this.#table);
+  }
+
   has(key: string): boolean {
     return Object.hasOwn(this.#table, key);
+  }
+
+  isEmptyList(key: string): boolean {
+    const raw = this.#table[key];
+    return Array.isArray(raw) && raw.length === 0;
   }
 
   /** `check` answers what is wrong with the text, or null. */
@@ -132,6 +141,11 @@ export class TableReader {
       this.#count += reader.#count;
       return value;
     });
+  }
+
+  /** A value of whatever type, for the caller to check; undefined when it is absent. */
+  raw(key: string): unknown {
+    return this.#take(key);
   }
 
   /** Reports every key that nobody asked for. */

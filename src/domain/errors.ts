@@ -152,7 +152,7 @@ export const ERRORS = {
     hint: (d) =>
       d.grant_id ? `See what the grant allows: \`alterd grant show ${d.grant_id}\`.` : 'Ask an operator what the policy allows.',
   }),
-  rate_limited: spec<{ policy_error: 'rate_limit_exceeded'; rule?: string }>({
+  rate_limited: spec<{ policy_error: 'rate_limit_exceeded'; rule?: string; retry_after?: number }>({
     sdkName: 'PolicyViolationError',
     proxyStatus: 429,
     apiStatus: 429,
@@ -363,7 +363,8 @@ export class AlterError<C extends ErrorCode = ErrorCode> extends Error {
   }
 
   get retryAfterSeconds(): number | undefined {
-    return (ERRORS[this.code] as { retryAfterSeconds?: number }).retryAfterSeconds;
+    const own = (this.details as { retry_after?: number }).retry_after;
+    return own ?? (ERRORS[this.code] as { retryAfterSeconds?: number }).retryAfterSeconds;
   }
 }
 

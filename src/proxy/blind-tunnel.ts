@@ -35,7 +35,7 @@ export async function openBlindTunnel(
       protocol: null,
       rule: `egress.${plane.egress}`,
       error: null,
-      policyVersion: plane.authority.compiled.version,
+      policyVersion: plane.policies.version,
       replaced: false,
     }),
   );

@@ -7,6 +7,7 @@ import type { VaultPort } from '../domain/vault-port.ts';
 import type { AuthorityView } from './authority-view.ts';
 import type { Resolver } from './egress/resolver.ts';
 import type { Http1Limits } from './http1/agent-http1.ts';
+import type { Policies } from './policies.ts';
 import type { Sweeper } from './sweeper.ts';
 import type { Dialer } from './upstream/dial.ts';
 import type { PoolLimits } from './upstream/pool.ts';
@@ -31,6 +32,7 @@ export interface DataPlane {
   readonly vault: VaultPort;
   readonly audit: AuditPort;
   readonly authority: AuthorityView;
+  readonly policies: Policies;
   readonly pools: PoolRegistry;
   readonly resolver: Resolver;
   readonly dialer: Dialer;

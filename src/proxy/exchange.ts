@@ -10,6 +10,7 @@ import { applyInjection } from '../injection/inject.ts';
 import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
 import { decide } from '../policy/decide.ts';
 import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
+import type { BodyFacts } from '../policy/policy-body.ts';
 import { resolveGrant } from '../policy/resolve.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
 import { holdForApproval } from './approval-hold.ts';
@@ -23,6 +24,7 @@ import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { outgoingOf } from './outgoing-request.ts';
+import { admitByPolicy, NO_POLICY_ADMISSION, type PolicyAdmission } from './policy-verdict.ts';
 import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
@@ -41,6 +43,7 @@ interface Admission {
   readonly operations: readonly CompiledOperationRule[];
   /** The rule that wants a person to approve the request; null for none. */
   readonly approval: string | null;
+  readonly policy: PolicyAdmission;
 }
 
 /** What a request turned out to be so far, for the row of a refusal. */
@@ -50,15 +53,34 @@ interface Progress {
   rule: string | null;
   operations: string | null;
   approval: { readonly id: string; readonly by: string | null } | null;
+  /** A person said yes. */
+  approved: boolean;
+  /** Once it was held. */
+  body: BodyFacts | null;
+  policy: PolicyAdmission;
+  /** It was counted against its limits. */
+  counted: boolean;
 }
 
 const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
+
+const noProgress = (): Progress => ({
+  facts: null,
+  grant: null,
+  rule: null,
+  operations: null,
+  approval: null,
+  approved: false,
+  body: null,
+  policy: NO_POLICY_ADMISSION,
+  counted: false,
+});
 
 /** Runs one request to its end. Never throws. */
 export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null, operations: null, approval: null };
+  const progress = noProgress();
   let request = asked;
   let gone = false;
   reply.onAbort = () => {
@@ -73,13 +95,18 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
       await answerInternally(plane, route, request, reply, admission.facts, startedAt);
       return;
     }
-    if (admission.operations.length > 0) request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
-    if (admission.approval !== null)
+    if (admission.operations.length > 0 || admission.policy.pending)
+      request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
+    if (request !== asked) admission = admitAgain(plane, route, request, admission.grant, progress);
+    if (admission.approval !== null) {
       // 3 decide, by a person
       request = await holdForApproval(plane, route, request, reply, admission, admission.approval, progress);
-    // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
-    if (request !== asked) admission = admitAgain(plane, route, request, admission.grant);
+      progress.approved = true;
+      admission = admitAgain(plane, route, request, admission.grant, progress);
+    }
     const { version } = plane.authority.compiled;
+    const { revision } = plane.policies;
     const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
@@ -89,8 +116,8 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
       ({ request, injected } = await signRequest(plane, route, request, reply, injected, injected.signer));
     ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (request !== unsigned || version !== plane.authority.compiled.version)
-      readmit(plane, route, request, admission.grant, ticket, started);
+    if (request !== unsigned || version !== plane.authority.compiled.version || revision !== plane.policies.revision)
+      readmit(plane, route, request, admission.grant, ticket, started, progress);
   } catch (thrown) {
     request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
@@ -119,19 +146,12 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (route.sni !== null && route.sni !== route.destination.host) {
     throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
   }
-  if (route.destination.host === INTERNAL_HOST)
-    return { facts, grant: null, rule: 'internal', operations: NO_OPERATIONS, approval: null };
+  if (route.destination.host === INTERNAL_HOST) return ungranted(facts, 'internal', null);
   const view = plane.authority;
   if (!view.compiled.covers(route.destination.host, route.destination.port)) {
     if (plane.egress === 'refuse')
       throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return {
-      facts,
-      grant: null,
-      rule: `egress.${plane.egress}`,
-      operations: NO_OPERATIONS,
-      approval: plane.egress === 'ask' ? 'egress.ask' : null,
-    };
+    return ungranted(facts, `egress.${plane.egress}`, plane.egress === 'ask' ? 'egress.ask' : null);
   }
   const candidates = view.compiled.candidates(identity.agentId, route.destination);
   const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
@@ -150,18 +170,37 @@ function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: 
   if (!decision.allow) throw decision.error;
   const operations = operationRulesAt(rules.operations, facts.target);
   if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
-  return { facts, grant, rule: decision.rule, operations, approval: decision.approval };
+  // Counted once, when nothing more has to be asked: with operations to rule on or a person to ask, that is later.
+  const counts =
+    !progress.counted && (operations.length === 0 || progress.body !== null) && (decision.approval === null || progress.approved);
+  const { body, approved } = progress;
+  const policy = admitByPolicy(plane, route, request, { facts, grant, body, approved, counts, now }, progress);
+  progress.counted ||= counts && !policy.pending && policy.asks === null;
+  return { facts, grant, rule: decision.rule, operations, approval: decision.approval ?? policy.asks, policy };
 }
 
-/** The same after a wait. @throws AlterError of any refusal */
-function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant: Grant | null): Admission {
-  const again = admit(
-    plane,
-    route,
-    request,
-    { facts: null, grant: null, rule: null, operations: null, approval: null },
-    Date.now(),
-  );
+const ungranted = (facts: Facts, rule: string, approval: string | null): Admission => ({
+  facts,
+  grant: null,
+  rule,
+  operations: NO_OPERATIONS,
+  approval,
+  policy: NO_POLICY_ADMISSION,
+});
+
+/** The same after a wait: with the body, or with a person's word. @throws AlterError of any refusal */
+function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant: Grant | null, progress: Progress): Admission {
+  const noted = { ...progress };
+  let again: Admission;
+  try {
+    again = admit(plane, route, request, noted, Date.now());
+  } catch (thrown) {
+    progress.rule = noted.rule;
+    throw thrown;
+  } finally {
+    progress.counted = noted.counted;
+    progress.policy = noted.policy;
+  }
   // SECURITY: another grant may allow the request by now, but what was decided or put on it is of the one that ended.
   if (again.grant?.id !== grant?.id) throw endOf('ended', route.destination.host);
   return again;
@@ -212,9 +251,10 @@ function readmit(
   grant: Grant | null,
   ticket: AuditTicket,
   started: number,
+  progress: Progress,
 ): void {
   try {
-    admitAgain(plane, route, request, grant);
+    admitAgain(plane, route, request, grant, progress);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -251,10 +291,11 @@ function opening(
     protocol: request.protocol,
     rule: progress.rule ?? admission.rule,
     error: null,
-    policyVersion: plane.authority.compiled.version,
+    policyVersion: plane.policies.version,
     replaced,
     operations: progress.operations,
     approval: progress.approval,
+    policy: progress.policy,
   });
 }
 
@@ -336,7 +377,7 @@ function renewalOf(
       const material = await plane.vault.renewRefused(grant, version);
       if (material === null) return null;
       // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
-      const again = admitAgain(plane, route, request, grant);
+      const again = admitAgain(plane, route, request, grant, { ...noProgress(), counted: true, approved: true });
       const next = inject(plane, route, again, outgoingHeaders(request), material);
       return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
     } catch (thrown) {
@@ -425,10 +466,11 @@ async function refuse(
         protocol: request.protocol,
         rule: progress.rule,
         error: left ? null : error,
-        policyVersion: plane.authority.compiled.version,
+        policyVersion: plane.policies.version,
         replaced: false,
         operations: progress.operations,
         approval: progress.approval,
+        policy: progress.policy,
       }),
       {
         outcome: left ? 'client_abort' : 'refused',

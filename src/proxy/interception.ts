@@ -190,7 +190,7 @@ export class Interception implements Expiring {
       protocol: null,
       rule: null,
       error,
-      policyVersion: this.#plane.authority.compiled.version,
+      policyVersion: this.#plane.policies.version,
       replaced: false,
     });
     const outcome = error === null ? 'client_abort' : 'refused';

@@ -40,7 +40,7 @@ export async function answerInternally(
       protocol: request.protocol,
       rule: 'internal',
       error: null,
-      policyVersion: plane.authority.compiled.version,
+      policyVersion: plane.policies.version,
       replaced: false,
     }),
     { outcome: 'success', status, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 },

@@ -99,8 +99,11 @@ export class Listener {
   }
 
   async #peerFor(socket: Socket, peer: Peer): Promise<Peer> {
-    if (!this.#plane.requirePeerUid) return peer;
+    const { requirePeerUid, policies } = this.#plane;
+    if (!requirePeerUid && !policies.asksForPeer) return peer;
     const found = await lookUpPeer(socket);
+    // For a rule, what the kernel does not say is unknown, and denies there.
+    if (!requirePeerUid) return found;
     // SECURITY: the operator asked that nobody calls whom the kernel does not name (S-75).
     if (found.uid === null)
       throw new AlterError('policy_violation', {
@@ -219,7 +222,7 @@ export class Listener {
           protocol: null,
           rule: null,
           error,
-          policyVersion: this.#plane.authority.compiled.version,
+          policyVersion: this.#plane.policies.version,
           replaced: false,
         }),
         { outcome: 'refused', status: error.proxyStatus, error: error.code, latency_ms: 0, bytes_in: 0, bytes_out: 0 },

@@ -9,6 +9,7 @@ import type { Grant } from '../domain/grant.ts';
 import type { Caller } from './caller.ts';
 import type { Facts } from './facts.ts';
 import type { Peer } from './peer.ts';
+import { type PolicyAdmission, policyDetails } from './policy-verdict.ts';
 
 export interface RowParts {
   readonly kind: AuditKind;
@@ -27,6 +28,7 @@ export interface RowParts {
   readonly replaced: boolean;
   /** What a rule on bodies read. */
   readonly operations?: string | null;
+  readonly policy?: PolicyAdmission;
   readonly approval?: { readonly id: string; readonly by: string | null } | null;
 }
 
@@ -78,12 +80,14 @@ export function openingOf(p: RowParts): AuditOpening {
   };
 }
 
-function detailsOf({ operations, approval }: RowParts): AuditOpening['details'] {
-  if ((operations == null || operations === '') && approval == null) return null;
+function detailsOf({ operations, approval, policy }: RowParts): AuditOpening['details'] {
+  const said = policy === undefined ? null : policyDetails(policy);
+  if ((operations == null || operations === '') && approval == null) return said;
   return {
     ...(operations == null || operations === '' ? {} : { operations }),
     ...(approval == null ? {} : { approval: approval.id }),
     ...(approval?.by == null ? {} : { approved_by: approval.by }),
+    ...said,
   };
 }
 

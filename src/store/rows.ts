@@ -5,6 +5,7 @@
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { PolicySource } from '../domain/policy.ts';
 
 export type AgentRow = Agent;
 
@@ -52,6 +53,35 @@ export interface SealedRow {
   readonly sealed: Uint8Array;
 }
 
+/** A policy that was added through the API, as it was written. */
+export interface PolicyRow {
+  readonly id: string;
+  readonly name: string;
+  readonly toml: string;
+  /** Rises with each replacement. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** All policies that were in force from one epoch on, those of files included. */
+export interface PolicySetRow {
+  /** The epoch that the set came with, as text. */
+  readonly id: string;
+  /** Hex SHA-256 over the sources. */
+  readonly digest: string;
+  readonly sources: readonly PolicySource[];
+  readonly createdAt: number;
+}
+
+/** A counter of a rate limit; see SavedLimit of the policy room. Not part of the epoch and not under the vault's MAC. */
+export interface RateLimitRow {
+  readonly key: string;
+  readonly spec: string;
+  readonly state: readonly number[];
+  readonly at: number;
+}
+
 /** Everything but the sealed material, read at one instant. Lists are ordered by creation, then id. */
 export interface StoreSnapshot {
   /** Raised by one with each applied set of changes. */
@@ -61,6 +91,8 @@ export interface StoreSnapshot {
   readonly credentials: readonly CredentialRow[];
   readonly grants: readonly GrantRow[];
   readonly dataKeys: readonly DataKeyRow[];
+  readonly policies: readonly PolicyRow[];
+  readonly policySets: readonly PolicySetRow[];
   readonly providerClients: readonly ProviderClientRow[];
   readonly meta: ReadonlyMap<string, string>;
 }
@@ -77,13 +109,15 @@ export type StoreChange =
   | { readonly put: 'sealed'; readonly row: SealedRow }
   | { readonly put: 'grant'; readonly row: GrantRow }
   | { readonly put: 'data_key'; readonly row: DataKeyRow }
+  | { readonly put: 'policy'; readonly row: PolicyRow }
+  | { readonly put: 'policy_set'; readonly row: PolicySetRow }
   | { readonly put: 'provider_client'; readonly row: ProviderClientRow }
   | { readonly put: 'meta'; readonly name: string; readonly value: string }
   | { readonly remove: RowKind; readonly id: string }
   /** The material of a credential whose row stays. */
   | { readonly remove: 'sealed'; readonly id: string };
 
-export type RowKind = 'agent' | 'credential' | 'grant' | 'data_key' | 'provider_client';
+export type RowKind = 'agent' | 'credential' | 'grant' | 'data_key' | 'provider_client' | 'policy' | 'policy_set';
 
 /** A moment of use, written lazily. */
 export interface LastUse {

@@ -8,6 +8,8 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   credentials: [],
   grants: [],
   dataKeys: [],
+  policies: [],
+  policySets: [],
   providerClients: [],
   meta: new Map(),
 };
@@ -30,6 +32,10 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, grants: withRow(s.grants, change.row) };
     case 'data_key':
       return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
+    case 'policy':
+      return { ...s, policies: withRow(s.policies, change.row) };
+    case 'policy_set':
+      return { ...s, policySets: withRow(s.policySets, change.row) };
     case 'provider_client':
       return { ...s, providerClients: withRow(s.providerClients, change.row) };
     case 'meta':
@@ -55,6 +61,10 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
       return { ...s, grants: others(s.grants) };
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
+    case 'policy':
+      return { ...s, policies: others(s.policies) };
+    case 'policy_set':
+      return { ...s, policySets: others(s.policySets) };
     case 'provider_client':
       return { ...s, providerClients: others(s.providerClients) };
   }

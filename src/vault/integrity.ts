@@ -18,6 +18,9 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     credentials: snapshot.credentials.map(withoutUse),
     grants: snapshot.grants.map(asBefore),
     dataKeys: snapshot.dataKeys.map((row) => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') })),
+    // A database of before has neither and a MAC without them; one that lost them has the wrong MAC.
+    ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
+    ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
     // A database of before has a MAC without them.
     ...(snapshot.providerClients.length === 0
       ? {}

@@ -27,6 +27,7 @@ import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-
 import { Refresher } from './oauth/refresher.ts';
 import { TokenClients } from './oauth/token-clients.ts';
 import { TokenEndings } from './oauth/token-endings.ts';
+import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
@@ -38,6 +39,9 @@ export interface Vault extends VaultPort {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly policies: VaultPolicies;
+  /** What was wrong with policy files at the start, when the policies of before are in force instead. */
+  readonly policyProblems: readonly string[];
   /** Consent, and what comes of it. */
   readonly connect: ConnectFlows;
   /** The operator's own OAuth clients. */
@@ -66,6 +70,8 @@ export interface VaultOptions {
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
   readonly audit: AuditPort;
+  /** Directory of policy files; need not exist. Absent: there are none. */
+  readonly policiesDir?: string | undefined;
   /** How token endpoints are reached; without it nothing can be connected or renewed. */
   readonly https?: HttpsCall | undefined;
   readonly now?: (() => number) | undefined;
@@ -83,7 +89,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
     const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
     const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https: options.https ?? noNetwork });
+    const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
+    const policyProblems = await policies.start();
+    const https = options.https ?? noNetwork;
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
   } catch (thrown) {
     await store.close();
     throw thrown;
@@ -99,6 +108,8 @@ interface VaultParts {
   readonly state: VaultState;
   readonly keys: VaultKeys;
   readonly catalogue: ProviderSource;
+  readonly policies: VaultPolicies;
+  readonly policyProblems: readonly string[];
   readonly https: HttpsCall;
 }
 
@@ -107,6 +118,8 @@ class EmbeddedVault implements Vault {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly policies: VaultPolicies;
+  readonly policyProblems: readonly string[];
   readonly connect: ConnectFlows;
   readonly clients: ProviderClients;
   readonly #parts: VaultParts;
@@ -139,6 +152,8 @@ class EmbeddedVault implements Vault {
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
+    this.policies = parts.policies;
+    this.policyProblems = parts.policyProblems;
     this.grants = grants;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });

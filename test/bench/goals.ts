@@ -88,6 +88,8 @@ export const GOALS: readonly Goal[] = [
   alone('metrics on the data-plane thread', 'micro', 'meterUs', '≤', 1, 'µs a request'),
   alone('audit rows on disk, of 5,000 a second', 'micro', 'auditRate', '≥', 4_900, 'rows/s'),
   alone('event loop late under that load, p99', 'micro', 'auditStallMs', '≤', 20, 'ms'),
+  alone('200 policy rules', 'micro', 'policyUs', '≤', 5, 'µs a decision'),
+  alone('an expression of a policy', 'micro', 'celUs', '≤', 3, 'µs'),
   alone('start to listening, existing vault', 'startup', 'ms', '≤', 250, 'ms'),
   between('HTTP/2 from the agent, CPU a request', 'h2', 'ka64', 'cpu', 3, '× HTTP/1.1'),
   against('10 MiB down with scrubbing, MiB/s', 'dl10m', 'mibps', NO_SCRUB, '≥', 0.8, UNSCRUBBED),

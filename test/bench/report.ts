@@ -59,6 +59,8 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'meterUs', title: 'metrics µs' },
     { key: 'auditRate', title: 'audit rows/s' },
     { key: 'auditStallMs', title: 'audit stall p99 ms' },
+    { key: 'policyUs', title: '200 rules µs' },
+    { key: 'celUs', title: 'expression µs' },
   ],
 };
 

@@ -99,6 +99,30 @@ const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies in
 
 const OPERATIONS = "alter table grants add column operations text not null default '[]';";
 
+/** Policies of the API, every set that was in force, and the counters of rate limits. */
+const POLICIES = `
+create table policies (
+  id text primary key,
+  name text not null unique,
+  toml text not null,
+  version integer not null,
+  created_at integer not null,
+  updated_at integer not null
+) strict;
+create table policy_sets (
+  id text primary key,
+  digest text not null,
+  sources text not null,
+  created_at integer not null
+) strict;
+create table rate_limits (
+  key text primary key,
+  spec text not null,
+  state text not null,
+  at integer not null
+) strict;
+`;
+
 const APPROVAL = 'alter table grants add column approval text;';
 
 const SOURCES = 'alter table credentials add column sources text;';
@@ -128,4 +152,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, name: 'grants for git', sql: GIT_ACCESS },
   { version: 6, name: 'connected accounts', sql: OAUTH },
   { version: 7, name: 'sources of secrets', sql: SOURCES },
+  { version: 8, name: 'policies', sql: POLICIES },
 ];

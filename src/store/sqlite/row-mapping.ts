@@ -1,6 +1,17 @@
 /** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
 import type { FieldSources } from '../../domain/credential.ts';
-import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, ProviderClientRow, SealedRow } from '../rows.ts';
+import type {
+  AgentRow,
+  CredentialRow,
+  DataKeyRow,
+  GrantRow,
+  KeyRow,
+  PolicyRow,
+  PolicySetRow,
+  ProviderClientRow,
+  RateLimitRow,
+  SealedRow,
+} from '../rows.ts';
 
 /** A row as better-sqlite3 reads and binds it. */
 export type Columns = Record<string, string | number | null | Uint8Array>;
@@ -65,6 +76,9 @@ export const TABLES = {
       'git_access',
     ],
   },
+  policy: { name: 'policies', columns: ['id', 'name', 'toml', 'version', 'created_at', 'updated_at'] },
+  policy_set: { name: 'policy_sets', columns: ['id', 'digest', 'sources', 'created_at'] },
+  rate_limit: { name: 'rate_limits', columns: ['key', 'spec', 'state', 'at'] },
   provider_client: {
     name: 'provider_clients',
     columns: ['id', 'provider_id', 'client_id', 'version', 'data_key_id', 'sealed', 'created_at'],
@@ -187,6 +201,52 @@ export const sealedRow = (c: Columns): SealedRow => ({
   version: c.version as number,
   dataKeyId: c.data_key_id as string,
   sealed: c.sealed as Uint8Array,
+});
+
+export const policyColumns = (row: PolicyRow): Columns => ({
+  id: row.id,
+  name: row.name,
+  toml: row.toml,
+  version: row.version,
+  created_at: row.createdAt,
+  updated_at: row.updatedAt,
+});
+
+export const policyRow = (c: Columns): PolicyRow => ({
+  id: c.id as string,
+  name: c.name as string,
+  toml: c.toml as string,
+  version: c.version as number,
+  createdAt: c.created_at as number,
+  updatedAt: c.updated_at as number,
+});
+
+export const policySetColumns = (row: PolicySetRow): Columns => ({
+  id: row.id,
+  digest: row.digest,
+  sources: json(row.sources),
+  created_at: row.createdAt,
+});
+
+export const policySetRow = (c: Columns): PolicySetRow => ({
+  id: c.id as string,
+  digest: c.digest as string,
+  sources: parsed(c.sources),
+  createdAt: c.created_at as number,
+});
+
+export const rateLimitColumns = (row: RateLimitRow): Columns => ({
+  key: row.key,
+  spec: row.spec,
+  state: json(row.state),
+  at: row.at,
+});
+
+export const rateLimitRow = (c: Columns): RateLimitRow => ({
+  key: c.key as string,
+  spec: c.spec as string,
+  state: parsed(c.state),
+  at: c.at as number,
 });
 
 export const grantColumns = (row: GrantRow): Columns => ({

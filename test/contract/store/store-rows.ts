@@ -1,5 +1,14 @@
 /** Rows to fill a store with. */
-import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, SealedRow } from '../../../src/store/rows.ts';
+import type {
+  AgentRow,
+  CredentialRow,
+  DataKeyRow,
+  GrantRow,
+  KeyRow,
+  PolicyRow,
+  PolicySetRow,
+  SealedRow,
+} from '../../../src/store/rows.ts';
 
 export const agentRow = (id: string, more: Partial<AgentRow> = {}): AgentRow => ({
   id,
@@ -72,5 +81,23 @@ export const sealedRow = (credentialId: string, more: Partial<SealedRow> = {}): 
   version: 1,
   dataKeyId: 'd1',
   sealed: Buffer.from([0, 1, 2, 255]),
+  ...more,
+});
+
+export const policyRow = (id: string, more: Partial<PolicyRow> = {}): PolicyRow => ({
+  id,
+  name: `policy-${id}`,
+  toml: 'name = "p"\n',
+  version: 1,
+  createdAt: 1,
+  updatedAt: 1,
+  ...more,
+});
+
+export const policySetRow = (id: string, more: Partial<PolicySetRow> = {}): PolicySetRow => ({
+  id,
+  digest: 'd',
+  sources: [{ origin: 'file', place: 'a.toml', toml: 'name = "ü\u2028"' }],
+  createdAt: 1,
   ...more,
 });

@@ -131,6 +131,7 @@ describe('the files of a vault (S-86, S-87)', () => {
         .concat(
           'alter table credentials drop column oauth; alter table credentials drop column sources; drop table provider_clients;',
         )
+        .concat('drop table policies; drop table policy_sets; drop table rate_limits;')
         .concat('delete from migrations where version > 1; pragma user_version = 1')
         .join(' '),
     );
@@ -147,6 +148,9 @@ describe('the files of a vault (S-86, S-87)', () => {
     await (await reopen(all)).close();
   });
 });
+
+const POLICY =
+  'name = "p"\nlayer = "installation"\nmode = "enforce"\n[[rules]]\nname = "r"\neffect = "deny"\nwhen = { methods = ["DELETE"] }\n';
 
 describe('a database that was edited without the key', () => {
   const edits: [string, string][] = [
@@ -165,6 +169,9 @@ describe('a database that was edited without the key', () => {
       `insert into agent_keys select 'planted', agent_id, 'hash', prefix, status, created_at, expires_at, last_used_at, bound_uid from agent_keys limit 1`,
     ],
     ['a key loses its binding', `update agent_keys set hash = 'other'`],
+    ['a policy is loosened', `update policies set toml = replace(toml, 'enforce', 'monitor')`],
+    ['a policy is taken away', 'delete from policies'],
+    ['a set of policies is swapped', `update policy_sets set sources = '[]'`],
     ['an agent is renamed', `update agents set name = 'boss'`],
     ['a secret is sent elsewhere', `update credentials set injections = '[]'`],
     ['the epoch is turned back', `update meta set value = '2' where name = 'epoch'`],
@@ -178,6 +185,7 @@ describe('a database that was edited without the key', () => {
   it.each(edits)('does not open when %s', async (_what, sql) => {
     const all = await filled();
     await all.vault.grants.revoke('second');
+    await all.vault.policies.add(POLICY, { replace: false });
     await all.vault.close();
     const db = new Database(all.dbFile);
     db.pragma('foreign_keys = off');
