@@ -1,8 +1,9 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { type ApiServer, deferredApi, serveApi } from './api/server.ts';
@@ -15,23 +16,36 @@ import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config, KeyPath } from './config/schema.ts';
 import { changedKeys } from './config/view.ts';
 import type { MasterKey } from './crypto/master-key.ts';
-import type { AuditOpening, AuditPort } from './domain/audit.ts';
-import { BLANK_EVENT } from './domain/audit-event.ts';
+import type { AuditPort } from './domain/audit.ts';
 import { AlterError } from './domain/errors.ts';
 import { type Identity, openIdentity } from './identity/identity.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
+import { keyIdOf } from './journal/checkpoint.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
+import { openSigningKey, type SigningKey } from './journal/signing-key.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
+import { ProcessMeter } from './metrics/process-meter.ts';
+import { RequestMeter } from './metrics/request-meter.ts';
+import { scrapeText } from './metrics/scrape.ts';
+import { ENDED, event, hostPort, metricsListener, readAgain, sinksOf, withEvents } from './observation.ts';
+import type { SavedLimit } from './policy/limit-ledger.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { LiveCheck } from './proxy/live-check.ts';
+import { Policies } from './proxy/policies.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
-import { openVault, type Vault } from './vault/vault.ts';
+import type { Sinks } from './sinks/sinks.ts';
+import { Approvals } from './vault/approvals.ts';
+import { ConnectSessions } from './vault/connect-sessions.ts';
+import { continuityFault } from './vault/continuity.ts';
+import { LimitKeeper, savedLimits } from './vault/limit-keeper.ts';
+import { openVault, type Vault, type VaultOptions } from './vault/vault.ts';
+import { ConnectPages } from './web/pages.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -39,6 +53,8 @@ export interface DaemonOptions {
   /** Loads the configuration again, for a reload. @throws AlterError invalid_input */
   readonly reloadConfig: () => LoadedConfig;
   readonly log: DaemonLog;
+  /** The operator restored an older vault, or lost the journal, and wants to go on with what is there. */
+  readonly acceptRestore?: boolean;
 }
 
 export interface RunningDaemon {
@@ -52,6 +68,11 @@ export interface RunningDaemon {
   stop(): Promise<void>;
 }
 
+/** Of all agents; one agent has a limit of its own. */
+const MAX_PENDING_APPROVALS = 1_000;
+/** What the sinks get to deliver the last rows at a stop; what is left is due at the next start. */
+const SINK_DRAIN_MS = 2_000;
+
 /** Keys that only a restart puts in force. */
 const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'listen.tcp',
@@ -60,8 +81,14 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.sync_interval_ms',
   'audit.segment_bytes',
   'audit.retention_days',
+  'audit.sink',
+  'metrics.listen',
   'keys.source',
   'ca.name_constraints',
+  'connect.listen',
+  'connect.public_url',
+  'connect.tls_cert_file',
+  'connect.tls_key_file',
 ]);
 
 export const VERSION: string = (
@@ -84,10 +111,22 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
-    const rooms = await openRooms(paths, loaded.config, catalogue, log, undo);
+    const meter = new RequestMeter();
+    const own = new ProcessMeter(startedAt);
+    // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
+    const https = httpsCaller(() => plane);
+    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log, meter }, undo);
     const { vault, journal } = rooms;
+    await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
-    const plane = joinPlane(loaded.config, vault, journal, log, () => listener.tcp);
+    for (const problem of vault.policyProblems)
+      log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
+    const limits = await vault.policies.loadLimits();
+    const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
+    const saved = savedLimits(limits);
+    const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp, saved);
+    const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
+    undo.push(() => limitKeeper.close());
     undo.push(() => plane.pools.destroy());
     const identity = joinIdentity(plane, vault, () => loaded.config);
     undo.push(() => identity.logins.close());
@@ -95,6 +134,34 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
+    const pages = new ConnectPages({
+      config: loaded.config.connect,
+      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
+      flows: vault.connect,
+      providers: catalogue,
+      clients: vault.clients,
+      onFault: (error) =>
+        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
+    });
+    undo.push(() => pages.close());
+    // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
+    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
+    const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log);
+    undo.push(() => sinks.close(0));
+    const scrape = async (): Promise<string> => {
+      const { pools, sockets } = plane.pools.sizes;
+      return scrapeText(meter, own, {
+        tunnels: listener.openTunnels,
+        agentSockets: listener.openSockets,
+        underWay: plane.live.size,
+        pools,
+        upstreamSockets: sockets,
+        audit: await journal.stats(),
+        sinks: sinks.status,
+      });
+    };
+    const metrics = await metricsListener(loaded.config, scrape);
+    undo.push(() => metrics?.close());
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -105,27 +172,32 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       stateDir: paths.stateDir,
       configDir: paths.configDir,
       tunnels: listener.openTunnels,
+      sinks: sinks.status,
+      requests: { ended: meter.ended, denied: meter.denied },
+      metrics: metrics === null ? null : hostPort(metrics),
     });
     const reload = async (): Promise<ReloadReport> => {
-      const next = options.reloadConfig();
-      const changed = changedKeys(loaded.view, next.view);
-      Object.assign(
-        plane,
-        settingsOf(next.config, plane.loopNonce, () => listener.tcp),
-      );
+      const next = await readAgain(options.reloadConfig, journal);
+      const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
+      const policiesChanged = await reloadPolicies(vault, log);
+      const changed = [...changedKeys(loaded.view, next.view), ...(policiesChanged ? ['policies'] : [])];
+      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
+      Object.assign(plane, settings);
+      plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       identity.tokens.clear();
       catalogue.refresh();
-      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       return { changed, restartRequired: changed.filter((key) => NEEDS_RESTART.has(key)) };
     };
     const api = await serveApi(
       deferredApi({
         vault,
+        approvals,
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
         journal,
         identity,
-        providers: catalogue,
+        providers: withEvents(catalogue, journal),
         ca: {
           info: () => infoOf(ca, paths),
           rotate: async () => {
@@ -136,8 +208,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
             return infoOf(ca, paths);
           },
         },
+        connect: pages,
         config: () => loaded.view,
         facts,
+        metrics: scrape,
         reload,
         onFault: (error, requestId) =>
           log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the API failed in an unexpected way'),
@@ -152,9 +226,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ca: () => infoOf(ca, paths),
       made,
       reload,
-      stop: () => {
+      stop: async () => {
         identity.logins.close();
-        return stopAll(plane, listener, api, vault, journal, loaded.config, log);
+        await pages.close();
+        await metrics?.close();
+        own.close();
+        await stopAll(plane, listener, api, vault, journal, approvals, sinks, limitKeeper, loaded.config, log);
       },
     };
   } catch (thrown) {
@@ -174,14 +251,21 @@ interface Rooms {
 async function openRooms(
   paths: Paths,
   config: Config,
-  catalogue: Parameters<typeof openVault>[0]['catalogue'],
-  log: DaemonLog,
+  {
+    catalogue,
+    https,
+    log,
+    meter,
+  }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog; readonly meter: RequestMeter },
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
   let opening: Promise<Journal> | null = null;
+  let madeKey: SigningKey | null = null;
   const onLoaded = (loadedKey: MasterKey): void => {
     key = loadedKey;
+    const signing = openSigningKey(join(paths.stateDir, 'audit.key'), loadedKey);
+    if (signing.made) madeKey = signing;
     opening = openJournal({
       dir: paths.auditDir,
       sync: config.audit.sync,
@@ -189,6 +273,10 @@ async function openRooms(
       segmentBytes: config.audit.segmentBytes,
       retentionDays: config.audit.retentionDays,
       headKey: loadedKey.derive('audit head'),
+      signingKey: signing.privateKey,
+      onEntry: (row, closing) => meter.observe(row, closing),
+      onRemoved: (upTo) =>
+        void opening?.then((journal) => journal.record(event('audit.rows_removed', { up_to: upTo }), ENDED)).catch(() => {}),
       onFault: (message) => log.error({}, message),
     });
     opening.catch(() => {});
@@ -199,7 +287,14 @@ async function openRooms(
   };
   let vault: Vault;
   try {
-    vault = await openVault({ dbFile: paths.vaultDb, masterKey: masterKeyLoader(paths, config, onLoaded), catalogue, audit });
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, config, onLoaded),
+      catalogue,
+      audit,
+      https,
+      policiesDir: paths.policiesDir,
+    });
   } catch (thrown) {
     await (opening as Promise<Journal> | null)?.then((journal) => journal.close()).catch(() => {});
     throw thrown;
@@ -207,8 +302,48 @@ async function openRooms(
   undo.push(() => vault.close());
   const journal = await (opening as unknown as Promise<Journal>);
   undo.push(() => journal.close());
+  const signing = madeKey as SigningKey | null;
+  if (signing !== null)
+    await journal.record(event('audit.key_created', { key: keyIdOf(createPublicKey(signing.privateKey)) }), ENDED);
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
+
+/**
+ * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
+ * @throws AlterError vault_unavailable when one of them is an older copy, or gone
+ */
+async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+  const facts = {
+    vaultEpoch: vault.epoch,
+    vaultJournal: vault.recordedJournal,
+    journal: journal.mark,
+    journalEpoch: journal.epochAtStart,
+  };
+  const fault = continuityFault(facts);
+  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  vault.bindJournal(journal.mark);
+  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+    log.warn(
+      { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
+      'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',
+    );
+  if (fault !== null) {
+    await vault.acceptRestore({ reason: fault, vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch });
+    log.warn({ reason: fault }, 'an operator accepted the vault as it is');
+  }
+  let noted = vault.epoch;
+  const first = journal.noteEpoch(noted);
+  if (fault !== null) await first;
+  vault.onAuthorityChange(() => {
+    if (vault.epoch === noted) return;
+    noted = vault.epoch;
+    void journal.noteEpoch(noted);
+  });
+}
+
+const RESTORE_HINT =
+  'If you restored a backup yourself: `alterd start --accept-restore`, once; it is recorded. If not: somebody put an older copy in place; ' +
+  'bring back the newest state directory, or accept it and revoke again what was revoked (`alterd audit` knows).';
 
 function settingsOf(config: Config, loopNonce: string, tcp: () => { port: number } | null): PlaneSettings {
   return planeSettings(config, {
@@ -224,15 +359,29 @@ function joinPlane(
   config: Config,
   vault: Vault,
   audit: AuditPort,
+  approvals: Approvals,
   log: DaemonLog,
   tcp: () => { port: number } | null,
+  saved: readonly SavedLimit[],
 ): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
   const live = new Set<LiveConnection>();
-  const plane = { ...settingsOf(config, loopNonce, tcp), vault, audit, sweeper, log, live, loopNonce } as unknown as MutablePlane;
+  const plane = {
+    ...settingsOf(config, loopNonce, tcp),
+    vault,
+    audit,
+    approvals,
+    sweeper,
+    log,
+    live,
+    loopNonce,
+  } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
   const check = new LiveCheck(plane);
+  plane.policies = new Policies({ version: () => vault.epoch, saved });
+  plane.policies.replace(vault.policies.set);
+  vault.policies.onChange((set) => plane.policies.replace(set));
   plane.authority = new AuthorityView(vault, () => check.run());
   sweeper.add(check);
   return plane;
@@ -274,11 +423,15 @@ async function stopAll(
   api: ApiServer,
   vault: Vault,
   journal: Journal,
+  approvals: Approvals,
+  sinks: Sinks,
+  limitKeeper: LimitKeeper,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
   notifySystemd('STOPPING=1');
   listener.drain();
+  approvals.close();
   plane.pools.close();
   const deadline = Date.now() + config.timeouts.drainMs;
   while (!listener.isIdle && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -291,18 +444,24 @@ async function stopAll(
   plane.authority.close();
   await api.close();
   await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
+  await limitKeeper.close();
   await vault.close();
+  // Until the last row is in the database: only from there the sinks have it.
+  await journal.stats().catch(() => {});
+  await sinks.close(SINK_DRAIN_MS);
   await journal.close();
 }
 
-const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
-
-function event(action: string, details: Readonly<Record<string, string | number>>): AuditOpening {
-  return { ...BLANK_EVENT, at: Date.now(), action, details };
-}
-
-function hostPort(address: { host: string; port: number }): string {
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+/** SECURITY: files that are wrong change nothing, neither here nor in the configuration that came with them (S-107). */
+async function reloadPolicies(vault: Vault, log: DaemonLog): Promise<boolean> {
+  try {
+    return await vault.policies.apply(await vault.policies.check());
+  } catch (thrown) {
+    const problems = (thrown as { details?: { problems?: readonly string[] } }).details?.problems ?? [];
+    log.error({ problems }, 'policy files are wrong; the policies of before stay in force');
+    await vault.policies.noteRefusal(problems);
+    throw thrown;
+  }
 }
 
 function infoOf(ca: LocalCa, paths: Paths): CaInfo {

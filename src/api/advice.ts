@@ -77,19 +77,30 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
       `The user delegates a grant: \`alterd delegate GRANT --agent ${agentOf(entry)}\`.`,
     ],
   }),
-  re_auth_required: always(
-    'The user token of the request was not accepted: it has ended, is meant for somebody else, or is signed by a key that its issuer does not show.',
-    'Send a new token, or sign in again: `alterd login`.',
-    'When every token is refused, compare `alterd config show` with the identity provider: issuer, audience, algorithms.',
-  ),
   token_binding_mismatch: (entry) => ({
     why: ['The key is bound to a unit, a program or a network, and it was presented from elsewhere.'],
     fix: [`A key for this place: \`alterd agent key create ${agentOf(entry)}\`.`],
   }),
   policy_violation: adviseOnPolicy,
+  approval_pending: (entry) => ({
+    why: ['A rule wants a person to approve such a request, and nobody has decided in the time that it was held.'],
+    fix: [
+      'See what waits: `alterd approvals list`, or decide as they come: `alterd approvals watch`.',
+      ...(entry.details?.approval == null ? [] : [`This one: \`alterd approvals show ${String(entry.details.approval)}\`.`]),
+    ],
+  }),
+  approval_denied: (entry) => ({
+    why: ['A person denied the request.'],
+    fix:
+      entry.details?.approval == null
+        ? ['See who and when: `alterd approvals list`.']
+        : [`See who and when: \`alterd approvals show ${String(entry.details.approval)}\`.`],
+  }),
   rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
   grant_expired: renewGrant('The grant has expired.'),
   grant_revoked: renewGrant('The grant is revoked.'),
+  re_auth_required: adviseOnAuthentication,
+  connect_failed: always('The account was not connected.', 'Begin again: `alterd connect PROVIDER`.'),
   credential_unavailable: (entry) => ({
     why: [`The credential ${entry.credential ?? ''} could not be opened.`.replace('  ', ' ')],
     fix: [
@@ -128,6 +139,10 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
   conflict: always('It contradicts what is there already.', 'Look at what is there, then try again.'),
   invalid_input: always('The input was not valid.', 'Correct what was named and try again.'),
   forbidden: always('It is not allowed.', 'Ask an operator.'),
+  connect_session_invalid: always(
+    'The link to the Connect page was used, has expired or is not known.',
+    'Make a new one: `alterd connect-session create PROVIDER`.',
+  ),
   internal_error: (entry) => ({
     why: ['alterd failed in a way that it should not; nothing more was forwarded.'],
     fix: [`Report it with the request id ${entry.request_id}; \`alterd logs\` has the details.`],
@@ -144,6 +159,26 @@ function adviseOnMissingGrant(entry: AuditEntry): Advice {
       ...(entry.session_id === null
         ? []
         : ['The session of `alterd run` may be narrowed with --grant or --deny; start it without.']),
+    ],
+  };
+}
+
+/** With a grant it is about the grant's account, else about the user in person. */
+function adviseOnAuthentication(entry: AuditEntry): Advice {
+  if (entry.grant_id !== null)
+    return {
+      why: ['The provider no longer takes the refresh token of this account, or it has none and its access token has ended.'],
+      fix: [
+        `Connect it again; the grant keeps its id: \`alterd connect ${entry.provider_id ?? 'PROVIDER'} --grant ${entry.grant_id}\`.`,
+      ],
+    };
+  return {
+    why: [
+      'The user token of the request was not accepted: it has ended, is meant for somebody else, or is signed by a key that its issuer does not show.',
+    ],
+    fix: [
+      'Send a new token, or sign in again: `alterd login`.',
+      'When every token is refused, compare `alterd config show` with the identity provider: issuer, audience, algorithms.',
     ],
   };
 }

@@ -53,7 +53,7 @@ export function agentRoutes({ vault, now = Date.now }: ApiDeps): Hono {
       grants: vault.grants
         .list()
         .filter((grant) => grant.principal.type === 'system' || isOf(grant.principal, agent.id))
-        .map((grant) => grantView(grant, nameOf, now(), userNamer(vault))),
+        .map((grant) => grantView(grant, nameOf, now(), { userName: userNamer(vault) })),
       sessions: vault.sessions.list().filter((session) => session.agentId === agent.id).length,
     });
   });

@@ -1,6 +1,11 @@
 /** `/v1/explain`: one audit entry in words, with what would have made it go otherwise. */
 import { Hono } from 'hono';
+import { loadPolicies } from '../config/policy-directory.ts';
+import type { AuditEntry } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
+import type { Grant } from '../domain/grant.ts';
+import { explainRule, type RuleExplanation } from '../policy/policy-explanation.ts';
+import { factsOfEntry } from '../policy/policy-simulation.ts';
 import type { ApiDeps } from './deps.ts';
 import { explanationOf } from './explanation.ts';
 import { type EntryView, entryView, grantView } from './views.ts';
@@ -23,8 +28,19 @@ export function explainRoutes({ vault, journal, now = Date.now }: ApiDeps): Hono
       throw new AlterError('not_found', { what: 'audit entry', name: id, list_command: 'alterd audit list' });
     const grant = vault.grants.list().find((each) => each.id === entry.grant_id);
     const view = grant === undefined ? null : grantView(grant, nameOf, now());
-    return c.json({ entry: entryView(entry), ...explanationOf(entry, view) } satisfies ExplainView);
+    const policy = grant === undefined ? null : await explainPolicy(vault, entry, grant);
+    return c.json({ entry: entryView(entry), ...explanationOf(entry, view, policy) } satisfies ExplainView);
   });
 
   return routes;
+}
+
+/** The rule of a policy that refused the request, as it was then; null when none did, or nothing is left of it. */
+async function explainPolicy(vault: ApiDeps['vault'], entry: AuditEntry, grant: Grant): Promise<RuleExplanation | null> {
+  const facts = factsOfEntry(entry, grant);
+  if (entry.rule === null || !entry.rule.startsWith('policy.') || facts === null) return null;
+  const then = vault.policies.versions().find(({ version }) => version <= (entry.policy_version ?? 0));
+  const set = then === undefined ? null : (await loadPolicies(then.sources)).set;
+  const rule = set?.rules.find(({ name }) => `policy.${name}` === entry.rule);
+  return rule === undefined ? null : explainRule(rule, facts);
 }

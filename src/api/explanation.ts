@@ -4,6 +4,7 @@
  */
 import type { AuditEntry } from '../domain/audit.ts';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
+import type { RuleExplanation } from '../policy/policy-explanation.ts';
 import { adviceOn } from './advice.ts';
 import type { GrantView } from './views.ts';
 
@@ -15,12 +16,23 @@ export interface Explanation {
   readonly fix: readonly string[];
 }
 
-/** @param grant the grant of the entry as it is now; null when it had none or it is gone */
-export function explanationOf(entry: AuditEntry, grant: GrantView | null): Explanation {
+/**
+ * @param grant the grant of the entry as it is now; null when it had none or it is gone
+ * @param policy the rule of a policy that refused it; null when none did
+ */
+export function explanationOf(entry: AuditEntry, grant: GrantView | null, policy: RuleExplanation | null = null): Explanation {
   const code = entry.error !== null && Object.hasOwn(ERRORS, entry.error) ? (entry.error as ErrorCode) : null;
   if (entry.kind === 'event') return explainEvent(entry);
   if (entry.closed_at === null) {
     return { verdict: 'open', why: [...callOf(entry), 'It has not ended yet.'], fix: [] };
+  }
+  if (policy !== null) {
+    const decided = `The rule ${entry.rule?.replace(/^policy\./, '')} decided (${entry.policy_error ?? 'policy'}).`;
+    return {
+      verdict: 'refused',
+      why: [...callOf(entry), decided, `${policy.says}.`, ...policy.inputs.map((input) => `- ${input}`)],
+      fix: policy.changes.map((change) => (/^[A-Z]/.test(change) ? change : `It would pass: ${change}.`)),
+    };
   }
   if (code !== null) {
     const advice = adviceOn(code, entry, grant);
@@ -47,6 +59,8 @@ function explainExchange(entry: AuditEntry, grant: GrantView | null): Explanatio
   if (entry.grant_id !== null) why.push(...grantLines(entry, grant));
   else why.push('No grant was involved, so nothing was put on the request.');
   if (entry.grant_id !== null && entry.credential !== null) why.push(...injectionLines(entry, grant));
+  const { would_deny: wouldDeny } = entry.details ?? {};
+  if (typeof wouldDeny === 'string') why.push(`Monitored rules would have denied it: ${wouldDeny.replaceAll(' ', ', ')}.`);
   const end = endOf(entry);
   return { verdict: entry.outcome === 'success' ? 'allowed' : 'failed', why: [...why, ...end.why], fix: end.fix };
 }

@@ -24,6 +24,12 @@ const newGrant = z
     hosts: texts.optional(),
     methods: texts.optional(),
     paths: texts.optional(),
+    operations: z
+      .array(z.strictObject({ kind: z.enum(['graphql', 'json_rpc']), at: texts.nullable().default(null), allow: texts }))
+      .max(20)
+      .optional(),
+    approval: texts.optional(),
+    git: z.enum(['read', 'write']).optional(),
     expires_at: instant.nullish(),
     override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
     allow_private: z.boolean().optional(),
@@ -40,9 +46,16 @@ const newGrant = z
 export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
   const nameOf = (id: string): string | null => vault.agents.list().find((agent) => agent.id === id)?.name ?? null;
-  const view = (grant: Grant): GrantView => grantView(grant, nameOf, now(), userNamer(vault));
+  const view = (grant: Grant, credentials = vault.secrets.list()): GrantView =>
+    grantView(grant, nameOf, now(), {
+      oauth: credentials.find((each) => each.id === grant.credentialId)?.oauth,
+      userName: userNamer(vault),
+    });
 
-  routes.get('/', (c) => c.json({ grants: vault.grants.list().map(view) }));
+  routes.get('/', (c) => {
+    const credentials = vault.secrets.list();
+    return c.json({ grants: vault.grants.list().map((grant) => view(grant, credentials)) });
+  });
 
   routes.post('/', async (c) => {
     const body = await readBody(c, newGrant);
@@ -57,6 +70,9 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       hosts: body.hosts,
       methods: body.methods,
       paths: body.paths,
+      operations: body.operations,
+      approval: body.approval,
+      git: body.git,
       expiresAt: body.expires_at,
       overrideMode: body.override,
       allowPrivate: body.allow_private,

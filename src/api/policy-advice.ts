@@ -64,6 +64,14 @@ const inSession =
     fix: [`Start the command without that restriction: \`alterd run --agent ${agentOf(entry)} -- COMMAND\`.`],
   });
 
+/** For rules that are no longer there; those that are get explained condition by condition. */
+const byPolicy =
+  (why: string): Adviser =>
+  (entry) => ({
+    why: [why],
+    fix: [`See the policy: \`alterd policy show ${shellWord(entry.rule?.replace(/^policy\.|\/.*$/g, '') ?? 'NAME')}\`.`],
+  });
+
 const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
   method_not_allowed: (entry, grant) => ({
     why: [
@@ -90,7 +98,33 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
   }),
   git_push_not_allowed: (entry, grant) => ({
     why: ['The request prepares or carries a git push, which the grant or the session does not allow.'],
-    fix: wider(entry, grant, { methods: ['GET', 'POST'], paths: [`${repositoryOf(entry.path ?? '')}/**`] }),
+    fix: wider(entry, grant, {
+      methods: ['GET', 'POST'],
+      paths: [`${repositoryOf(entry.path ?? '')}/**`],
+      ...(entry.rule === 'grant.git' ? { git: 'write' as const } : {}),
+    }),
+  }),
+  not_git: (entry, grant) => ({
+    why: [
+      `The grant is for git alone, and ${entry.method ?? 'this'} ${entry.path ?? ''} is no request of a clone, fetch${grant?.git === 'write' ? ' or push' : ''}.`,
+    ],
+    fix: wider(entry, grant, { git: null }),
+  }),
+  operation_not_allowed: (entry, grant) => ({
+    why: [
+      `The grant allows certain operations only (${grant === null ? 'see the grant' : grant.operations.flatMap(({ allow }) => allow).join(', ')}), and the request runs ${String(entry.details?.operations ?? 'another one')}.`,
+    ],
+    fix: [
+      grant === null ? 'See the grant: `alterd grant list`.' : `See the grant: \`alterd grant show ${grant.id}\`.`,
+      'To allow more, replace it by one with more in --graphql or --rpc.',
+    ],
+  }),
+  operation_unreadable: () => ({
+    why: ['The grant allows certain operations only, and the body of the request could not be read for its operations.'],
+    fix: [
+      'Let the client send plain JSON in UTF-8, not compressed and without stored operations; the body of the refusal said what was wrong.',
+      'A long body: raise limits.rule_body_bytes in the configuration.',
+    ],
   }),
   session_method_denied: inSession('was started with --deny for the method'),
   session_path_denied: inSession('was started with --deny for the path'),
@@ -138,10 +172,16 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
     why: ['The credential does not go out over plain http, where everybody on the way could read it.'],
     fix: [`Use https://${hostOf(entry)}, or create a grant with --allow-plaintext when the way is safe.`],
   }),
-  evaluation_failed: (_entry, grant) => ({
-    why: ['A rule of the grant could not be evaluated, and what can not be decided is refused.'],
-    fix: [`Revoke the grant and create it anew: \`alterd grant revoke ${grant?.id ?? 'ID'}\`.`],
-  }),
+  rule_denied: byPolicy('A rule of a policy denies such requests.'),
+  requirement_not_met: byPolicy('A rule of a policy requires something that the request did not meet.'),
+  approval_unavailable: byPolicy('A rule of a policy wants an approval, and there was nobody to ask.'),
+  evaluation_failed: (entry, grant) =>
+    entry.rule?.startsWith('policy.') === true
+      ? byPolicy('A rule of a policy needs something that was not known, and what can not be decided is refused.')(entry, grant)
+      : {
+          why: ['A rule of the grant could not be evaluated, and what can not be decided is refused.'],
+          fix: [`Revoke the grant and create it anew: \`alterd grant revoke ${grant?.id ?? 'ID'}\`.`],
+        },
 };
 
 /** What the rule that denied wanted. */
@@ -189,7 +229,7 @@ const ownerFlag = (grant: GrantView): string => {
 function wider(
   entry: AuditEntry,
   grant: GrantView | null,
-  more: { methods?: readonly string[]; paths?: readonly string[] },
+  more: { methods?: readonly string[]; paths?: readonly string[]; git?: GrantView['git'] },
 ): string[] {
   if (grant === null) return [`See what the agent may do: \`alterd agent show ${agentOf(entry)}\`.`];
   const methods =
@@ -197,6 +237,7 @@ function wider(
       ? null
       : [...new Set([...grant.methods, ...(more.methods ?? []).filter((method) => /^[A-Z-]+$/.test(method))])];
   const paths = grant.paths === null ? null : [...new Set([...grant.paths, ...(more.paths ?? []).map(plainPath)])];
+  const git = more.git === undefined ? grant.git : more.git;
   const command = [
     `alterd grant create ${shellWord(grant.provider)}`,
     ownerFlag(grant),
@@ -204,6 +245,7 @@ function wider(
     ...(grant.label === '' ? [] : [`--label ${shellWord(grant.label)}`]),
     ...(methods === null ? [] : [`--methods ${shellWord(methods.join(','))}`]),
     ...(paths === null ? [] : [`--paths ${shellWord(paths.join(','))}`]),
+    ...(git === null ? [] : [`--git ${git}`]),
   ].join(' ');
   return [
     `See the grant: \`alterd grant show ${grant.id}\`.`,

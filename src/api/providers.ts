@@ -5,35 +5,15 @@ import type { ProviderSpec } from '../config/provider.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { ApiDeps } from './deps.ts';
 import { readBody } from './input.ts';
-import { injectionText } from './views.ts';
-
-export interface ProviderView {
-  readonly slug: string;
-  readonly name: string;
-  readonly kind: string;
-  readonly hosts: readonly string[];
-  readonly fields: readonly {
-    readonly name: string;
-    readonly label: string;
-    readonly secret: boolean;
-    readonly pattern: string | null;
-  }[];
-  readonly injects: readonly string[];
-  readonly excluded_paths: readonly string[];
-  readonly placeholder: string | null;
-  readonly agent_env: readonly { readonly name: string; readonly value: string }[];
-  readonly aliases: readonly string[];
-  readonly docs_url: string | null;
-  readonly evidence: string;
-  readonly user_defined: boolean;
-}
+import { type ProviderView, providerView } from './provider-view.ts';
 
 const document = z.strictObject({ toml: z.string().max(262_144), replace: z.boolean().optional() });
 const draft = z.strictObject({ toml: z.string().max(262_144) });
 
 export function providerRoutes({ providers }: ApiDeps): Hono {
   const routes = new Hono();
-  const view = (spec: ProviderSpec): ProviderView => providerView(spec, providers.isUserDefined(spec.slug));
+  const view = (spec: ProviderSpec): ProviderView =>
+    providerView(spec, providers.isUserDefined(spec.slug), providers.overridesBuiltin(spec.slug));
 
   routes.get('/', (c) => c.json({ providers: providers.list().map(view), problems: providers.problems }));
 
@@ -44,7 +24,7 @@ export function providerRoutes({ providers }: ApiDeps): Hono {
 
   routes.post('/validate', async (c) => {
     const { toml } = await readBody(c, draft);
-    return c.json({ provider: providerView(providers.validate(toml), true) });
+    return c.json({ provider: providerView(providers.validate(toml), true, false) });
   });
 
   routes.get('/:slug', (c) => {
@@ -56,22 +36,4 @@ export function providerRoutes({ providers }: ApiDeps): Hono {
   });
 
   return routes;
-}
-
-function providerView(spec: ProviderSpec, userDefined: boolean): ProviderView {
-  return {
-    slug: spec.slug,
-    name: spec.name,
-    kind: spec.kind,
-    hosts: spec.hosts,
-    fields: spec.fields.map(({ name, label, secret, pattern }) => ({ name, label, secret, pattern: pattern ?? null })),
-    injects: spec.inject.map(injectionText),
-    excluded_paths: spec.excludedPaths,
-    placeholder: spec.placeholder,
-    agent_env: spec.agentEnv,
-    aliases: spec.aliases ?? [],
-    docs_url: spec.docsUrl ?? null,
-    evidence: spec.evidence,
-    user_defined: userDefined,
-  };
 }

@@ -3,7 +3,9 @@
  */
 import { Hono } from 'hono';
 import { z } from 'zod';
+import type { Injection } from '../domain/credential.ts';
 import { Secret } from '../domain/secret.ts';
+import { DEFAULT_LIFETIME_MS } from '../vault/sources/source.ts';
 import type { ApiDeps } from './deps.ts';
 import { flag, readBody, readQuery } from './input.ts';
 import { secretView } from './views.ts';
@@ -17,13 +19,44 @@ const injection = z.discriminatedUnion('in', [
   z.strictObject({ in: z.literal('basic'), username: template, password: template, hosts }),
   z.strictObject({ in: z.literal('query'), name: z.string(), template, hosts }),
   z.strictObject({ in: z.literal('cookie'), name: z.string(), template, hosts }),
+  z.strictObject({
+    in: z.literal('sigv4'),
+    key_id: template,
+    key: template,
+    token: template.optional(),
+    region: template.optional(),
+    service: template.optional(),
+    role: template.optional(),
+    hosts,
+  }),
+  z.strictObject({
+    in: z.literal('hmac'),
+    algorithm: z.enum(['sha1', 'sha256', 'sha384', 'sha512']),
+    key: template,
+    key_encoding: z.enum(['text', 'hex', 'base64']).optional(),
+    message: template,
+    encoding: z.enum(['hex', 'base64', 'base64url']),
+    timestamp: z.enum(['seconds', 'milliseconds', 'iso']).optional(),
+    headers: z
+      .array(z.strictObject({ name: z.string(), template }))
+      .min(1)
+      .max(20),
+    hosts,
+  }),
+  z.strictObject({ in: z.literal('client_certificate'), certificate: template, key: template, hosts }),
 ]);
+
+const sources = z.strictObject({
+  fields: z.record(z.string(), z.string().max(4_096)),
+  lifetime_ms: z.number().int().optional(),
+});
 
 const newSecret = z.strictObject({
   name: z.string().optional(),
   provider: z.string(),
-  fields,
-  kind: z.enum(['bearer', 'header', 'basic', 'query', 'cookie', 'custom']).optional(),
+  fields: fields.optional(),
+  sources: sources.optional(),
+  kind: z.enum(['bearer', 'header', 'basic', 'query', 'cookie', 'sigv4', 'hmac', 'client_certificate', 'custom']).optional(),
   inject: z.array(injection).max(20).optional(),
   hosts,
 });
@@ -41,11 +74,10 @@ export function secretRoutes({ vault, providers }: ApiDeps): Hono {
       name: body.name,
       // An alias of the catalogue is stored under the provider's own slug.
       providerId: providers.find(body.provider)?.slug ?? body.provider,
-      fields: sealed(body.fields),
+      fields: sealed(body.fields ?? {}),
+      sources: body.sources && { fields: body.sources.fields, lifetimeMs: body.sources.lifetime_ms ?? DEFAULT_LIFETIME_MS },
       kind: body.kind,
-      injections: body.inject?.map(({ hosts: narrowed, ...rest }) =>
-        narrowed === undefined ? rest : { ...rest, hosts: narrowed },
-      ),
+      injections: body.inject?.map((each) => withoutAbsent(each) as Injection),
       hosts: body.hosts,
     });
     return c.json({ secret: secretView(info) }, 201);
@@ -73,6 +105,10 @@ export function secretRoutes({ vault, providers }: ApiDeps): Hono {
 
   return routes;
 }
+
+/** What was not said is not there, rather than undefined. */
+const withoutAbsent = (table: object): object =>
+  Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined));
 
 const sealed = (raw: Record<string, string>): Map<string, Secret> =>
   new Map(Object.entries(raw).map(([name, value]) => [name, new Secret(value)]));

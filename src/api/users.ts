@@ -20,7 +20,7 @@ export function userRoutes({ vault, now = Date.now }: ApiDeps): Hono {
       grants: vault.grants
         .list()
         .filter(({ principal }) => principal.type === 'user' && principal.userId === user.id)
-        .map((grant) => grantView(grant, () => null, now(), userNamer(vault))),
+        .map((grant) => grantView(grant, () => null, now(), { userName: userNamer(vault) })),
       delegations: vault.delegations
         .list()
         .filter((delegation) => delegation.userId === user.id)

@@ -4,8 +4,11 @@
  */
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
-import type { CredentialInfo, Injection } from '../domain/credential.ts';
+import type { CredentialInfo, OAuthInfo } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { OperationRule } from '../domain/operation-rule.ts';
+import { injectionText } from '../injection/injection-parts.ts';
+import type { Checkpoint } from '../journal/checkpoint.ts';
 
 export interface AgentView {
   readonly id: string;
@@ -57,10 +60,26 @@ export interface SecretView {
   readonly kind: string;
   /** Names only. */
   readonly fields: readonly string[];
+  /** References of the fields that are fetched; null when all are stored. */
+  readonly sources: Readonly<Record<string, string>> | null;
   readonly version: number;
   readonly created_at: string;
   readonly rotated_at: string | null;
   readonly last_used_at: string | null;
+  /** Null for a secret that is stored as it is. */
+  readonly oauth: OAuthView | null;
+}
+
+/** A connected account, without its tokens. */
+export interface OAuthView {
+  readonly flow: OAuthInfo['flow'];
+  readonly account_id: string | null;
+  readonly account_name: string | null;
+  readonly scopes: readonly string[];
+  /** End of the access token that is there now; a new one is fetched by itself. */
+  readonly token_expires_at: string | null;
+  readonly state: OAuthInfo['state'];
+  readonly reason: string | null;
 }
 
 export interface GrantView {
@@ -83,7 +102,13 @@ export interface GrantView {
   /** null: any. */
   readonly methods: readonly string[] | null;
   readonly paths: readonly string[] | null;
+  /** For git alone: clone and fetch, or push as well; null for no such restriction. */
+  readonly git: Grant['git'];
   readonly excluded_paths: readonly string[];
+  /** Empty: any. */
+  readonly operations: readonly OperationRule[];
+  /** Methods that a person has to approve, `*` for all; null: none. */
+  readonly approval: readonly string[] | null;
   readonly override: Grant['overrideMode'];
   readonly placeholder: string | null;
   readonly injects: readonly string[];
@@ -94,6 +119,7 @@ export interface GrantView {
   readonly expires_at: string | null;
   readonly created_at: string;
   readonly revoked_at: string | null;
+  readonly oauth: OAuthView | null;
 }
 
 /** An audit entry with its times as text. */
@@ -133,17 +159,36 @@ export const secretView = (info: CredentialInfo): SecretView => ({
   provider: info.providerId,
   kind: info.kind,
   fields: info.fieldNames,
+  sources: info.sources?.fields ?? null,
   version: info.version,
   created_at: iso(info.createdAt),
   rotated_at: isoOrNull(info.rotatedAt),
   last_used_at: isoOrNull(info.lastUsedAt),
+  oauth: info.oauth === undefined ? null : oauthView(info.oauth),
 });
+
+const oauthView = (oauth: OAuthInfo): OAuthView => ({
+  flow: oauth.flow,
+  account_id: oauth.accountId,
+  account_name: oauth.accountName,
+  scopes: oauth.scopes,
+  token_expires_at: isoOrNull(oauth.expiresAt),
+  state: oauth.state,
+  reason: oauth.reason,
+});
+
+export interface GrantViewParts {
+  /** Of the grant's credential, where it is a connected account. */
+  readonly oauth?: OAuthInfo | undefined;
+  /** Names of users; nobody is named without it. */
+  readonly userName?: (id: string) => string | null;
+}
 
 export function grantView(
   grant: Grant,
   agentName: (id: string) => string | null,
   now: number,
-  userName: (id: string) => string | null = () => null,
+  { oauth, userName = () => null }: GrantViewParts = {},
 ): GrantView {
   const { principal } = grant;
   const isExpired = grant.expiresAt !== null && grant.expiresAt <= now;
@@ -162,7 +207,10 @@ export function grantView(
     hosts: grant.destinations.map(destinationText),
     methods: grant.methods,
     paths: grant.paths,
+    git: grant.git,
     excluded_paths: grant.excludedPaths,
+    operations: grant.operations.map(({ kind, at, allow }) => ({ kind, at, allow })),
+    approval: grant.approval,
     override: grant.overrideMode,
     placeholder: grant.placeholder,
     injects: grant.injections.map(injectionText),
@@ -173,6 +221,7 @@ export function grantView(
     expires_at: isoOrNull(grant.expiresAt),
     created_at: iso(grant.createdAt),
     revoked_at: isoOrNull(grant.revokedAt),
+    oauth: oauth === undefined ? null : oauthView(oauth),
   };
 }
 
@@ -182,10 +231,19 @@ export function destinationText({ pattern, port, scheme }: GrantDestination): st
   return port === 443 ? host : `${host}:${port}`;
 }
 
-/** Where the credential goes, without its template: `header Authorization`. */
-export function injectionText(injection: Injection): string {
-  return injection.in === 'basic' ? 'header Authorization (Basic)' : `${injection.in} ${injection.name}`;
-}
+/** A checkpoint, as its line in an export. */
+export type CheckpointView = Checkpoint & { readonly kind: 'checkpoint' };
+
+export const checkpointView = ({ installation, n, hash, at, rows, key, signature }: Checkpoint): CheckpointView => ({
+  kind: 'checkpoint',
+  installation,
+  n,
+  hash,
+  at,
+  rows,
+  key,
+  signature,
+});
 
 export function entryView(entry: AuditEntry): EntryView {
   return { ...entry, at: iso(entry.at), closed_at: isoOrNull(entry.closed_at) };

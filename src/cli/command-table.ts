@@ -45,6 +45,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/doctor.ts')).defineDoctor,
   },
   {
+    name: 'selftest',
+    summary: 'attack the running daemon with throw-away parts, and say what held',
+    load: async () => (await import('./commands/selftest.ts')).defineSelftest,
+  },
+  {
     name: 'demo',
     summary: 'show the whole thing on loopback, without any account',
     load: async () => (await import('./commands/demo.ts')).defineDemo,
@@ -54,6 +59,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     alias: 'agents',
     summary: 'agents and their keys',
     load: async () => (await import('./commands/agent.ts')).defineAgent,
+  },
+  {
+    name: 'approvals',
+    alias: 'approval',
+    summary: 'requests that wait for a person to approve them',
+    load: async () => (await import('./commands/approvals.ts')).defineApprovals,
   },
   {
     name: 'session',
@@ -106,6 +117,23 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'reach',
     summary: 'what an agent reaches, and by which path',
     load: async () => (await import('./commands/access.ts')).defineReach,
+  },
+  {
+    name: 'policy',
+    alias: 'policies',
+    summary: 'rules that restrict what grants allow',
+    load: async () => (await import('./commands/policy.ts')).definePolicy,
+  },
+  {
+    name: 'connect',
+    summary: 'connect an account by OAuth, once, for agents to use',
+    load: async () => (await import('./commands/connect.ts')).defineConnect,
+  },
+  {
+    name: 'connect-session',
+    alias: 'connect-sessions',
+    summary: 'links with which somebody else connects their account',
+    load: async () => (await import('./commands/connect-session.ts')).defineConnectSession,
   },
   {
     name: 'provider',

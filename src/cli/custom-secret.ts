@@ -1,5 +1,5 @@
 /** Secrets of hosts that no provider file describes: where the value goes, from a kind and a few words. */
-import type { ProviderView } from '../api/providers.ts';
+import type { ProviderView } from '../api/provider-view.ts';
 import { AlterError } from '../domain/errors.ts';
 
 export const KINDS = ['bearer', 'header', 'basic', 'query', 'cookie'] as const;

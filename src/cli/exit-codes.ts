@@ -28,11 +28,12 @@ const BY_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   policy_violation: EXIT.forbidden,
   no_delegated_grant: EXIT.forbidden,
   token_binding_mismatch: EXIT.forbidden,
-  re_auth_required: EXIT.auth,
   destination_refused: EXIT.forbidden,
   grant_expired: EXIT.forbidden,
   grant_revoked: EXIT.forbidden,
   forbidden: EXIT.forbidden,
+  re_auth_required: EXIT.auth,
+  connect_failed: EXIT.auth,
 };
 
 export const exitCodeOf = (code: ErrorCode): number => BY_CODE[code] ?? EXIT.error;

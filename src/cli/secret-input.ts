@@ -4,7 +4,7 @@
  */
 import { createReadStream, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import type { ProviderView } from '../api/providers.ts';
+import type { ProviderView } from '../api/provider-view.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Secret } from '../domain/secret.ts';
 import { askSecret, askText, isInteractive } from './prompt.ts';
@@ -110,6 +110,7 @@ export async function readFields(
   const values: Record<string, string> = {};
   for (const field of fields) {
     const source = plan.get(field.name);
+    if (source === undefined && field.optional === true) continue;
     values[field.name] = source === undefined ? await askField(field, fields) : await readSource(field, source);
     if (values[field.name] === '') throw invalid([`the field ${field.name} is empty`]);
   }

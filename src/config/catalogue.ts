@@ -3,7 +3,7 @@
  * files are parsed when they are asked for. A broken file of the operator hides the built-in one of the same slug: falling
  * back could send a credential to hosts that the operator took away.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AlterError } from '../domain/errors.ts';
@@ -21,6 +21,8 @@ export interface ProviderCatalogue {
   readonly problems: readonly string[];
   /** True when the operator's own file is the one in force for this slug. */
   isUserDefined(slug: string): boolean;
+  /** True when that file stands in the place of a built-in one. */
+  overridesBuiltin(slug: string): boolean;
   /** Looks at the directories again, after a file was added or changed. */
   refresh(): void;
 }
@@ -77,6 +79,7 @@ export function loadCatalogue(options: CatalogueOptions): ProviderCatalogue {
       });
     },
     isUserDefined,
+    overridesBuiltin: (slug) => isUserDefined(slug) && existsSync(join(options.builtinDir, `${slug}.toml`)),
     refresh: () => {
       files = indexFiles(options);
       entries = new Map();

@@ -15,6 +15,8 @@ export interface Paths {
   readonly masterKeyFile: string;
   /** Provider files of the operator; they win over the built-in ones. */
   readonly providersDir: string;
+  /** Policy files of the operator. */
+  readonly policiesDir: string;
   readonly vaultDb: string;
   readonly auditDir: string;
   readonly caDir: string;
@@ -49,6 +51,7 @@ export function resolvePaths(options: PathOptions): Paths {
     configFile: join(configDir, 'alterd.toml'),
     masterKeyFile: join(configDir, 'master.key'),
     providersDir: join(configDir, 'providers'),
+    policiesDir: join(configDir, 'policies'),
     vaultDb: join(stateDir, 'vault.db'),
     auditDir: join(stateDir, 'audit'),
     caDir,

@@ -7,11 +7,12 @@ import { randomInt } from 'node:crypto';
 const ALPHABETS = {
   random: 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789',
   hex: '0123456789abcdef',
+  upper: 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567',
 } as const;
 
-const SLOT = /\{(random|hex):(\d{1,3})\}/g;
+const SLOT = /\{(random|hex|upper):(\d{1,3})\}/g;
 
-/** Two placeholders must never be equal by chance: 16 base62 or hex characters are 64 bits or more. */
+/** Two placeholders must never be equal by chance: 16 characters of these alphabets are 64 bits or more. */
 const MIN_RANDOM_CHARACTERS = 16;
 
 /** What an agent holds when the provider asks for no shape. */
@@ -31,5 +32,5 @@ export function placeholderProblem(template: string): string | null {
   if (random > 256) return 'must hold at most 256 random characters';
   return /^[!-z|~]*$/.test(template.replaceAll(SLOT, ''))
     ? null
-    : 'must be visible ASCII without spaces, beside {random:N} and {hex:N}';
+    : 'must be visible ASCII without spaces, beside {random:N}, {hex:N} and {upper:N}';
 }

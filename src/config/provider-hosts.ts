@@ -37,7 +37,7 @@ export function resolveInjections(spec: ProviderSpec, fields: ReadonlyMap<string
   const resolved = spec.inject.map((injection): Injection => {
     const hosts = injection.hosts?.flatMap((template) => fillHost(spec.fields, template, fields, problems));
     const narrowed = hosts === undefined ? injection : { ...injection, hosts };
-    return narrowed.in === 'basic' ? narrowed : { ...narrowed, name: fillName(spec.fields, narrowed.name, fields, problems) };
+    return !('name' in narrowed) ? narrowed : { ...narrowed, name: fillName(spec.fields, narrowed.name, fields, problems) };
   });
   if (problems.length > 0) throw new AlterError('invalid_input', { problems: [...new Set(problems)] });
   return resolved;

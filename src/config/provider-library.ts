@@ -6,7 +6,7 @@ import { linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { AlterError } from '../domain/errors.ts';
 import { type CatalogueOptions, loadCatalogue, type ProviderCatalogue } from './catalogue.ts';
-import { lintCatalogue } from './catalogue-lint.ts';
+import { lintAddition } from './catalogue-lint.ts';
 import { type ProviderSpec, parseProvider } from './provider.ts';
 
 export interface ProviderLibrary extends ProviderCatalogue {
@@ -21,10 +21,8 @@ export function openProviderLibrary(options: CatalogueOptions & { readonly userD
   const catalogue = loadCatalogue(options);
   const validate = (toml: string): ProviderSpec => {
     const spec = parseProvider(toml, 'provider');
-    // Only what this file brings in: what is wrong with the others is told by `problems`.
     const others = catalogue.list().filter((other) => other.slug !== spec.slug);
-    const before = new Set(lintCatalogue(others));
-    const problems = lintCatalogue([...others, spec]).filter((problem) => !before.has(problem));
+    const problems = lintAddition(others, spec);
     if (problems.length > 0) throw new AlterError('invalid_input', { problems });
     return spec;
   };
@@ -32,6 +30,7 @@ export function openProviderLibrary(options: CatalogueOptions & { readonly userD
     find: catalogue.find,
     list: catalogue.list,
     isUserDefined: catalogue.isUserDefined,
+    overridesBuiltin: catalogue.overridesBuiltin,
     refresh: catalogue.refresh,
     get problems() {
       return catalogue.problems;

@@ -3,7 +3,7 @@
  *
  *   slug = "github"                     # equals the file name
  *   name = "GitHub"
- *   kind = "static"                     # the material is stored as it is; nothing is refreshed
+ *   kind = "static"                     # static: the material is stored as it is. oauth: it is connected, and renewed; see [oauth]
  *   hosts = ["api.github.com"]          # NAME or NAME:PORT; `{field}` is filled from a field with secret = false; [] = the operator names them
  *   evidence = "general"                # general | documented | tested
  *   aliases = ["gh"]                    # other names for the slug
@@ -11,9 +11,13 @@
  *   excluded_paths = ["/login/oauth/**"]# never get the credential
  *   placeholder = "ghp_{random:36}"     # what an agent holds; {random:N} base62, {hex:N}
  *   [[fields]]                          # default: one secret field `token`
- *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"
+ *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"  optional = true
  *   [[inject]]                          # in = header|query|cookie: name, template; in = basic: username, password; hosts narrows
+ *                                       # in = sigv4: key_id, key, token, region, service, role; in = client_certificate: certificate, key
+ *                                       # in = hmac: algorithm, key, key_encoding, message, encoding, timestamp, [[inject.headers]]
+ *   only_paths, git_hosts, probe, [[shares_host_with]]: see provider-scope.ts
  *   [[agent_env]]                       # name, value: variables that agents expect; {placeholder} or a field with secret = false
+ *   [oauth]                             # see provider-oauth.ts; a static provider may have it too, then it has both ways
  *
  * SECURITY: a file decides where a credential goes, so hosts are exact and every problem makes the whole file unusable.
  */
@@ -25,11 +29,14 @@ import { compileTemplate } from '../injection/template.ts';
 import { validatePathGlob } from '../policy/path.ts';
 import { placeholderProblem } from './placeholder.ts';
 import { canonicalHost, FIELD_REFERENCE, referencesOf } from './provider-hosts.ts';
+import { type ProviderOAuth, readOAuth } from './provider-oauth.ts';
+import { type ProviderScope, readScope } from './provider-scope.ts';
+import { readSigning, SIGNING_KINDS } from './signing-reader.ts';
 import { TableReader } from './table-reader.ts';
 import { parseToml } from './toml-document.ts';
 
-/** Where the material comes from. */
-export type ProviderKind = 'static';
+/** Where the material comes from, usually. */
+export type ProviderKind = 'static' | 'oauth';
 
 /** How sure the catalogue is: general knowledge, the provider's documentation, or a run against the live service. */
 export type ProviderEvidence = 'general' | 'documented' | 'tested';
@@ -40,18 +47,23 @@ export interface ProviderField {
   readonly label: string;
   /** False for values that are no secret (a site, an account id): they may appear in hosts and in agents' variables. */
   readonly secret: boolean;
+  /** It may be left out, and is empty then. */
+  readonly optional?: boolean;
   /** Regular expression that the whole value must match. */
   readonly pattern?: string;
 }
 
-export interface ProviderSpec {
+export interface ProviderSpec extends ProviderScope {
   readonly slug: string;
   readonly name: string;
   readonly kind: ProviderKind;
   readonly fields: readonly ProviderField[];
   /** `host` or `host:port`; may contain `{field}`, see provider-hosts.ts. Empty: the operator gives the hosts. */
   readonly hosts: readonly string[];
+  /** For secrets that are stored as they are; empty when the provider has OAuth alone. */
   readonly inject: readonly Injection[];
+  /** How grants are connected; absent when the provider has no OAuth. */
+  readonly oauth?: ProviderOAuth;
   readonly excludedPaths: readonly string[];
   readonly placeholder: string | null;
   readonly agentEnv: readonly { readonly name: string; readonly value: string }[];
@@ -97,13 +109,24 @@ export function parseProvider(tomlText: string, fileName: string): ProviderSpec 
 function readSpec(reader: TableReader): ProviderSpec {
   const slug = reader.text('slug', (text) => (SLUG.test(text) ? null : 'must be lower-case letters, digits and "-"'));
   const name = reader.text('name', (text) => (text !== '' && PRINTABLE.test(text) ? null : 'must be printable ASCII'));
-  const kind = reader.choice('kind', ['static']);
+  const kind = reader.choice('kind', ['static', 'oauth']);
   const evidence = reader.choice('evidence', ['general', 'documented', 'tested']);
-  const fields = reader.has('fields') ? readFields(reader) : DEFAULT_FIELDS;
+  const fields = reader.has('fields') ? readFields(reader) : kind === 'oauth' && !reader.has('inject') ? [] : DEFAULT_FIELDS;
   if (!reader.has('hosts')) reader.problem('hosts', 'is missing (an empty list means that the operator names the hosts)');
   const hosts = readHosts(reader, fields);
   const inject = reader.tables('inject', (each) => readInjection(each, fields));
-  if (inject.length === 0) reader.problem('inject', 'is missing: nothing would be injected');
+  const publicFields = fields.flatMap((field) => (field.secret ? [] : [field.name]));
+  const oauth = reader.table('oauth', (each) =>
+    readOAuth(each, {
+      publicFields,
+      readHost: (text) => readHostTemplate(text, fields),
+      readInjection: (place, names) => readInjection(place, asFields(names, fields)),
+    }),
+  );
+  if (kind === 'oauth' && oauth === undefined) reader.problem('oauth', 'is missing: kind = "oauth" needs the table [oauth]');
+  if (inject.length === 0 && kind === 'oauth') {
+    if (fields.length > publicFields.length) reader.problem('fields', 'are secret, but nothing injects them: add [[inject]]');
+  } else if (inject.length === 0) reader.problem('inject', 'is missing: nothing would be injected');
   // Only what parsed so far is worth a second look: else each problem would be told twice.
   else if (reader.problems === 0) checkInjections(reader, inject, fields);
   const docsUrl = reader.optionalText('docs_url', (text) => (/^https:\/\/[!-~]+$/.test(text) ? null : 'must be an https URL'));
@@ -115,6 +138,8 @@ function readSpec(reader: TableReader): ProviderSpec {
     fields,
     hosts,
     inject,
+    ...readScope(reader, hosts),
+    ...(oauth === undefined ? {} : { oauth }),
     excludedPaths: reader.texts('excluded_paths', 'a path such as /oauth/**', (text) =>
       validatePathGlob(text) === null ? text : null,
     ),
@@ -127,6 +152,10 @@ function readSpec(reader: TableReader): ProviderSpec {
   reader.close();
   return spec;
 }
+
+/** SECURITY: templates of [oauth] see the access token and what is no secret, never the fields of a stored secret. */
+const asFields = (names: readonly string[], own: readonly ProviderField[]): ProviderField[] =>
+  names.map((name) => own.find((field) => field.name === name) ?? { name, label: name, secret: name === 'access_token' });
 
 function readFields(reader: TableReader): ProviderField[] {
   const names = new Set<string>();
@@ -142,6 +171,7 @@ function readFields(reader: TableReader): ProviderField[] {
       name,
       label: each.text('label'),
       secret: each.toggle('secret', true),
+      ...(each.toggle('optional', false) ? { optional: true } : {}),
       ...(pattern === undefined ? {} : { pattern }),
     };
   });
@@ -176,11 +206,13 @@ function readHostTemplate(text: string, fields: readonly ProviderField[]): strin
 }
 
 function readInjection(reader: TableReader, fields: readonly ProviderField[]): Injection {
-  const where = reader.choice('in', ['header', 'basic', 'query', 'cookie']);
+  const where = reader.choice('in', ['header', 'basic', 'query', 'cookie', ...SIGNING_KINDS]);
   const narrowed = reader.has('hosts') ? { hosts: readHosts(reader, fields) } : {};
   // An injection is narrowed by name alone: a port would never match.
   if (narrowed.hosts?.some((host) => host.includes(':'))) reader.problem('hosts', 'must be names without a port');
   const template = (text: string): string | null => templateProblem(text, fields);
+  if (where === 'sigv4' || where === 'hmac' || where === 'client_certificate')
+    return { ...readSigning(where, reader, template), ...narrowed };
   if (where === 'basic') {
     return { in: where, username: reader.text('username', template), password: reader.text('password', template), ...narrowed };
   }
@@ -204,9 +236,7 @@ function templateProblem(text: string, fields: readonly ProviderField[]): string
 
 /** What the injector itself would refuse, such as two values for one header. */
 function checkInjections(reader: TableReader, inject: readonly Injection[], fields: readonly ProviderField[]): void {
-  const sampled = inject.map((each) =>
-    each.in === 'basic' ? each : { ...each, name: each.name.replaceAll(FIELD_REFERENCE, 'x') },
-  );
+  const sampled = inject.map((each) => ('name' in each ? { ...each, name: each.name.replaceAll(FIELD_REFERENCE, 'x') } : each));
   const names = fields.map((field) => field.name);
   for (const problem of validateInjections(sampled, names)) reader.problem('inject', problem);
 }

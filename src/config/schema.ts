@@ -5,9 +5,11 @@
  */
 
 import type { PrivateException, UpstreamProxy } from './address-reader.ts';
-import { listenAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
+import { listenAddress, metricsAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
+import { connectListen, connectProblems, publicUrl } from './connect-reader.ts';
 import { type IssuerConfig, issuers } from './issuer-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
+import { type SinkConfig, sinkList } from './sink.ts';
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -29,11 +31,12 @@ const hostName = listOf((raw) => {
 });
 
 export const KEYS = {
-  egress: key('tunnel', oneOf('tunnel', 'refuse')),
+  egress: key('tunnel', oneOf('tunnel', 'refuse', 'ask')),
   allow_private: key([], listOf(privateException)),
   'listen.tcp': key('127.0.0.1:4780', listenAddress),
   'listen.unix': key(true, toggle),
   'upstream.ca_file': key('', optionalFile),
+  'upstream.crl_file': key('', optionalFile),
   'upstream.resolve': key({}, resolveOverrides),
   'upstream.proxy': key('', upstreamProxy),
   'upstream.proxy_auth_file': key('', optionalFile),
@@ -48,18 +51,28 @@ export const KEYS = {
   'limits.head_bytes': key(65_536, integer(4_096, 4 * MIB)),
   'limits.headers': count(200, 10_000),
   'limits.path_bytes': key(16_384, integer(256, MIB)),
+  'limits.rule_body_bytes': key(MIB, integer(1_024, 64 * MIB)),
   'limits.tunnels': count(4_096, 1_000_000),
   'limits.tunnels_per_agent': count(1_024, 1_000_000),
   'limits.upstream_per_destination': count(256, 1_000_000),
+  'approvals.hold_ms': key(45_000, integer(0, 600_000)),
+  'approvals.expire_ms': durationMs(600_000),
+  'approvals.pending_per_agent': count(20, 10_000),
   'audit.sync': key('interval', oneOf('interval', 'before_egress')),
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
   'audit.retention_days': key(365, integer(1, 36_500)),
+  'audit.sink': key([], sinkList),
+  'metrics.listen': key('off', metricsAddress),
   'keys.source': key('auto', oneOf('auto', 'file', 'systemd', 'keyring')),
   'ca.name_constraints': key([], hostName),
   'log.level': key('info', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
   'identity.require_peer_uid': key(false, toggle),
   'identity.issuer': key([], issuers),
+  'connect.listen': key('127.0.0.1:4781', connectListen),
+  'connect.public_url': key('', publicUrl),
+  'connect.tls_cert_file': key('', optionalFile),
+  'connect.tls_key_file': key('', optionalFile),
 } as const satisfies Record<string, Key<unknown>>;
 
 export type KeyPath = keyof typeof KEYS;
@@ -70,7 +83,7 @@ export type Values = { readonly [P in KeyPath]: (typeof KEYS)[P] extends Key<inf
 /** The effective configuration. Immutable; a reload makes a new one. */
 export interface Config {
   /** What happens to hosts that no grant covers. */
-  readonly egress: 'tunnel' | 'refuse';
+  readonly egress: 'tunnel' | 'refuse' | 'ask';
   /** Private addresses that traffic without a grant may reach. */
   readonly allowPrivate: readonly PrivateException[];
   readonly listen: {
@@ -81,6 +94,8 @@ export interface Config {
   readonly upstream: {
     /** PEM file of CAs trusted besides the built-in ones. */
     readonly caFile: string | null;
+    /** PEM file of revocation lists that certificates of origins are held against. */
+    readonly crlFile: string | null;
     /** `host:port` (what follows `://` in Destination.origin) to the address dialled in its place. */
     readonly resolve: ReadonlyMap<string, HostPort>;
     readonly proxy: UpstreamProxy | null;
@@ -101,16 +116,28 @@ export interface Config {
     readonly headBytes: number;
     readonly headers: number;
     readonly pathBytes: number;
+    /** How much of a request's body a rule about it may hold. */
+    readonly ruleBodyBytes: number;
     readonly tunnels: number;
     readonly tunnelsPerAgent: number;
     readonly upstreamPerDestination: number;
+  };
+  readonly approvals: {
+    /** How long a request is held for a decision before it is answered. */
+    readonly holdMs: number;
+    /** How long a question stays open, and an approval that nobody used. */
+    readonly expireMs: number;
+    readonly pendingPerAgent: number;
   };
   readonly audit: {
     readonly sync: 'interval' | 'before_egress';
     readonly syncIntervalMs: number;
     readonly segmentBytes: number;
     readonly retentionDays: number;
+    readonly sinks: readonly SinkConfig[];
   };
+  /** null: no TCP listener for metrics. Always a loopback address. */
+  readonly metrics: { readonly listen: HostPort | null };
   readonly keys: { readonly source: 'auto' | 'file' | 'systemd' | 'keyring' };
   readonly ca: {
     /** Names (with their subdomains) that the local CA may sign for; empty means any. */
@@ -118,6 +145,14 @@ export interface Config {
   };
   readonly log: { readonly level: Values['log.level'] };
   readonly identity: { readonly requirePeerUid: boolean; readonly issuers: readonly IssuerConfig[] };
+  readonly connect: {
+    /** Where the pages are served once somebody needs them; null for never. Beyond loopback only with TLS; port 0 lets the kernel choose. */
+    readonly listen: HostPort | null;
+    /** Origin under which browsers reach the pages; null: the one of `listen`. */
+    readonly publicUrl: string | null;
+    readonly tlsCertFile: string | null;
+    readonly tlsKeyFile: string | null;
+  };
 }
 
 export function configOf(v: Values): Config {
@@ -127,6 +162,7 @@ export function configOf(v: Values): Config {
     listen: { tcp: v['listen.tcp'], unix: v['listen.unix'] },
     upstream: {
       caFile: v['upstream.ca_file'],
+      crlFile: v['upstream.crl_file'],
       resolve: v['upstream.resolve'],
       proxy: v['upstream.proxy'],
       proxyAuthFile: v['upstream.proxy_auth_file'],
@@ -145,20 +181,34 @@ export function configOf(v: Values): Config {
       headBytes: v['limits.head_bytes'],
       headers: v['limits.headers'],
       pathBytes: v['limits.path_bytes'],
+      ruleBodyBytes: v['limits.rule_body_bytes'],
       tunnels: v['limits.tunnels'],
       tunnelsPerAgent: v['limits.tunnels_per_agent'],
       upstreamPerDestination: v['limits.upstream_per_destination'],
+    },
+    approvals: {
+      holdMs: v['approvals.hold_ms'],
+      expireMs: v['approvals.expire_ms'],
+      pendingPerAgent: v['approvals.pending_per_agent'],
     },
     audit: {
       sync: v['audit.sync'],
       syncIntervalMs: v['audit.sync_interval_ms'],
       segmentBytes: v['audit.segment_bytes'],
       retentionDays: v['audit.retention_days'],
+      sinks: v['audit.sink'],
     },
+    metrics: { listen: v['metrics.listen'] },
     keys: { source: v['keys.source'] },
     ca: { nameConstraints: v['ca.name_constraints'] },
     log: { level: v['log.level'] },
     identity: { requirePeerUid: v['identity.require_peer_uid'], issuers: v['identity.issuer'] },
+    connect: {
+      listen: v['connect.listen'],
+      publicUrl: v['connect.public_url'],
+      tlsCertFile: v['connect.tls_cert_file'],
+      tlsKeyFile: v['connect.tls_key_file'],
+    },
   };
 }
 
@@ -177,5 +227,13 @@ export function crossProblems(v: Values): { readonly path: KeyPath; readonly pro
   if (v['limits.path_bytes'] > v['limits.head_bytes']) {
     found.push({ path: 'limits.path_bytes', problem: 'must not be larger than limits.head_bytes, of which it is a part' });
   }
+  found.push(
+    ...connectProblems({
+      listen: v['connect.listen'],
+      publicUrl: v['connect.public_url'],
+      hasCert: v['connect.tls_cert_file'] !== null,
+      hasKey: v['connect.tls_key_file'] !== null,
+    }),
+  );
   return found;
 }

@@ -29,8 +29,17 @@ export class TableReader {
     this.#report(this.#prefix + key, text);
   }
 
+  keys(): string[] {
+    return Object.keys(this.#table);
+  }
+
   has(key: string): boolean {
     return Object.hasOwn(this.#table, key);
+  }
+
+  isEmptyList(key: string): boolean {
+    const raw = this.#table[key];
+    return Array.isArray(raw) && raw.length === 0;
   }
 
   /** `check` answers what is wrong with the text, or null. */
@@ -52,11 +61,56 @@ export class TableReader {
     return raw === true;
   }
 
+  /** A whole number within bounds. */
+  integer(key: string, initial: number, min: number, max: number): number {
+    const raw = this.#take(key) ?? initial;
+    const isRight = typeof raw === 'number' && Number.isInteger(raw) && raw >= min && raw <= max;
+    if (!isRight) this.problem(key, `must be a whole number from ${min} to ${max}`);
+    return isRight ? raw : initial;
+  }
+
   choice<const T extends string>(key: string, allowed: readonly T[]): T {
     const value = this.text(key, (text) =>
       allowed.some((each) => each === text) ? null : `must be one of ${allowed.map((each) => `"${each}"`).join(', ')}`,
     );
     return value as T;
+  }
+
+  optionalChoice<const T extends string>(key: string, allowed: readonly T[]): T | undefined {
+    return this.has(key) ? this.choice(key, allowed) : void this.#seen.add(key);
+  }
+
+  optionalWhole(key: string, least: number, most: number): number | undefined {
+    const raw = this.#take(key);
+    if (raw === undefined) return undefined;
+    const value = typeof raw === 'bigint' ? Number(raw) : raw;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    this.problem(key, `must be a whole number from ${least} to ${most}`);
+    return undefined;
+  }
+
+  /** A table of strings, `key = { name = "value" }`; `check` answers what is wrong with one, or null. */
+  textTable(key: string, check: (name: string, value: string) => string | null): Record<string, string> {
+    return (
+      this.table(key, (each) =>
+        Object.fromEntries(Object.keys(each.#table).map((name) => [name, each.text(name, (value) => check(name, value))])),
+      ) ?? {}
+    );
+  }
+
+  /** The table `[key]`, read and closed; undefined when there is none. */
+  table<T>(key: string, read: (reader: TableReader) => T): T | undefined {
+    const raw = this.#take(key);
+    if (raw === undefined) return undefined;
+    if (typeof raw !== 'object' || raw === null || Array.isArray(raw) || raw instanceof Date) {
+      this.problem(key, 'must be a table');
+      return undefined;
+    }
+    const reader = new TableReader(raw as Record<string, unknown>, `${this.#prefix}${key}.`, this.#report);
+    const value = read(reader);
+    reader.close();
+    this.#count += reader.#count;
+    return value;
   }
 
   /** A list of strings; `read` answers the value to keep, or null when it is wrong. */
@@ -87,6 +141,11 @@ export class TableReader {
       this.#count += reader.#count;
       return value;
     });
+  }
+
+  /** A value of whatever type, for the caller to check; undefined when it is absent. */
+  raw(key: string): unknown {
+    return this.#take(key);
   }
 
   /** Reports every key that nobody asked for. */

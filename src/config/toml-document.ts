@@ -11,7 +11,9 @@ export interface TomlDocument {
 }
 
 /** The document, or one problem that names the line. */
-export function parseToml(text: string): TomlDocument | { readonly problem: string; readonly line: number | null } {
+export function parseToml(
+  text: string,
+): TomlDocument | { readonly problem: string; readonly line: number | null; readonly column: number | null } {
   try {
     const table = parse(text, { unsafeKeyBehaviour: 'throw' });
     let lines: ReadonlyMap<string, number> | null = null;
@@ -25,7 +27,8 @@ export function parseToml(text: string): TomlDocument | { readonly problem: stri
   } catch (error) {
     // SECURITY: only the first line of the message; the rest quotes the text, where somebody may have left a secret.
     const line = error instanceof TomlError ? error.line : null;
-    return { problem: (error instanceof Error ? error.message : 'not TOML').split('\n')[0]!, line };
+    const column = error instanceof TomlError ? error.column : null;
+    return { problem: (error instanceof Error ? error.message : 'not TOML').split('\n')[0]!, line, column };
   }
 }
 

@@ -32,6 +32,19 @@ export interface GrantCandidate {
   readonly label: string;
 }
 
+/** What kept an account from being connected. */
+export type ConnectProblem =
+  /** The state is unknown, used, too old, or the answer came from another issuer. */
+  | 'state_mismatch'
+  | 'consent_denied'
+  /** The provider answered, but not with tokens that can be used. */
+  | 'provider_refused'
+  /** The provider could not be reached, or may not be. */
+  | 'provider_unreachable'
+  | 'expired'
+  /** Another account consented than the one that was to be connected again. */
+  | 'account_mismatch';
+
 export const ERRORS = {
   malformed_request: spec<{ reason: string }>({
     sdkName: 'AlterValueError',
@@ -171,7 +184,7 @@ export const ERRORS = {
     hint: (d) =>
       d.grant_id ? `See what the grant allows: \`alterd grant show ${d.grant_id}\`.` : 'Ask an operator what the policy allows.',
   }),
-  rate_limited: spec<{ policy_error: 'rate_limit_exceeded'; rule?: string }>({
+  rate_limited: spec<{ policy_error: 'rate_limit_exceeded'; rule?: string; retry_after?: number }>({
     sdkName: 'PolicyViolationError',
     proxyStatus: 429,
     apiStatus: 429,
@@ -179,6 +192,24 @@ export const ERRORS = {
     detail: () => 'The rate limit of this grant is reached.',
     hint: () => 'Wait, then try again.',
     retryAfterSeconds: 1,
+  }),
+  approval_pending: spec<{ approval_id: string; rule: string; expires_at: string }>({
+    sdkName: 'PolicyViolationError',
+    proxyStatus: 403,
+    apiStatus: null,
+    title: 'Approval pending',
+    detail: (d) => `The request waits for a person to approve it (${d.approval_id}, until ${d.expires_at}). Nothing was sent.`,
+    hint: (d) =>
+      `Send the same request again later. An operator decides: \`alterd approvals approve ${d.approval_id}\` or \`alterd approvals deny ${d.approval_id}\`.`,
+    retryAfterSeconds: 15,
+  }),
+  approval_denied: spec<{ approval_id: string; rule: string }>({
+    sdkName: 'PolicyViolationError',
+    proxyStatus: 403,
+    apiStatus: null,
+    title: 'Approval denied',
+    detail: (d) => `A person denied the request (${d.approval_id}). Nothing was sent.`,
+    hint: (d) => `Do not send it again. What was decided: \`alterd approvals show ${d.approval_id}\`.`,
   }),
   grant_expired: spec<{ grant_id: string }>({
     sdkName: 'GrantExpiredError',
@@ -195,6 +226,14 @@ export const ERRORS = {
     title: 'Grant revoked',
     detail: (d) => `The grant ${d.grant_id} is revoked.`,
     hint: () => 'An operator creates a new grant with `alterd grant create`.',
+  }),
+  connect_failed: spec<{ provider_id?: string; reason: string; problem: ConnectProblem }>({
+    sdkName: 'ConnectFlowError',
+    proxyStatus: null,
+    apiStatus: 422,
+    title: 'Not connected',
+    detail: (d) => `The account was not connected: ${d.reason}.`,
+    hint: (d) => `Begin again: \`alterd connect ${d.provider_id ?? 'PROVIDER'}\`.`,
   }),
   credential_unavailable: spec<{ grant_id: string; reason: string }>({
     sdkName: 'BackendError',
@@ -294,6 +333,14 @@ export const ERRORS = {
     detail: (d) => `${d.reason}.`,
     hint: () => undefined,
   }),
+  connect_session_invalid: spec<{ connect_error: string; reason: string }>({
+    sdkName: 'ConnectFlowError',
+    proxyStatus: null,
+    apiStatus: 403,
+    title: 'Connect session not valid',
+    detail: (d) => `The page can't go on: ${d.reason}.`,
+    hint: () => 'An operator makes a new link: `alterd connect-session create PROVIDER`.',
+  }),
   internal_error: spec<{ request_id?: string }>({
     sdkName: 'BackendError',
     proxyStatus: 500,
@@ -339,7 +386,8 @@ export class AlterError<C extends ErrorCode = ErrorCode> extends Error {
   }
 
   get retryAfterSeconds(): number | undefined {
-    return (ERRORS[this.code] as { retryAfterSeconds?: number }).retryAfterSeconds;
+    const own = (this.details as { retry_after?: number }).retry_after;
+    return own ?? (ERRORS[this.code] as { retryAfterSeconds?: number }).retryAfterSeconds;
   }
 }
 

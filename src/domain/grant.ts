@@ -2,6 +2,7 @@
  * Grants, the unit of everything: a record that lets a principal call certain destinations with a credential.
  */
 import type { Injection } from './credential.ts';
+import type { OperationRule } from './operation-rule.ts';
 
 /** Who owns a grant. The kinds are never interchangeable: an agent's grant is not its user's. */
 export type Principal =
@@ -23,6 +24,9 @@ export type OverrideMode =
   | 'if_absent'
   /** Inject only where the client sent the grant's placeholder; leave any other value alone. */
   | 'placeholder_only';
+
+/** What of a git repository over HTTPS: clone and fetch, or push as well. */
+export type GitAccess = 'read' | 'write';
 
 /** Where a grant may be used. */
 export interface GrantDestination {
@@ -49,8 +53,14 @@ export interface Grant {
   readonly methods: readonly string[] | null;
   /** Globs on segment boundaries, see policy/path.ts. */
   readonly paths: readonly string[] | null;
+  /** For git alone, and this much of it; null for no such restriction. */
+  readonly git: GitAccess | null;
   /** Paths that never get the credential, from the provider (its OAuth endpoints). Such a request is refused. */
   readonly excludedPaths: readonly string[];
+  /** Operations of one-endpoint APIs; empty: no such restriction. */
+  readonly operations: readonly OperationRule[];
+  /** Upper-case methods whose requests a person has to approve, `*` for all; null: none. */
+  readonly approval: readonly string[] | null;
   readonly overrideMode: OverrideMode;
   /** What the agent may hold in place of the secret; null when the grant has none. */
   readonly placeholder: string | null;

@@ -22,7 +22,7 @@ export interface VaultPort {
   isCallerValid(caller: CallerIdentity): boolean;
   /**
    * The material of a grant's credential: at once when it is in memory, as a promise when it must be opened or fetched.
-   * @throws AlterError credential_unavailable, vault_unavailable
+   * @throws AlterError credential_unavailable, re_auth_required, vault_unavailable
    */
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial>;
   /**
@@ -30,4 +30,10 @@ export interface VaultPort {
    * @throws AlterError not_found for one of another agent too; audit_unavailable, vault_unavailable
    */
   dropDelegation(caller: CallerIdentity, delegationId: string): Promise<Delegation>;
+  /**
+   * After the provider answered 401 to the material of this version: newer material to try once more with, or null. It asks for a new
+   * token at most once in a while for each credential, whatever providers and agents do.
+   * @throws AlterError as obtain()
+   */
+  renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null>;
 }

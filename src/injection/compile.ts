@@ -3,13 +3,17 @@
  * SECURITY: what is rendered here is sent as it is, so a value that could end its header, its cookie or its parameter makes
  * the credential unusable (S-40). No message of this file may hold a value.
  */
-import type { CredentialMaterial, Injection } from '../domain/credential.ts';
+import type { CredentialMaterial, Injection, PlacedInjection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import { matchesHostPattern } from '../domain/host.ts';
 import { Secret } from '../domain/secret.ts';
+import type { ClientIdentity } from './client-identity.ts';
+import { type CompileParts, compileIdentity, compileSigner } from './compile-signer.ts';
 import { foldName } from './field-name.ts';
+import { placesOf } from './injection-parts.ts';
 import { PLACEHOLDER_PREFIX } from './placeholder-forms.ts';
 import { foldParameter } from './query.ts';
+import type { RequestSigner } from './signer.ts';
 import { compileTemplate, renderTemplate } from './template.ts';
 import { cookieProblem, fieldProblem, headerProblem, injectionProblems } from './value-rules.ts';
 
@@ -21,6 +25,10 @@ export interface CompiledInjection {
   readonly query: readonly { readonly name: string; readonly pair: Secret }[];
   /** `name` in lower case; `pair` is `name=value`. */
   readonly cookies: readonly { readonly name: string; readonly pair: Secret }[];
+  /** Signs the head when all else is in its place. */
+  readonly signer?: RequestSigner;
+  /** Shown to the origin in the TLS handshake. */
+  readonly identity?: ClientIdentity;
 }
 
 /**
@@ -45,20 +53,43 @@ export function compileInjections(
   const taken = new Set<string>();
   for (const injection of injections) {
     if (!appliesTo(injection, host)) continue;
-    const place = placeOf(injection);
-    if (taken.has(place)) throw fail(`two of its injections fill the ${place}`);
-    taken.add(place);
-    const problem = addRendered(compiled, injection, render);
-    if (problem !== null) throw fail(`the ${place} ${problem}`);
+    const places = placesOf(injection);
+    for (const place of places) {
+      if (taken.has(place)) throw fail(`two of its injections fill the ${place}`);
+      taken.add(place);
+    }
+    const problem = addCompiled(compiled, injection, { material, host, render });
+    if (problem !== null) throw fail(`the ${places[0]} ${problem}`);
   }
   // SECURITY: going on would forward the request, and whatever the client put in the place, without the credential.
   if (taken.size === 0) throw fail(`none of its injections is for ${JSON.stringify(host)}`);
   return compiled;
 }
 
-type Compiled = { -readonly [K in keyof CompiledInjection]: CompiledInjection[K][number][] };
+type Place = 'headers' | 'query' | 'cookies';
+type Compiled = { -readonly [K in Place]: CompiledInjection[K][number][] } & {
+  signer?: RequestSigner;
+  identity?: ClientIdentity;
+};
 
-function addRendered(compiled: Compiled, injection: Injection, render: (template: string) => string): string | null {
+/** Answers what is wrong, for people; null when nothing is. */
+function addCompiled(compiled: Compiled, injection: Injection, parts: CompileParts): string | null {
+  if (injection.in === 'client_certificate') {
+    const made = compileIdentity(injection, parts);
+    if (typeof made === 'string') return made;
+    compiled.identity = made;
+    return null;
+  }
+  if (injection.in === 'sigv4' || injection.in === 'hmac') {
+    const made = compileSigner(injection, parts);
+    if (typeof made === 'string') return made;
+    compiled.signer = made;
+    return null;
+  }
+  return addRendered(compiled, injection, parts.render);
+}
+
+function addRendered(compiled: Compiled, injection: PlacedInjection, render: (template: string) => string): string | null {
   if (injection.in === 'basic') {
     const user = render(injection.username);
     const password = render(injection.password);
@@ -89,13 +120,6 @@ function addRendered(compiled: Compiled, injection: Injection, render: (template
   return problem;
 }
 
-/** What an injection fills, for people and as a key. */
-export function placeOf(injection: Injection): string {
-  if (injection.in === 'basic') return 'header authorization';
-  if (injection.in === 'header') return `header ${foldName(injection.name)}`;
-  return injection.in === 'query' ? `query parameter ${foldParameter(injection.name)}` : `cookie ${injection.name.toLowerCase()}`;
-}
-
 /** True when the injection is for this host; `hosts` may have ports, which the grant has matched already. */
 function appliesTo(injection: Injection, host: string): boolean {
   return (
@@ -109,13 +133,17 @@ const withoutPort = (pattern: string): string =>
 
 const MAX_VALUE_CHARACTERS = 16_384;
 
-/** What is wrong with the value of a credential's field, whatever place it goes to; null when nothing is. For store time. */
-export function validateFieldValue(value: string): string | null {
+/**
+ * What is wrong with the value of a credential's field, whatever place it goes to; null when nothing is. For store time.
+ * @param mayHaveLines it goes to no place of a head
+ */
+export function validateFieldValue(value: string, mayHaveLines = false): string | null {
   if (value === '') return 'must not be empty';
   if (value.length > MAX_VALUE_CHARACTERS) return `must not be longer than ${MAX_VALUE_CHARACTERS} characters`;
-  if (/[\r\n]/.test(value)) return 'must not have a line break';
-  if (fieldProblem(value) !== null) return 'must not have control characters and must be valid Unicode';
-  if (value !== value.trim()) return 'must not begin or end with white space';
+  if (!mayHaveLines && /[\r\n]/.test(value)) return 'must not have a line break';
+  if (fieldProblem(mayHaveLines ? value.replace(/\r?\n/g, ' ') : value) !== null)
+    return 'must not have control characters and must be valid Unicode';
+  if (!mayHaveLines && value !== value.trim()) return 'must not begin or end with white space';
   // SECURITY: a placeholder in a secret would be taken for one when the provider echoes it and the agent sends it again (S-66).
   return value.includes(PLACEHOLDER_PREFIX) ? 'must not contain a placeholder of alterd' : null;
 }
@@ -125,9 +153,10 @@ export function validateInjections(injections: readonly Injection[], fieldNames:
   if (injections.length === 0) return ['there is no injection'];
   const problems = injections.flatMap((injection) => injectionProblems(injection, fieldNames));
   injections.forEach((injection, i) => {
-    const place = placeOf(injection);
-    if (injections.slice(0, i).some((earlier) => placeOf(earlier) === place && shareHost(earlier, injection)))
-      problems.push(`two injections fill the ${place} on the same host`);
+    const places = placesOf(injection);
+    const earlier = injections.slice(0, i).filter((each) => shareHost(each, injection));
+    const shared = places.find((place) => earlier.some((each) => placesOf(each).includes(place)));
+    if (shared !== undefined) problems.push(`two injections fill the ${shared} on the same host`);
   });
   return problems;
 }

@@ -8,7 +8,9 @@ import type { CompiledInjection } from './compile.ts';
 import { filterCookies } from './cookie.ts';
 import { indexOfTwin, isTwin } from './field-name.ts';
 import { credentialWords } from './placeholder-forms.ts';
+import { bitOf, OWN, PLACEHOLDER } from './presence.ts';
 import { filterQuery, setParameter } from './query.ts';
+import type { RequestSigner } from './signer.ts';
 
 export interface InjectedRequest {
   readonly headers: string[];
@@ -16,11 +18,9 @@ export interface InjectedRequest {
   /** The client had a value of its own, not the placeholder, where alterd injected. */
   readonly replaced: boolean;
   readonly injected: boolean;
+  /** What has yet to sign the request, as the last change of its head. */
+  readonly signer?: RequestSigner;
 }
-
-/** What the client has in a place: a set of bits. An empty value is none. */
-const OWN = 1;
-const PLACEHOLDER = 2;
 
 type HeaderPlace = CompiledInjection['headers'][number];
 type QueryPlace = CompiledInjection['query'][number];
@@ -68,18 +68,23 @@ export function applyInjection(
     injected = true;
     outHeaders = setCookie(outHeaders, place);
   }
+  if (compiled.identity !== undefined) injected = true;
+  const { signer } = compiled;
+  if (signer !== undefined) {
+    const has = signer.presence(headers, target, placeholder);
+    if (!only || (has & PLACEHOLDER) !== 0)
+      return { headers: outHeaders, target: outTarget, replaced: ((seen | has) & OWN) !== 0, injected: true, signer };
+  }
   return injected ? { headers: outHeaders, target: outTarget, replaced: (seen & OWN) !== 0, injected } : untouched;
 }
 
 function presence(headers: readonly string[], target: string, compiled: CompiledInjection, placeholder: string | null): number {
-  let has = 0;
+  let has = compiled.signer?.presence(headers, target, placeholder) ?? 0;
   for (const place of compiled.headers) has |= headerPresence(headers, place, placeholder);
   for (const place of compiled.query) has |= queryPresence(target, place, placeholder);
   for (const place of compiled.cookies) has |= cookiePresence(headers, place, placeholder);
   return has;
 }
-
-const bitOf = (value: string, isPlaceholder: boolean): number => (isPlaceholder ? PLACEHOLDER : value === '' ? 0 : OWN);
 
 function headerPresence(headers: readonly string[], place: HeaderPlace, placeholder: string | null): number {
   let has = 0;

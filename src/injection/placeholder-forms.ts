@@ -1,15 +1,20 @@
 /**
- * The forms in which a client sends a placeholder: alone, behind a scheme, in a Basic pair, quoted. Must never look for a
+ * The forms in which a client sends a placeholder: alone, behind a scheme, in a Basic pair, quoted, as the key id of a signature. Must never look for a
  * placeholder inside a longer word: that is data, not a credential.
  */
+
+import { credentialOf, keyIdOf } from './sigv4-scope.ts';
 
 /** Start of the placeholders that alterd mints by default. */
 export const PLACEHOLDER_PREFIX = 'alter_ph_';
 
 const SPACE = 0x20;
+const CAPITAL_A = 0x41;
 
 /** The words of a header value that may be a placeholder, which never has a space in it. */
 export function credentialWords(value: string): readonly string[] {
+  const signed = value.charCodeAt(0) === CAPITAL_A ? credentialOf(value) : null;
+  if (signed !== null) return [keyIdOf(signed)];
   const space = value.lastIndexOf(' ');
   const word = space === -1 ? value : value.slice(space + 1);
   if (space !== -1 && isBasic(value)) {

@@ -6,8 +6,10 @@ import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import { filterCookies } from './cookie.ts';
 import { foldName, indexOfTwin } from './field-name.ts';
+import { headerNamesOf } from './injection-parts.ts';
 import { credentialWords, PLACEHOLDER_PREFIX } from './placeholder-forms.ts';
 import { filterQuery, foldParameter } from './query.ts';
+import { keyIdOf } from './sigv4-scope.ts';
 
 export interface InjectablePlaces {
   /** Every placeholder that was minted, whoever it belongs to. */
@@ -24,6 +26,9 @@ export interface InjectablePlaces {
  */
 const USUAL_HEADERS = ['authorization', 'x-api-key'] as const;
 
+/** Where a presigned URL has its key id. */
+const SIGNED_QUERY = 'x-amz-credential';
+
 const memo = new WeakMap<readonly Grant[], InjectablePlaces>();
 
 /** Places that these grants fill; made once for each array. */
@@ -31,12 +36,13 @@ export function placesOf(grants: readonly Grant[], known: ReadonlySet<string>): 
   let places = memo.get(grants);
   if (places === undefined || places.known !== known) {
     const injections = grants.flatMap((grant) => grant.injections);
-    const namesIn = (kind: 'header' | 'query' | 'cookie'): string[] =>
-      injections.flatMap((injection) => (injection.in !== 'basic' && injection.in === kind ? [injection.name] : []));
+    const namesIn = (kind: 'query' | 'cookie'): string[] =>
+      injections.flatMap((injection) => (injection.in === kind ? [injection.name] : []));
+    const signsQuery = injections.some((injection) => injection.in === 'sigv4');
     places = {
       known,
-      headers: [...new Set([...USUAL_HEADERS, ...namesIn('header').map(foldName)])],
-      query: new Set(namesIn('query').map(foldParameter)),
+      headers: [...new Set([...USUAL_HEADERS, ...injections.flatMap(headerNamesOf).map(foldName)])],
+      query: new Set([...namesIn('query'), ...(signsQuery ? [SIGNED_QUERY] : [])].map(foldParameter)),
       cookies: new Set(namesIn('cookie').map((name) => name.toLowerCase())),
     };
     memo.set(grants, places);
@@ -85,7 +91,7 @@ function findInQuery(target: string, { query, known }: InjectablePlaces, before:
   const mark = target.indexOf('?');
   if (mark !== -1)
     filterQuery(target.slice(mark + 1), (name, value) => {
-      if (query.has(name)) found = oneOf(found, value, known);
+      if (query.has(name)) found = oneOf(found, name === SIGNED_QUERY ? keyIdOf(value) : value, known);
       return true;
     });
   return found;

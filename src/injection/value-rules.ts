@@ -2,7 +2,9 @@
  * What may stand where: the checks on rendered values and on injections, at store time and again for each rendering (S-40).
  * Their answers are for people and must never hold a value.
  */
-import type { Injection } from '../domain/credential.ts';
+import type { HmacInjection, Injection } from '../domain/credential.ts';
+import { MESSAGE_NAMES, SIGNED_HEADER_NAMES } from './hmac.ts';
+import { fieldTemplatesOf } from './injection-parts.ts';
 import { compileTemplate } from './template.ts';
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -46,21 +48,43 @@ export const cookieProblem = (value: string): string | null =>
 
 /** What is wrong with one injection, for people. */
 export function injectionProblems(injection: Injection, fieldNames: readonly string[]): string[] {
-  const templates = injection.in === 'basic' ? [injection.username, injection.password] : [injection.template];
-  const problems = templates.flatMap((text) => {
-    const { parts, problems: found } = compileTemplate(text, fieldNames);
-    const literals = parts.filter((_part, i) => i % 2 === 0).join('');
-    return /^[\x20-\x7e]*$/.test(literals) ? found : [...found, 'a template must be printable ASCII'];
-  });
-  if (injection.in === 'basic') return problems;
+  const problems = fieldTemplatesOf(injection).flatMap((text) => templateProblems(text, fieldNames));
+  if (injection.in === 'hmac') return [...problems, ...hmacProblems(injection, fieldNames)];
+  if (injection.in === 'basic' || injection.in === 'sigv4' || injection.in === 'client_certificate') return problems;
   const { name } = injection;
-  const quoted = JSON.stringify(name);
   if (injection.in === 'query') {
-    if (!/^[\x21-\x7e]+$/.test(name)) problems.push(`${quoted} is not a name of a query parameter`);
-  } else if (!TOKEN.test(name)) problems.push(`${quoted} is not a name of a ${injection.in}`);
-  else if (injection.in === 'header' && isForbidden(name.toLowerCase().replace(/[_.]/g, '-')))
-    problems.push(`the header ${name} must not be injected${/^cookie$/i.test(name) ? '; use in = "cookie"' : ''}`);
+    if (!/^[\x21-\x7e]+$/.test(name)) problems.push(`${JSON.stringify(name)} is not a name of a query parameter`);
+  } else if (injection.in === 'header') problems.push(...headerNameProblems(name));
+  else if (!TOKEN.test(name)) problems.push(`${JSON.stringify(name)} is not a name of a cookie`);
   return problems;
+}
+
+function headerNameProblems(name: string): string[] {
+  if (!TOKEN.test(name)) return [`${JSON.stringify(name)} is not a name of a header`];
+  if (!isForbidden(name.toLowerCase().replace(/[_.]/g, '-'))) return [];
+  return [`the header ${name} must not be injected${/^cookie$/i.test(name) ? '; use in = "cookie"' : ''}`];
+}
+
+function templateProblems(text: string, names: readonly string[], allowed = /^[\x20-\x7e]*$/): string[] {
+  const { parts, problems } = compileTemplate(text, names);
+  const literals = parts.filter((_part, i) => i % 2 === 0).join('');
+  return allowed.test(literals) ? [...problems] : [...problems, 'a template must be printable ASCII'];
+}
+
+function hmacProblems({ message, headers }: HmacInjection, fieldNames: readonly string[]): string[] {
+  const known: readonly string[] = [...MESSAGE_NAMES, ...SIGNED_HEADER_NAMES];
+  const clash = fieldNames.find((name) => known.includes(name));
+  const names = headers.map((header) => header.name.toLowerCase());
+  return [
+    ...(clash === undefined ? [] : [`a field of a signed credential must not be called ${clash}`]),
+    ...(headers.some((header) => header.template.includes('{signature}')) ? [] : ['no header holds {signature}']),
+    ...(new Set(names).size === names.length ? [] : ['a header is filled twice']),
+    ...templateProblems(message, [...fieldNames, ...MESSAGE_NAMES], /^[\x20-\x7e\n]*$/),
+    ...headers.flatMap((header) => [
+      ...headerNameProblems(header.name),
+      ...templateProblems(header.template, [...fieldNames, ...SIGNED_HEADER_NAMES]),
+    ]),
+  ];
 }
 
 const isForbidden = (folded: string): boolean =>

@@ -23,6 +23,8 @@ export interface HeadRecord {
   readonly clean: boolean;
   /** Damage that was found at a start. It stays: going on must not cover it up. */
   readonly fault: ChainFault | null;
+  /** The vault's epoch when it was changed last; null in a head of before it was noted. */
+  readonly epoch: number | null;
 }
 
 /** Two slots, written in turn: a torn write leaves the other one. */
@@ -75,7 +77,7 @@ export class HeadFile {
       const { turn, ...record } = JSON.parse(text) as HeadRecord & { turn: number };
       if (turn <= this.#turn) continue;
       this.#turn = turn;
-      newest = record;
+      newest = { ...record, epoch: record.epoch ?? null };
     }
     return newest;
   }

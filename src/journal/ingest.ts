@@ -39,6 +39,8 @@ export class Ingest {
   readonly end: ChainEnd;
   state: JournalState;
   fault: ChainFault | null;
+  /** The vault's epoch, for the head; it is no part of the chain. */
+  epoch: number | null;
   /** Told when a replay has to leave out what power loss tore. */
   onSkipped: ((segment: number, offset: number) => void) | undefined;
   /** Told of each row once it is committed, while someone listens. */
@@ -55,6 +57,7 @@ export class Ingest {
     this.state = state;
     this.end = new ChainEnd(db, state);
     this.fault = head.record?.fault ?? null;
+    this.epoch = head.record?.epoch ?? null;
     this.#insertOpen = db.prepare('INSERT OR REPLACE INTO open_entries (request_no, at, body) VALUES (?, ?, ?)');
     this.#deleteOpen = db.prepare('DELETE FROM open_entries WHERE request_no = ?');
     this.#saveState = db.prepare('UPDATE journal_state SET segment = ?, segment_end = ?, last_request_no = ?');
@@ -138,7 +141,7 @@ export class Ingest {
   sealHead(clean: boolean, anchor = this.state, toDisk = clean): void {
     const { n, hash } = this.end;
     const { anchor_n: anchorN, anchor_hash: anchorHash } = anchor;
-    this.#head.write({ n, hash, anchorN, anchorHash, clean, fault: this.fault }, toDisk);
+    this.#head.write({ n, hash, anchorN, anchorHash, clean, fault: this.fault, epoch: this.epoch }, toDisk);
   }
 
   close(): void {

@@ -9,6 +9,8 @@ import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import { compileDeniedPaths, type PathDenial } from './deny-path.ts';
 import { gitPushPath, overrideMethods } from './effective-requests.ts';
+import { judgeGit } from './git-rule.ts';
+import { type CompiledOperationRule, compileOperationRules, operationRuleProblems } from './operations.ts';
 import { compilePathGlobs, type PathMatcher, type RequestTarget, validatePathGlob } from './path.ts';
 import { type SessionRules, sessionRulesOf } from './session-rules.ts';
 
@@ -23,7 +25,12 @@ export interface RequestFacts {
 }
 
 export type Decision =
-  | { readonly allow: true; readonly rule: string }
+  | {
+      readonly allow: true;
+      readonly rule: string;
+      /** The rule that wants a person to approve the request; null for none. */
+      readonly approval: string | null;
+    }
   /** `rule` names what denied, in the vocabulary of the grant and the session: `grant.methods`. */
   | { readonly allow: false; readonly rule: string; readonly error: AlterError };
 
@@ -35,25 +42,35 @@ export interface CompiledGrantRules {
   readonly allowsPath: PathMatcher | null;
   /** null: none is excluded. */
   readonly excludesPath: PathDenial | null;
+  /** Rules about what is in the body, for a verdict of their own when it is there. */
+  readonly operations: readonly CompiledOperationRule[];
   /** A rule can't be evaluated: the grant allows nothing. */
   readonly broken: boolean;
   /** Prepared, so that an allowed request allocates nothing. */
   readonly allowed: Decision;
+  /** The same where a person has to approve; null when the grant never asks. */
+  readonly asked: Decision | null;
+  /** Methods that ask; null: all of them, where `asked` is set. */
+  readonly approval: ReadonlySet<string> | null;
 }
 
 /** Compiles the rules of a grant; keep the result as long as the grant value lives. */
 export function compileGrantRules(grant: Grant): CompiledGrantRules {
-  const broken = [...(grant.paths ?? []), ...grant.excludedPaths].some((glob) => validatePathGlob(glob) !== null);
-  const restrictions = [grant.methods === null ? null : 'methods', grant.paths === null ? null : 'paths'].filter(
-    (r) => r !== null,
-  );
+  const broken =
+    [...(grant.paths ?? []), ...grant.excludedPaths].some((glob) => validatePathGlob(glob) !== null) ||
+    grant.operations.some((rule) => operationRuleProblems(rule).length > 0);
+  const restrictions = (['git', 'methods', 'paths'] as const).filter((rule) => grant[rule] !== null);
+  const ruleName = restrictions.length === 0 ? 'grant' : `grant.${restrictions.join('+')}`;
   return {
     grant,
     methods: grant.methods === null ? null : new Set(grant.methods),
     broken,
+    operations: compileOperationRules(grant.operations),
     allowsPath: grant.paths === null || broken ? null : compilePathGlobs(grant.paths),
     excludesPath: grant.excludedPaths.length === 0 || broken ? null : compileDeniedPaths(grant.excludedPaths),
-    allowed: { allow: true, rule: restrictions.length === 0 ? 'grant' : `grant.${restrictions.join('+')}` },
+    allowed: { allow: true, rule: ruleName, approval: null },
+    asked: grant.approval === null ? null : { allow: true, rule: ruleName, approval: 'grant.approval' },
+    approval: grant.approval === null || grant.approval.includes('*') ? null : new Set(grant.approval),
   };
 }
 
@@ -76,11 +93,19 @@ export function decide(rules: CompiledGrantRules, facts: RequestFacts): Decision
   const session = sessionRulesOf(facts.caller.narrowing);
   return (
     decideCaller(rules, session, facts) ??
+    decideGit(grant, facts) ??
     decidePush(rules, session, facts) ??
     decideMethods(rules, session, facts) ??
     decidePath(rules, session, target) ??
-    rules.allowed
+    (rules.asked === null || !needsApproval(rules, facts) ? rules.allowed : rules.asked)
   );
+}
+
+/** Whatever the request may be taken for counts: an override, or the push that a discovery announces. */
+function needsApproval({ approval }: CompiledGrantRules, { method, headers, target }: RequestFacts): boolean {
+  if (approval === null || approval.has(method) || approval.has(method.toUpperCase())) return true;
+  if (overrideMethods(headers, target.query).some((override) => approval.has(override))) return true;
+  return approval.has('POST') && gitPushPath(target) !== null;
 }
 
 function decideCaller(
@@ -110,6 +135,21 @@ function decideCaller(
     return denied(grant, 'session.denied_hosts', 'session_host_denied', reason, SESSION_HINT);
   }
   return null;
+}
+
+/** A grant for git covers the requests of git and nothing else of the host. */
+function decideGit(grant: Grant, { method, headers, target }: RequestFacts): Decision | null {
+  if (grant.git === null) return null;
+  if (target.doubt !== null) return malformed('grant.git', target.doubt);
+  const verdict = judgeGit(grant.git, method, headers, target);
+  if (verdict === 'allowed') return null;
+  if (verdict === 'push') {
+    const reason = 'The request prepares or carries a git push, and the grant is for reading: clone and fetch.';
+    const hint = `An operator allows pushing with a grant in its place: \`alterd grant revoke ${grant.id}\`, then \`alterd grant create ${grant.providerId} --agent NAME --git write\`.`;
+    return denied(grant, 'grant.git', 'git_push_not_allowed', reason, hint);
+  }
+  const reason = `The grant is for git alone (${grant.git === 'read' ? 'clone and fetch' : 'clone, fetch and push'}) and for nothing else of this host.`;
+  return denied(grant, 'grant.git', 'not_git', reason, widenHint(grant));
 }
 
 /** The method itself and every one that the request asks to be taken for. */

@@ -25,6 +25,15 @@ export function compileDeniedPaths(globs: readonly string[]): PathDenial {
   };
 }
 
+/** First segments of paths that a glob can match, in lower case; null when one begins with a star. */
+export function firstSegmentsOf(globs: readonly string[]): ReadonlySet<string> | null {
+  const firsts = globs.map((glob) => decodeOnce(glob.slice(1).split('/', 1)[0] as string).toLowerCase());
+  return firsts.some((first) => first === '*' || first === '**') ? null : new Set(firsts);
+}
+
+/** The first segment in lower case, of a path that has one reading; null for any other. */
+export const plainFirstSegment = (path: string): string | null => (NOTABLE.test(path) ? null : firstSegment(path));
+
 function firstSegment(path: string): string {
   const end = path.indexOf('/', 1);
   return path.slice(1, end === -1 ? path.length : end).toLowerCase();

@@ -33,9 +33,9 @@ export async function openBlindTunnel(
       facts: null,
       grant: null,
       protocol: null,
-      rule: 'egress.tunnel',
+      rule: `egress.${plane.egress}`,
       error: null,
-      policyVersion: plane.authority.compiled.version,
+      policyVersion: plane.policies.version,
       replaced: false,
     }),
   );

@@ -75,6 +75,13 @@ export function requireUser(authority: Authority, user: ProvenUser | null, now: 
 export const isUserActive = (authority: Authority, userId: string | null): boolean =>
   userId === null || authority.users.get(userId)?.status === 'active';
 
+/**
+ * The user in whose name a request goes out: the one who was proved, else the owner of the grant. Null when it is nobody's but the
+ * agent's own.
+ */
+export const actingUserId = (user: ProvenUser | null, grant: Grant | null): string | null =>
+  user?.userId ?? (grant?.principal.type === 'user' ? grant.principal.userId : null);
+
 /** Who the request is for and by which delegation, as its row says it. */
 export function rowUserOf(
   { vault, authority }: Pick<DataPlane, 'vault' | 'authority'>,

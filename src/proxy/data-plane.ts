@@ -1,5 +1,6 @@
 /** What the parts of the data plane share: made once by the composition root, never a place for behaviour. */
 import type { CallerIdentity } from '../domain/agent.ts';
+import type { ApprovalPort } from '../domain/approval.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { UserPort } from '../domain/user-port.ts';
@@ -7,6 +8,7 @@ import type { VaultPort } from '../domain/vault-port.ts';
 import type { AuthorityView } from './authority-view.ts';
 import type { Resolver } from './egress/resolver.ts';
 import type { Http1Limits } from './http1/agent-http1.ts';
+import type { Policies } from './policies.ts';
 import type { Sweeper } from './sweeper.ts';
 import type { Dialer } from './upstream/dial.ts';
 import type { PoolLimits } from './upstream/pool.ts';
@@ -34,6 +36,7 @@ export interface DataPlane {
   readonly users: UserPort;
   readonly audit: AuditPort;
   readonly authority: AuthorityView;
+  readonly policies: Policies;
   readonly pools: PoolRegistry;
   readonly resolver: Resolver;
   readonly dialer: Dialer;
@@ -44,8 +47,11 @@ export interface DataPlane {
   readonly tunnelHandshakeMs: number;
   readonly maxTunnels: number;
   readonly maxTunnelsPerAgent: number;
-  readonly egress: 'tunnel' | 'refuse';
+  readonly egress: 'tunnel' | 'refuse' | 'ask';
+  readonly approvals: ApprovalPort;
+  readonly approvalHoldMs: number;
   readonly requirePeerUid: boolean;
+  readonly ruleBodyBytes: number;
   /** Marks requests that went through this daemon to an upstream proxy. */
   readonly loopNonce: string;
   readonly live: Set<LiveConnection>;

@@ -3,51 +3,38 @@
  * Nothing is resolved or dialled before the verdict, no byte leaves before the audit row is durable, and every way out writes a row.
  */
 import type { AuditTicket } from '../domain/audit.ts';
-import { AlterError, toAlterError } from '../domain/errors.ts';
+import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import type { ProvenUser } from '../domain/user-port.ts';
-import { applyInjection, type InjectedRequest } from '../injection/inject.ts';
-import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
-import { decide } from '../policy/decide.ts';
-import { resolveGrant } from '../policy/resolve.ts';
+import type { ClientIdentity } from '../injection/client-identity.ts';
+import { applyInjection } from '../injection/inject.ts';
+import { type Admission, admit, admitAgain, endOf, noProgress, type Progress } from './admission.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
-import { callUserOf, requireUser, rowUserOf } from './call-user.ts';
+import { holdForApproval } from './approval-hold.ts';
+import { readOperations } from './body-verdict.ts';
+import { callUserOf, rowUserOf } from './call-user.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
-import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
-import { fieldLines, headText } from './http1/serialize.ts';
+import { BodyAborted } from './held-body.ts';
 import { injectedNamesOf } from './injected-names.ts';
 import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
-import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { outgoingOf } from './outgoing-request.ts';
+import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
+import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
+import { type PreparedRequest, signRequest } from './sign-request.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
 import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
 
-interface Admission {
-  readonly facts: Facts;
-  /** null: a host that no grant covers, forwarded as it is. */
-  readonly grant: Grant | null;
-  readonly rule: string;
-  readonly user: ProvenUser | null;
-}
-
-/** What a request turned out to be so far, for the row of a refusal. */
-interface Progress {
-  facts: Facts | null;
-  grant: Grant | null;
-  rule: string | null;
-  user: ProvenUser | null;
-}
-
 /** Runs one request to its end. Never throws. */
-export async function runExchange(plane: DataPlane, route: Route, request: AgentRequest, reply: AgentReply): Promise<void> {
+export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
   const startedAt = Date.now();
   const started = performance.now();
-  const progress: Progress = { facts: null, grant: null, rule: null, user: null };
+  const progress = noProgress();
+  let request = asked;
   let gone = false;
   reply.onAbort = () => {
     gone = true;
@@ -63,70 +50,40 @@ export async function runExchange(plane: DataPlane, route: Route, request: Agent
       await answerInternally(plane, route, request, reply, admission.facts, startedAt, admission.user);
       return;
     }
-    const headers = outgoingHeaders(request);
+    if (admission.operations.length > 0 || admission.policy.pending)
+      request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
+    // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
+    if (request !== asked) admission = admitAgain(plane, route, request, admission, progress);
+    if (admission.approval !== null) {
+      // 3 decide, by a person
+      request = await holdForApproval(plane, route, request, reply, admission, admission.approval, progress);
+      progress.approved = true;
+      admission = admitAgain(plane, route, request, admission, progress);
+    }
     const { version } = plane.authority.compiled;
+    const { revision } = plane.policies;
+    const headers = outgoingHeaders(request);
     // 5 obtain and 6 inject before the row, so that it can say whether something of the client's was replaced (S-73): neither leaves this machine.
     const obtained = admission.grant === null ? null : plane.vault.obtain(admission.grant);
     injected = inject(plane, route, admission, headers, obtained instanceof Promise ? await obtained : obtained);
-    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced)); // 4 open
+    const unsigned = request;
+    if (injected.signer !== undefined)
+      ({ request, injected } = await signRequest(plane, route, request, reply, injected, injected.signer));
+    ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
-    if (version !== plane.authority.compiled.version) readmit(plane, route, request, ticket, started, admission.user);
+    if (request !== unsigned || version !== plane.authority.compiled.version || revision !== plane.policies.revision)
+      readmit(plane, route, request, admission, ticket, started, progress);
   } catch (thrown) {
+    request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
     return;
   }
   if (gone) {
+    request.body.dispose?.();
     ticket.close({ outcome: 'client_abort', status: null, error: null, latency_ms: elapsed(started), bytes_in: 0, bytes_out: 0 });
     return;
   }
   forward(plane, route, request, reply, admission, injected, ticket, started); // 7 forward, 8 close
-}
-
-/** Steps 1 to 3. @throws AlterError of any refusal */
-function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: Progress, now: number): Admission {
-  const { identity } = route.caller;
-  // SECURITY: asked again on every request: a revoked key must not live on in an open tunnel (S-99).
-  if (!plane.vault.isCallerValid(identity))
-    throw new AlterError('policy_violation', {
-      policy_error: 'caller_ended',
-      rule: 'caller',
-      reason: 'The key or session of this tunnel has ended.',
-    });
-  const { user } = progress;
-  requireUser(plane.vault.authority, user, now);
-  const facts = readFacts(request, route);
-  progress.facts = facts;
-  if (route.sni !== null && route.sni !== route.destination.host) {
-    throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
-  }
-  if (route.destination.host === INTERNAL_HOST) return { facts, grant: null, rule: 'internal', user };
-  const view = plane.authority;
-  if (!view.compiled.covers(route.destination.host, route.destination.port)) {
-    if (plane.egress === 'refuse')
-      throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return { facts, grant: null, rule: 'egress.tunnel', user };
-  }
-  const userId = user?.userId ?? null;
-  const candidates = view.compiled.candidates(identity.agentId, route.destination, userId);
-  const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
-  const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now, userId);
-  progress.grant = grant;
-  const decision = decide(view.rulesOf(grant), {
-    method: facts.method,
-    headers: request.headers,
-    target: facts.target,
-    caller: identity,
-    destination: route.destination,
-    now,
-  });
-  progress.rule = decision.rule;
-  if (!decision.allow) throw decision.error;
-  return { facts, grant, rule: decision.rule, user };
-}
-
-/** A request that is ready to leave, and what its answer has to pass; null when no grant is involved. */
-interface PreparedRequest extends InjectedRequest {
-  readonly guard: AnswerGuard | null;
 }
 
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
@@ -141,7 +98,16 @@ function inject(
 ): PreparedRequest {
   const { grant, facts } = admission;
   if (grant === null || material === null)
-    return { headers, target: facts.target.raw, replaced: false, injected: false, guard: null };
+    return {
+      headers,
+      target: facts.target.raw,
+      replaced: false,
+      injected: false,
+      guard: null,
+      rewriter: null,
+      identity: null,
+      version: null,
+    };
   const { host } = route.destination;
   const compiled = plane.authority.injectionOf(grant, material, host);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
@@ -150,6 +116,9 @@ function inject(
   const needles = plane.authority.needlesOf(grant, material);
   return {
     ...injected,
+    rewriter: null,
+    identity: compiled.identity ?? null,
+    version: material.version,
     guard: new AnswerGuard({ needles, strips: injected.injected && !grant.passResponseCookies, acceptEncoding, host }),
   };
 }
@@ -159,12 +128,13 @@ function readmit(
   plane: DataPlane,
   route: Route,
   request: AgentRequest,
+  admission: Admission,
   ticket: AuditTicket,
   started: number,
-  user: ProvenUser | null,
+  progress: Progress,
 ): void {
   try {
-    admit(plane, route, request, { facts: null, grant: null, rule: null, user }, Date.now());
+    admitAgain(plane, route, request, admission, progress);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -186,6 +156,7 @@ function opening(
   admission: Admission,
   at: number,
   replaced: boolean,
+  progress: Progress,
 ): ReturnType<typeof openingOf> {
   return openingOf({
     kind: 'exchange',
@@ -198,11 +169,14 @@ function opening(
     facts: admission.facts,
     grant: admission.grant,
     protocol: request.protocol,
-    rule: admission.rule,
+    rule: progress.rule ?? admission.rule,
     ...rowUserOf(plane, route, admission),
     error: null,
-    policyVersion: plane.authority.compiled.version,
+    policyVersion: plane.policies.version,
     replaced,
+    operations: progress.operations,
+    approval: progress.approval,
+    policy: progress.policy,
   });
 }
 
@@ -224,24 +198,14 @@ function forward(
   const allowedBy = { caller: caller.identity, userId: admission.user?.userId ?? null, grant: admission.grant };
   let switched = false;
   const plan: TransferPlan = {
-    pool: poolFor(plane, route, admission.grant),
+    pool: poolFor(plane, route, admission.grant, injected.identity),
     wantsHttp2,
     injectedNames: injectedNamesOf(admission.grant),
     credentialed: injected.injected,
     guard: injected.guard,
-    outgoing: {
-      method: request.method,
-      target: injected.target,
-      authority: destination.authority,
-      scheme: destination.scheme,
-      headers: injected.headers,
-      headText: headText(
-        `${request.method} ${injected.target} HTTP/1.1\r\nHost: ${destination.authority}`,
-        fieldLines(injected.headers),
-        webSocket ? 'Connection: Upgrade\r\nUpgrade: websocket\r\n' : framingText(request),
-      ),
-      framing: request.framing,
-    },
+    rewriter: injected.rewriter,
+    outgoing: outgoingOf(destination, request, injected, webSocket),
+    renewal: webSocket ? null : renewalOf(plane, route, request, admission, injected),
     onSwitch: !webSocket
       ? null
       : (head, rest, stream, headers) => {
@@ -273,27 +237,51 @@ function forward(
   plane.live.add(underWay);
   transfer.run((result) => {
     plane.live.delete(underWay);
-    if (!switched) finish(plane, reply, ticket, result, injected.guard?.count ?? 0, started);
+    request.body.dispose?.();
+    if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started);
   });
 }
 
-function endOf(why: 'ended' | 'stopping', host: string): AlterError {
-  if (why === 'stopping') return new AlterError('upstream_unreachable', { host, reason: 'the daemon is stopping' });
-  const reason = 'The key, the session, the user, the delegation or the grant of this request ended while it was under way.';
-  return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
+/** The same request with a newer token, for a connected account whose token was refused. */
+function renewalOf(
+  plane: DataPlane,
+  route: Route,
+  request: AgentRequest,
+  admission: Admission,
+  { injected, version }: PreparedRequest,
+): Renewal | null {
+  const { grant, user } = admission;
+  // SECURITY: what somebody approved is sent once, whatever the provider says to it (S-95).
+  if (grant?.grantKind !== 'oauth' || !injected || version === null || admission.approval !== null) return null;
+  return async () => {
+    try {
+      const material = await plane.vault.renewRefused(grant, version);
+      if (material === null) return null;
+      // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
+      const again = admitAgain(plane, route, request, admission, { ...noProgress(user), counted: true, approved: true });
+      const next = inject(plane, route, again, outgoingHeaders(request), material);
+      return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
+    } catch (thrown) {
+      // The provider's own refusal, which is held back meanwhile, says what the agent has to know.
+      logFailure(plane, toAlterError(thrown), null);
+      return null;
+    }
+  };
 }
 
-/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped. */
-function poolFor(plane: DataPlane, route: Route, grant: Grant | null): UpstreamPool {
+/** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped, nor one that shows another certificate. */
+function poolFor(plane: DataPlane, route: Route, grant: Grant | null, identity: ClientIdentity | null): UpstreamPool {
   const last = route.lastPool;
-  if (last !== null && last.grant === grant && last.pool.registered) return last.pool;
-  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination);
+  if (last !== null && last.grant === grant && last.pool.registered && last.pool.identity?.tag === identity?.tag)
+    return last.pool;
+  const pool = plane.pools.poolOf(route.caller.identity.agentId, grant, route.destination, identity);
   route.lastPool = { grant, pool };
   return pool;
 }
 
 /** An end that alterd made, whatever the origin did. */
-const isOurs = (error: AlterError | null): boolean => error?.code === 'destination_refused' || error?.code === 'policy_violation';
+const isOurs = (error: AlterError | null): boolean =>
+  error?.code === 'destination_refused' || error?.code === 'policy_violation' || error?.code === 'malformed_request';
 
 /** Step 8, and the refusal when the origin failed before an answer. */
 function finish(
@@ -320,14 +308,6 @@ function finish(
   sendRefusal(reply, error, ticket.requestId);
 }
 
-function framingText(request: AgentRequest): string {
-  const { framing } = request;
-  if (framing.kind === 'length') return `Content-Length: ${framing.length}\r\n`;
-  if (framing.kind === 'chunked' || framing.kind === 'close') return 'Transfer-Encoding: chunked\r\n';
-  // A POST without a body says so: some origins answer 411 otherwise.
-  return request.method === 'POST' || request.method === 'PUT' || request.method === 'PATCH' ? 'Content-Length: 0\r\n' : '';
-}
-
 async function refuse(
   plane: DataPlane,
   route: Route,
@@ -343,6 +323,7 @@ async function refuse(
     sendRefusal(reply, thrown.error, thrown.requestId);
     return;
   }
+  const left = thrown instanceof BodyAborted;
   let error = toAlterError(thrown);
   let requestId: string | null = null;
   try {
@@ -360,14 +341,17 @@ async function refuse(
         protocol: request.protocol,
         rule: progress.rule,
         ...rowUserOf(plane, route, progress),
-        error,
-        policyVersion: plane.authority.compiled.version,
+        error: left ? null : error,
+        policyVersion: plane.policies.version,
         replaced: false,
+        operations: progress.operations,
+        approval: progress.approval,
+        policy: progress.policy,
       }),
       {
-        outcome: 'refused',
-        status: error.proxyStatus,
-        error: error.code,
+        outcome: left ? 'client_abort' : 'refused',
+        status: left ? null : error.proxyStatus,
+        error: left ? null : error.code,
         latency_ms: elapsed(started),
         bytes_in: 0,
         bytes_out: 0,
@@ -376,8 +360,9 @@ async function refuse(
   } catch (auditFailure) {
     error = toAlterError(auditFailure);
   }
+  if (left) return;
   logFailure(plane, error, requestId);
-  sendRefusal(reply, error, requestId);
+  sendRefusal(reply, error, requestId, audienceOf(request.headers));
 }
 
 /** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */

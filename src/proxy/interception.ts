@@ -107,6 +107,8 @@ export class Interception implements Expiring {
     const candidates = grants.matching(this.#destination).all;
     const only = candidates[0];
     if (only === undefined || candidates.length !== 1 || !grants.isUsable(only, Date.now())) return;
+    // A socket that shows a client certificate can't be opened before the credential is there.
+    if (only.injections.some((injection) => injection.in === 'client_certificate')) return;
     this.#plane.pools.poolOf(agentId, only, this.#destination).warm();
   }
 
@@ -188,7 +190,7 @@ export class Interception implements Expiring {
       protocol: null,
       rule: null,
       error,
-      policyVersion: this.#plane.authority.compiled.version,
+      policyVersion: this.#plane.policies.version,
       replaced: false,
     });
     const outcome = error === null ? 'client_abort' : 'refused';

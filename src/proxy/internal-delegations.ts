@@ -9,6 +9,8 @@ import type { DataPlane } from './data-plane.ts';
 export interface InternalAnswer {
   readonly status: number;
   readonly document: object;
+  /** Nothing is added to it. */
+  readonly isWhole?: boolean;
 }
 
 const ONE = /^\/delegations\/([0-9a-f-]{36})$/;

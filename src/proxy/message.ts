@@ -26,6 +26,8 @@ export interface AgentBody {
   pause(): void;
   resume(): void;
   readonly complete: boolean;
+  /** Gives back what a body that was held outside memory takes up; called when the exchange is over. */
+  dispose?(): void;
 }
 
 export interface AgentRequest {

@@ -2,6 +2,7 @@
  * Our own answers in the provider's place: RFC 9457 problem documents with the headers that tell them from the provider's.
  */
 import { type AlterError, problemOf } from '../domain/errors.ts';
+import { findHeader } from './header-kinds.ts';
 import { blockOf } from './http1/serialize.ts';
 import type { AgentReply } from './message.ts';
 
@@ -44,13 +45,29 @@ export interface RefusalMessage {
   readonly body: Buffer;
 }
 
+/** git shows a person what a refusal says only when it is plain text; every other client gets a problem document. */
+export type Audience = 'any' | 'git';
+
+/** git's own client, by the name it gives itself: a wrong guess changes the wording of a refusal and nothing else. */
+export const audienceOf = (headers: readonly string[]): Audience =>
+  findHeader(headers, 'user-agent')?.startsWith('git/') === true ? 'git' : 'any';
+
+const plainText = (error: AlterError, requestId: string | null): string =>
+  [
+    `alterd: ${error.message}`,
+    ...(error.hint === undefined ? [] : [error.hint]),
+    ...(requestId === null ? [] : [`alterd explain ${requestId}`]),
+    '',
+  ].join('\n');
+
 /** Status, headers and body of a refusal. */
-export function refusalMessage(error: AlterError, requestId: string | null): RefusalMessage {
+export function refusalMessage(error: AlterError, requestId: string | null, audience: Audience = 'any'): RefusalMessage {
   const status = error.proxyStatus;
-  const body = Buffer.from(`${JSON.stringify(problemOf(error, status, requestId))}\n`);
+  const isPlain = audience === 'git';
+  const body = Buffer.from(isPlain ? plainText(error, requestId) : `${JSON.stringify(problemOf(error, status, requestId))}\n`);
   const headers = [
     'Content-Type',
-    'application/problem+json',
+    isPlain ? 'text/plain' : 'application/problem+json',
     'Content-Length',
     String(body.length),
     'Alter-Error',
@@ -68,12 +85,12 @@ export function refusalMessage(error: AlterError, requestId: string | null): Ref
 }
 
 /** Answers a refusal; when the answer has begun already, the only honest thing left is to cut it. */
-export function sendRefusal(reply: AgentReply, error: AlterError, requestId: string | null): void {
+export function sendRefusal(reply: AgentReply, error: AlterError, requestId: string | null, audience?: Audience): void {
   if (reply.started) {
     reply.abort();
     return;
   }
-  const message = refusalMessage(error, requestId);
+  const message = refusalMessage(error, requestId, audience);
   reply.head(message.status, message.reason, blockOf(message.headers), { kind: 'length', length: message.body.length });
   reply.write(message.body, false);
   reply.flush();

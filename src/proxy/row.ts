@@ -11,6 +11,7 @@ import { type User, userLabel } from '../domain/user.ts';
 import type { Caller } from './caller.ts';
 import type { Facts } from './facts.ts';
 import type { Peer } from './peer.ts';
+import { type PolicyAdmission, policyDetails } from './policy-verdict.ts';
 
 /** For whom, and by what; left out where no user can be known. */
 export interface RowUser {
@@ -33,6 +34,10 @@ export interface RowParts extends RowUser {
   readonly error: AlterError | null;
   readonly policyVersion: number | null;
   readonly replaced: boolean;
+  /** What a rule on bodies read. */
+  readonly operations?: string | null;
+  readonly policy?: PolicyAdmission;
+  readonly approval?: { readonly id: string; readonly by: string | null } | null;
 }
 
 const NO_KEYS: readonly string[] = [];
@@ -84,7 +89,18 @@ export function openingOf(p: RowParts): AuditOpening {
     thread_id: selectors?.threadId ?? null,
     tool: selectors?.tool ?? null,
     replaced: p.replaced,
-    details: null,
+    details: detailsOf(p),
+  };
+}
+
+function detailsOf({ operations, approval, policy }: RowParts): AuditOpening['details'] {
+  const said = policy === undefined ? null : policyDetails(policy);
+  if ((operations == null || operations === '') && approval == null) return said;
+  return {
+    ...(operations == null || operations === '' ? {} : { operations }),
+    ...(approval == null ? {} : { approval: approval.id }),
+    ...(approval?.by == null ? {} : { approved_by: approval.by }),
+    ...said,
   };
 }
 

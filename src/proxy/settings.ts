@@ -6,6 +6,7 @@ import { Secret } from '../domain/secret.ts';
 import type { DataPlane } from './data-plane.ts';
 import { Resolver } from './egress/resolver.ts';
 import { Dialer } from './upstream/dial.ts';
+import { RevocationLists } from './upstream/revocation.ts';
 
 export type PlaneSettings = Pick<
   DataPlane,
@@ -18,6 +19,8 @@ export type PlaneSettings = Pick<
   | 'maxTunnelsPerAgent'
   | 'egress'
   | 'requirePeerUid'
+  | 'ruleBodyBytes'
+  | 'approvalHoldMs'
 >;
 
 /** @throws AlterError invalid_input when a file that the configuration names can't be read */
@@ -33,6 +36,10 @@ export function planeSettings(
     resolver: new Resolver({ overrides: upstream.resolve, allowPrivate: config.allowPrivate, ownPorts: own.ownPorts }),
     dialer: new Dialer({
       extraCa: upstream.caFile === null ? null : readNamed(upstream.caFile, 'upstream.ca_file'),
+      revocations:
+        upstream.crlFile === null
+          ? null
+          : RevocationLists.parse(readNamed(upstream.crlFile, 'upstream.crl_file'), upstream.crlFile),
       proxy: upstream.proxy === null ? null : { ...upstream.proxy, auth, loopNonce: own.loopNonce },
       connectMs: timeouts.connectMs,
       handshakeMs: timeouts.tlsHandshakeMs,
@@ -49,6 +56,8 @@ export function planeSettings(
     maxTunnelsPerAgent: limits.tunnelsPerAgent,
     egress: config.egress,
     requirePeerUid: config.identity.requirePeerUid,
+    ruleBodyBytes: limits.ruleBodyBytes,
+    approvalHoldMs: config.approvals.holdMs,
   };
 }
 

@@ -3,13 +3,16 @@
  * side becomes an abort on the other. Knows nothing of grants or rules; it is given finished heads.
  */
 import { AlterError } from '../domain/errors.ts';
+import type { BodyRewriter } from '../injection/signer.ts';
 import type { BodyEvents, ScrubbedBody } from '../scrub/body.ts';
 import type { AnswerGuard } from './answer-guard.ts';
-import { HeaderKind } from './header-kinds.ts';
+import { findHeader, HeaderKind } from './header-kinds.ts';
 import { type Framing, NO_BODY } from './http1/framing.ts';
 import type { ResponseHead } from './http1/head.ts';
 import type { AgentReply, AgentRequest, BodySink } from './message.ts';
 import { answerBlock, answerHeaders, outgoingTrailers } from './outgoing.ts';
+import { KeptBody, mayRepeat, RefusalGate, type Renewal } from './renewal.ts';
+import { SignedBody } from './signed-body.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
 import type { ResponseSink, UpstreamRequest, UpstreamStream } from './upstream/upstream.ts';
 
@@ -33,6 +36,10 @@ export interface TransferPlan {
   readonly credentialed: boolean;
   /** Keeps the credential out of the answer; null when no grant is involved. */
   readonly guard: AnswerGuard | null;
+  /** Signs the body as it passes; null where it passes as it is. */
+  readonly rewriter: BodyRewriter | null;
+  /** For a connected account: what to try once more with after a 401. */
+  readonly renewal?: Renewal | null;
   /** Called for a 101 to an upgrade request; answers false when it was not asked for or is not valid. */
   readonly onSwitch: ((head: ResponseHead, rest: Buffer | null, stream: UpstreamStream, headers: string[]) => boolean) | null;
 }
@@ -40,6 +47,18 @@ export interface TransferPlan {
 const NOTHING: readonly string[] = [];
 /** Tells the agent that it is the stored credential which the provider refused. */
 const UNAUTHORIZED: readonly string[] = ['Alter-Error', 'provider_unauthorized'];
+
+/** Tells the agent that the account has to consent to more (RFC 6750 3.1). */
+const INSUFFICIENT_SCOPE: readonly string[] = ['Alter-Error', 'scope_reauth_required'];
+
+/** What a provider's refusal of the credential means to the agent. */
+function annotationOf(head: ResponseHead): readonly string[] {
+  if (head.status === 401) return UNAUTHORIZED;
+  if (head.status !== 403) return NOTHING;
+  return /\berror\s*=\s*"?insufficient_scope\b/i.test(findHeader(head.headers, 'www-authenticate') ?? '')
+    ? INSUFFICIENT_SCOPE
+    : NOTHING;
+}
 
 const NO_LENGTH: readonly string[] = ['Content-Length', '0'];
 
@@ -52,7 +71,7 @@ function lacksLength(method: string, head: ResponseHead, framing: Framing): bool
 export class Transfer implements BodySink, ResponseSink, BodyEvents {
   readonly #request: AgentRequest;
   readonly #reply: AgentReply;
-  readonly #plan: TransferPlan;
+  #plan: TransferPlan;
   #stream: UpstreamStream | null = null;
   #settle: ((result: TransferResult) => void) | null = null;
   #status: number | null = null;
@@ -62,6 +81,8 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
   /** The answer's body where it is searched; null where it passes as it is. */
   #body: ScrubbedBody | null = null;
   #trailers: readonly string[] = NOTHING;
+  /** A copy of the request's body; null when the request is not sent twice whatever is answered. */
+  #kept: KeptBody | null = null;
 
   constructor(request: AgentRequest, reply: AgentReply, plan: TransferPlan) {
     this.#request = request;
@@ -76,15 +97,47 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
     this.#reply.onDrain = () => {
       if (this.#body === null || this.#body.resume()) this.#stream?.resume();
     };
+    const { renewal } = this.#plan;
+    if (!renewal || !mayRepeat(this.#request)) {
+      this.#send(this);
+      return;
+    }
+    if (this.#request.framing.kind !== 'none') this.#kept = new KeptBody();
+    const gate = new RefusalGate(this, {
+      mayTryAgain: () => this.#settle !== null && (this.#kept === null || this.#kept.whole !== null),
+      tryAgain: (isOver) => this.#tryAgain(renewal, isOver),
+      resume: () => this.#stream?.resume(),
+    });
+    this.#send(gate);
+  }
+
+  #send(sink: ResponseSink): void {
     let sent: UpstreamStream | Promise<UpstreamStream>;
     try {
-      sent = this.#plan.pool.send(this.#plan.outgoing, this, this.#plan.wantsHttp2);
+      sent = this.#plan.pool.send(this.#plan.outgoing, sink, this.#plan.wantsHttp2);
     } catch (thrown) {
       this.#fail(thrown);
       return;
     }
     if (sent instanceof Promise) sent.then((stream) => this.#attach(stream)).catch((thrown: unknown) => this.#fail(thrown));
     else this.#attach(sent);
+  }
+
+  /** The second and last try. */
+  async #tryAgain(renewal: Renewal, isFirstOver: () => boolean): Promise<boolean> {
+    const renewed = await renewal();
+    if (renewed === null || this.#settle === null) return false;
+    // A socket whose answer was complete may serve another exchange by now.
+    if (!isFirstOver()) this.#stream?.abort();
+    this.#stream = null;
+    this.#plan = { ...this.#plan, outgoing: renewed.outgoing, guard: renewed.guard, renewal: null };
+    this.#send(this);
+    return true;
+  }
+
+  /** How often the credential was found in the answer. */
+  get scrubbed(): number {
+    return this.#plan.guard?.count ?? 0;
   }
 
   get isOver(): boolean {
@@ -103,7 +156,16 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
     }
     this.#stream = stream;
     if (this.#request.framing.kind === 'none') return;
-    this.#request.body.attach(this);
+    const kept = this.#kept?.whole;
+    if (kept) {
+      // The second try: the agent's body was read to its end for the first one.
+      stream.write(kept, false);
+      stream.end(NOTHING);
+      stream.flush();
+      return;
+    }
+    const { rewriter } = this.#plan;
+    this.#request.body.attach(rewriter === null ? this : new SignedBody(this, rewriter, (error) => this.#fail(error)));
     // The head must not wait for a body that waits for an answer: Expect, and streams that the origin begins.
     stream.flush();
   }
@@ -112,6 +174,7 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
 
   write(slice: Buffer, shared: boolean): boolean {
     this.#bytesOut += slice.length;
+    this.#kept?.add(slice);
     return this.#stream?.write(slice, shared) ?? true;
   }
 
@@ -120,6 +183,7 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
   }
 
   end(trailers: readonly string[]): void {
+    this.#kept?.end(trailers);
     this.#stream?.end(trailers.length === 0 ? trailers : outgoingTrailers(trailers, this.#plan.injectedNames));
   }
 
@@ -152,7 +216,7 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
       }
     }
     this.#status = head.status;
-    const extra = head.status === 401 && this.#plan.credentialed ? UNAUTHORIZED : NOTHING;
+    const extra = this.#plan.credentialed ? annotationOf(from) : NOTHING;
     // RFC 9110 8.6: a 204 has no Content-Length. Elsewhere it is true, or what a HEAD or a 304 says of the body that it leaves out.
     const block = answerBlock(
       head,

@@ -10,6 +10,7 @@ import { AlterError } from '../domain/errors.ts';
 import { openBlindTunnel } from './blind-tunnel.ts';
 import type { Caller } from './caller.ts';
 import type { DataPlane } from './data-plane.ts';
+import { askForHost } from './egress-ask.ts';
 import { Interception } from './interception.ts';
 import type { AgentReply } from './message.ts';
 import { ESTABLISHED, INTERNAL_HOST } from './route.ts';
@@ -39,6 +40,7 @@ export class Tunnels {
     const release = this.#take(caller.identity.agentId);
     if (!intercept) {
       try {
+        if (this.#plane.egress === 'ask' && !(await askForHost(this.#plane, caller, destination, reply))) return release();
         await openBlindTunnel(this.#plane, caller, destination, reply, release);
       } catch (thrown) {
         release();

@@ -123,6 +123,8 @@ export class DecodedBody implements ScrubbedBody {
 
   flush(): void {
     if (this.#early !== null && this.#earlyBytes > 0) this.#goOn();
+    // The head waits in the same place, and the origin may take its time with the first byte.
+    else this.#events.onCleanFlush();
   }
 
   end(): void {
@@ -221,7 +223,9 @@ export class VerbatimBody implements ScrubbedBody {
     return this.#check() && writable && !this.#full;
   }
 
-  flush(): void {}
+  flush(): void {
+    if (this.#waiting.length === 0) this.#events.onCleanFlush();
+  }
 
   end(): void {
     this.#raw.end();

@@ -5,6 +5,7 @@
  */
 import type { Secret } from '../domain/secret.ts';
 import { base32Forms, base64Forms, caseForms, hexForms, htmlForms, jsonForms, percentForms } from './renderings.ts';
+import { secretLines } from './secret-lines.ts';
 
 /** Shorter values could be guessed piece by piece with the mask as an answer, and stand in answers by chance. */
 export const MIN_SECRET_BYTES = 8;
@@ -30,6 +31,13 @@ function formsOf(text: string): Buffer[] {
   return forms;
 }
 
+/** A line of many: what is made of a text that has lines is mostly made of the lines as they are. */
+function formsOfLine(text: string): Buffer[] {
+  const bytes = Buffer.from(text, 'utf8');
+  const forms = [text, text.replaceAll('/', '\\/'), encodeURIComponent(text), bytes.toString('hex'), ...base64Forms(bytes)];
+  return forms.map((form) => Buffer.from(form, 'utf8'));
+}
+
 /**
  * The needles of a credential, each once and none within another. The rendered header, the Basic pair in base64, the query
  * pair and the cookie all contain a form of a value, so the values are enough.
@@ -40,7 +48,8 @@ export function needlesOf(values: Iterable<Secret>): Buffer[] {
   for (const value of values) {
     const text = value.reveal();
     if (Buffer.byteLength(text) < MIN_SECRET_BYTES) continue;
-    for (const form of formsOf(text)) if (form.length >= MIN_SECRET_BYTES) found.set(form.toString('latin1'), form);
+    const forms = text.includes('\n') ? secretLines(text).flatMap(formsOfLine) : formsOf(text);
+    for (const form of forms) if (form.length >= MIN_SECRET_BYTES) found.set(form.toString('latin1'), form);
   }
   const byLength = [...found.values()].sort((a, b) => a.length - b.length);
   const minimal: Buffer[] = [];

@@ -6,6 +6,7 @@ import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
 import type { Delegation } from '../domain/delegation.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { PolicySource } from '../domain/policy.ts';
 import type { User } from '../domain/user.ts';
 
 export type AgentRow = Agent;
@@ -37,12 +38,53 @@ export interface DataKeyRow {
   readonly createdAt: number;
 }
 
+/** The operator's own client at a provider. Its secret is sealed by a data key for (provider_clients, id, version). */
+export interface ProviderClientRow {
+  readonly id: string;
+  /** Unique. */
+  readonly providerId: string;
+  readonly clientId: string;
+  readonly version: number;
+  readonly dataKeyId: string;
+  readonly sealed: Uint8Array;
+  readonly createdAt: number;
+}
+
 /** Material of a credential, sealed by a data key for (table, id, version). */
 export interface SealedRow {
   readonly credentialId: string;
   readonly version: number;
   readonly dataKeyId: string;
   readonly sealed: Uint8Array;
+}
+
+/** A policy that was added through the API, as it was written. */
+export interface PolicyRow {
+  readonly id: string;
+  readonly name: string;
+  readonly toml: string;
+  /** Rises with each replacement. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** All policies that were in force from one epoch on, those of files included. */
+export interface PolicySetRow {
+  /** The epoch that the set came with, as text. */
+  readonly id: string;
+  /** Hex SHA-256 over the sources. */
+  readonly digest: string;
+  readonly sources: readonly PolicySource[];
+  readonly createdAt: number;
+}
+
+/** A counter of a rate limit; see SavedLimit of the policy room. Not part of the epoch and not under the vault's MAC. */
+export interface RateLimitRow {
+  readonly key: string;
+  readonly spec: string;
+  readonly state: readonly number[];
+  readonly at: number;
 }
 
 /** Everything but the sealed material, read at one instant. Lists are ordered by creation, then id. */
@@ -56,6 +98,9 @@ export interface StoreSnapshot {
   readonly users: readonly UserRow[];
   readonly delegations: readonly DelegationRow[];
   readonly dataKeys: readonly DataKeyRow[];
+  readonly policies: readonly PolicyRow[];
+  readonly policySets: readonly PolicySetRow[];
+  readonly providerClients: readonly ProviderClientRow[];
   readonly meta: ReadonlyMap<string, string>;
 }
 
@@ -74,10 +119,24 @@ export type StoreChange =
   | { readonly put: 'user'; readonly row: UserRow }
   | { readonly put: 'delegation'; readonly row: DelegationRow }
   | { readonly put: 'data_key'; readonly row: DataKeyRow }
+  | { readonly put: 'policy'; readonly row: PolicyRow }
+  | { readonly put: 'policy_set'; readonly row: PolicySetRow }
+  | { readonly put: 'provider_client'; readonly row: ProviderClientRow }
   | { readonly put: 'meta'; readonly name: string; readonly value: string }
-  | { readonly remove: RemovableRow; readonly id: string };
+  | { readonly remove: RowKind; readonly id: string }
+  /** The material of a credential whose row stays. */
+  | { readonly remove: 'sealed'; readonly id: string };
 
-export type RemovableRow = 'agent' | 'credential' | 'grant' | 'user' | 'delegation' | 'data_key';
+export type RowKind =
+  | 'agent'
+  | 'credential'
+  | 'grant'
+  | 'user'
+  | 'delegation'
+  | 'data_key'
+  | 'provider_client'
+  | 'policy'
+  | 'policy_set';
 
 /** A moment of use, written lazily. */
 export interface LastUse {

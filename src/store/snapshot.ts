@@ -1,5 +1,5 @@
 /** Changes on a snapshot in memory: the meaning that every Store implementation must have. Pure. */
-import type { DelegationRow, GrantRow, RemovableRow, StoreChange, StoreSnapshot } from './rows.ts';
+import type { DelegationRow, GrantRow, RowKind, StoreChange, StoreSnapshot } from './rows.ts';
 
 export const EMPTY_SNAPSHOT: StoreSnapshot = {
   epoch: 0,
@@ -10,6 +10,9 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   users: [],
   delegations: [],
   dataKeys: [],
+  policies: [],
+  policySets: [],
+  providerClients: [],
   meta: new Map(),
 };
 
@@ -19,7 +22,7 @@ export function changeSnapshot(before: StoreSnapshot, changes: readonly StoreCha
 }
 
 function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
-  if ('remove' in change) return removed(s, change.remove, change.id);
+  if ('remove' in change) return change.remove === 'sealed' ? s : removed(s, change.remove, change.id);
   switch (change.put) {
     case 'agent':
       return { ...s, agents: withRow(s.agents, change.row) };
@@ -35,6 +38,12 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, delegations: withRow(s.delegations, change.row) };
     case 'data_key':
       return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
+    case 'policy':
+      return { ...s, policies: withRow(s.policies, change.row) };
+    case 'policy_set':
+      return { ...s, policySets: withRow(s.policySets, change.row) };
+    case 'provider_client':
+      return { ...s, providerClients: withRow(s.providerClients, change.row) };
     case 'meta':
       return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
     case 'sealed':
@@ -42,7 +51,7 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
   }
 }
 
-function removed(s: StoreSnapshot, what: RemovableRow, id: string): StoreSnapshot {
+function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
   const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
   switch (what) {
     case 'agent':
@@ -65,6 +74,12 @@ function removed(s: StoreSnapshot, what: RemovableRow, id: string): StoreSnapsho
       return withGrants(s, others(s.grants), s.delegations);
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
+    case 'policy':
+      return { ...s, policies: others(s.policies) };
+    case 'policy_set':
+      return { ...s, policySets: others(s.policySets) };
+    case 'provider_client':
+      return { ...s, providerClients: others(s.providerClients) };
   }
 }
 

@@ -2,7 +2,7 @@
  * The Store port: what the vault needs of a database. Methods are promises, so that a database over a network can implement
  * them too. A store knows nothing of keys and policy: it must never open, compare or invent what it holds.
  */
-import type { LastUse, SealedRow, StoreChange, StoreSnapshot } from './rows.ts';
+import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from './rows.ts';
 
 export interface Store {
   /** @throws AlterError vault_unavailable */
@@ -18,6 +18,10 @@ export interface Store {
   apply(changes: readonly StoreChange[], expectedEpoch: number): Promise<number>;
   /** Notes when things were last used; earlier instants and unknown ids are ignored. Not part of the epoch. @throws AlterError vault_unavailable */
   noteUses(uses: readonly LastUse[]): Promise<void>;
+  /** @throws AlterError vault_unavailable */
+  listRateLimits(): Promise<RateLimitRow[]>;
+  /** Keeps counters, and forgets those that were last used before `olderThan`. Not part of the epoch. @throws AlterError vault_unavailable */
+  saveRateLimits(rows: readonly RateLimitRow[], olderThan: number): Promise<void>;
   /** Waits for what runs and lets go of the database. May be called twice. */
   close(): Promise<void>;
 }

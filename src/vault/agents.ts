@@ -10,6 +10,7 @@ import type { VaultAction } from './events.ts';
 import { type AgentKeys, type DerivedKeyOptions, type KeyOptions, keyInfoOf, type MintedKey, mintKey } from './keys.ts';
 import type { LastUses } from './last-uses.ts';
 import { requireNone, slugProblem } from './names.ts';
+import type { TokenEndings } from './oauth/token-endings.ts';
 import type { EmbeddedSessions } from './sessions.ts';
 import type { VaultState } from './state.ts';
 
@@ -55,6 +56,7 @@ export interface AgentParts {
   readonly keys: AgentKeys;
   readonly sessions: EmbeddedSessions;
   readonly uses: LastUses;
+  readonly endings: TokenEndings;
 }
 
 export class EmbeddedAgents implements VaultAgents {
@@ -136,7 +138,7 @@ export class EmbeddedAgents implements VaultAgents {
   }
 
   remove(nameOrId: string): Promise<void> {
-    const { state, sessions } = this.#parts;
+    const { state, sessions, endings } = this.#parts;
     return state.exclusive(async () => {
       const agent = this.find(nameOrId);
       const child = state.rows.agents.find((other) => other.parentId === agent.id);
@@ -145,13 +147,21 @@ export class EmbeddedAgents implements VaultAgents {
           reason: `Agent "${child.name}" works under "${agent.name}"`,
           hint: `Remove it first: \`alterd agent remove ${child.name}\`.`,
         });
-      const grants = state.rows.grants.filter(
-        ({ principal }) => principal.type === 'agent' && principal.agentId === agent.id,
-      ).length;
+      const owned = state.rows.grants.filter(({ principal }) => principal.type === 'agent' && principal.agentId === agent.id);
+      const grants = owned.length;
+      const ending = await endings.prepare(owned.map((grant) => grant.id));
       const keys = state.rows.keys.filter((key) => key.agentId === agent.id).length;
-      await state.commit({ action: 'agent.removed', agent, details: { keys, grants } }, [{ remove: 'agent', id: agent.id }], {
-        beforePublishing: () => sessions.endAllOf(agent.id),
-      });
+      await state.commit(
+        { action: 'agent.removed', agent, details: { keys, grants } },
+        [{ remove: 'agent', id: agent.id }, ...ending.changes],
+        {
+          beforePublishing: () => {
+            sessions.endAllOf(agent.id);
+            ending.beforePublishing();
+          },
+        },
+      );
+      ending.afterwards();
     });
   }
 

@@ -7,7 +7,7 @@ import type { MasterKey } from '../crypto/master-key.ts';
 import { mintKey, openBytes, type SealContext, sealBytes } from '../crypto/seal.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Secret } from '../domain/secret.ts';
-import type { DataKeyRow, SealedRow } from '../store/rows.ts';
+import type { DataKeyRow, ProviderClientRow, SealedRow } from '../store/rows.ts';
 
 /** A new data key as a row; use it through a DataKeys that was loaded with it. */
 export function mintDataKey(masterKey: MasterKey, now: number): DataKeyRow {
@@ -18,6 +18,8 @@ export function mintDataKey(masterKey: MasterKey, now: number): DataKeyRow {
 /** The same data keys, wrapped by another master key. @throws AlterError vault_unavailable */
 export const rewrapDataKeys = (rows: readonly DataKeyRow[], from: MasterKey, to: MasterKey): DataKeyRow[] =>
   rows.map((row) => ({ ...row, wrapped: to.wrap(row.id, from.unwrap(row.id, row.wrapped)) }));
+
+const clientContextOf = (id: string, version: number): SealContext => ({ table: 'provider_clients', rowId: id, version });
 
 const contextOf = (credentialId: string, version: number): SealContext => ({
   table: 'credentials',
@@ -67,6 +69,31 @@ export class DataKeys {
     try {
       const entries = JSON.parse(plaintext.toString('utf8')) as [string, string][];
       return new Map(entries.map(([name, value]) => [name, new Secret(value)]));
+    } finally {
+      plaintext.fill(0);
+    }
+  }
+
+  /** The secret of a provider's client; '' for a client without one. */
+  sealClient(
+    id: string,
+    version: number,
+    secret: Secret,
+    dataKeyId = this.#current,
+  ): Pick<ProviderClientRow, 'dataKeyId' | 'sealed'> {
+    const plaintext = Buffer.from(secret.reveal(), 'utf8');
+    try {
+      return { dataKeyId, sealed: sealBytes(this.#key(dataKeyId), plaintext, clientContextOf(id, version)) };
+    } finally {
+      plaintext.fill(0);
+    }
+  }
+
+  /** @throws AlterError vault_unavailable */
+  openClient(row: ProviderClientRow): Secret {
+    const plaintext = openBytes(this.#key(row.dataKeyId), row.sealed, clientContextOf(row.id, row.version));
+    try {
+      return new Secret(plaintext.toString('utf8'));
     } finally {
       plaintext.fill(0);
     }

@@ -6,8 +6,10 @@ import type { ProviderSpec } from '../config/provider.ts';
 import { resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
 import type { Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
-import type { Grant, GrantDestination, OverrideMode } from '../domain/grant.ts';
+import type { GitAccess, Grant, GrantDestination, OverrideMode } from '../domain/grant.ts';
+import type { OperationRule } from '../domain/operation-rule.ts';
 import { validateInjections } from '../injection/compile.ts';
+import { operationRuleProblems } from '../policy/operations.ts';
 import type { CredentialRow } from '../store/rows.ts';
 import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
 import { expiryProblem } from './names.ts';
@@ -28,6 +30,11 @@ export interface NewGrant {
   readonly hosts?: readonly string[] | undefined;
   readonly methods?: readonly string[] | undefined;
   readonly paths?: readonly string[] | undefined;
+  readonly operations?: readonly OperationRule[] | undefined;
+  /** Methods whose requests a person has to approve; `*` for all. */
+  readonly approval?: readonly string[] | undefined;
+  /** For git alone: clone and fetch, or push as well. */
+  readonly git?: GitAccess | undefined;
   /** Epoch milliseconds. */
   readonly expiresAt?: number | null | undefined;
   readonly overrideMode?: OverrideMode | undefined;
@@ -42,7 +49,10 @@ export type CheckedScope = Pick<
   | 'destinations'
   | 'methods'
   | 'paths'
+  | 'git'
   | 'excludedPaths'
+  | 'operations'
+  | 'approval'
   | 'overrideMode'
   | 'injections'
   | 'allowPrivate'
@@ -52,6 +62,7 @@ export type CheckedScope = Pick<
 >;
 
 const OVERRIDE_MODES: readonly OverrideMode[] = ['always', 'if_absent', 'placeholder_only'];
+const GIT_ACCESS: readonly GitAccess[] = ['read', 'write'];
 /** It must fit into a header and a command line without quoting. */
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9 ._@:/+-]{0,63}$/;
 
@@ -71,19 +82,26 @@ export function checkScope(
       ? undefined
       : 'label: use 1 to 64 letters, digits, spaces and . _ @ : / + -, beginning with a letter or digit',
     OVERRIDE_MODES.includes(overrideMode) ? undefined : `override: must be one of ${OVERRIDE_MODES.join(', ')}`,
+    input.git === undefined || GIT_ACCESS.includes(input.git) ? undefined : `git: must be one of ${GIT_ACCESS.join(', ')}`,
     expiryProblem(input.expiresAt, now),
     input.methods?.length === 0 ? 'methods: an empty list would allow nothing; leave it out to allow all' : undefined,
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
     ...(input.paths ?? []).map((path) => pathProblem('paths', path)),
+    input.approval?.length === 0 ? 'approval: an empty list would ask for nothing; leave it out' : undefined,
+    ...(input.approval ?? []).map((method) => (method === '*' ? undefined : methodProblem('approval', method))),
+    ...(input.operations ?? []).flatMap(operationRuleProblems),
     ...validateInjections(injections, credential.fieldNames),
   );
   const scope: CheckedScope = {
     label,
     destinations: destinationsOf(input, credential, provider, problems),
     methods: input.methods ? [...new Set(input.methods.map((method) => method.toUpperCase()))] : null,
-    paths: input.paths ? [...new Set(input.paths)] : null,
+    paths: pathsOf(input, provider),
+    git: input.git ?? null,
     excludedPaths: [...(provider?.excludedPaths ?? [])],
+    operations: [...(input.operations ?? [])],
+    approval: input.approval ? [...new Set(input.approval.map((method) => method.toUpperCase()))] : null,
     overrideMode,
     injections,
     allowPrivate: input.allowPrivate === true,
@@ -92,6 +110,12 @@ export function checkScope(
     expiresAt: input.expiresAt ?? null,
   };
   return { scope, problems };
+}
+
+/** The API of a host that is also a web site: a grant for the site has to say so. */
+function pathsOf(input: NewGrant, provider: ProviderSpec | undefined): readonly string[] | null {
+  if (input.paths) return [...new Set(input.paths)];
+  return input.git === undefined && provider?.onlyPaths !== undefined ? [...provider.onlyPaths] : null;
 }
 
 function injectionsOf(
@@ -131,7 +155,7 @@ function destinationsOf(
   if (!plain && asked.some((destination) => destination.scheme === 'http')) problems.push('hosts: http:// needs allow_plaintext');
   if (input.hosts === undefined || input.hosts.length === 0) {
     if (base.length === 0) problems.push('hosts: neither the secret nor its provider names a host; name at least one');
-    const widened = widenForPlaintext(base, plain);
+    const widened = widenForPlaintext(input.git === undefined ? base : gitHostsOf(base, credential, provider, problems), plain);
     if (base.length > 0 && widened.length === 0)
       problems.push('hosts: all hosts of the secret are http; that needs allow_plaintext');
     return widened;
@@ -149,6 +173,21 @@ function destinationsOf(
     }
   }
   return narrowed;
+}
+
+/** The hosts that serve repositories, so that a grant for git does not stand beside one for the API on the API's own host. */
+function gitHostsOf(
+  base: readonly GrantDestination[],
+  credential: CredentialRow,
+  provider: ProviderSpec | undefined,
+  problems: (string | undefined)[],
+): readonly GrantDestination[] {
+  // Hosts that an operator named for the secret are what they say.
+  if (credential.destinations !== null || provider === undefined || base.length === 0) return base;
+  const { gitHosts = [] } = provider;
+  const serving = base.filter((destination) => gitHosts.includes(destination.pattern));
+  if (serving.length === 0) problems.push(`git: no host of ${provider.slug} is known to serve repositories; name it with --host`);
+  return serving;
 }
 
 function readAll(hosts: readonly string[], problems: (string | undefined)[]): GrantDestination[] {

@@ -11,6 +11,7 @@ import { grantOf, isLive } from './authority.ts';
 import { endings } from './endings.ts';
 import { checkScope, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
+import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { findCredential } from './secrets.ts';
 import type { VaultState } from './state.ts';
@@ -33,13 +34,14 @@ export interface VaultGrants {
 export class EmbeddedGrants implements VaultGrants {
   readonly #state: VaultState;
   readonly #catalogue: ProviderSource;
-
+  readonly #endings: TokenEndings;
   readonly #users: Pick<VaultUsers, 'find'>;
 
-  constructor(state: VaultState, catalogue: ProviderSource, users: Pick<VaultUsers, 'find'>) {
+  constructor(state: VaultState, catalogue: ProviderSource, endings: TokenEndings, users: Pick<VaultUsers, 'find'>) {
     this.#state = state;
     this.#users = users;
     this.#catalogue = catalogue;
+    this.#endings = endings;
   }
 
   list(): Grant[] {
@@ -69,33 +71,49 @@ export class EmbeddedGrants implements VaultGrants {
     const state = this.#state;
     return state.exclusive(async () => {
       requireNone(shapeProblems(input));
-      const agent = input.agent === undefined ? undefined : state.findAgent(input.agent);
-      const user = input.user === undefined ? undefined : this.#users.find(input.user);
       const credential = this.#credentialFor(input);
-      const provider = this.#catalogue.find(credential.providerId);
-      const now = state.now();
-      const { scope, problems } = checkScope(input, credential, provider, now);
-      requireNone(problems);
-      const principal = principalOf(agent, user, input);
-      this.#requireUsableAgent(agent);
-      this.#requireFreeLabel(scope.label, principal, credential.providerId);
-      const row: GrantRow = {
-        ...scope,
-        id: randomUUID(),
-        principal,
-        grantKind: 'managed_secret',
-        providerId: credential.providerId,
-        credentialId: credential.id,
-        placeholder: this.#freshPlaceholder(provider?.placeholder ?? DEFAULT_PLACEHOLDER),
-        status: 'active',
-        createdAt: now,
-        revokedAt: null,
-      };
+      const { row, agent, user } = this.draft(input, credential);
       await state.commit({ action: 'grant.created', agent, user, grant: row, credential, details: scopeDetails(row) }, [
         { put: 'grant', row },
       ]);
       return grantOf(row, credential.name);
     });
+  }
+
+  /** A checked grant of this credential, not stored yet. Call it inside exclusive(). @throws AlterError not_found, invalid_input, conflict */
+  draft(
+    input: NewGrant,
+    credential: CredentialRow,
+  ): { readonly row: GrantRow; readonly agent: Agent | undefined; readonly user: User | undefined } {
+    requireNone(shapeProblems(input));
+    const agent = input.agent === undefined ? undefined : this.#state.findAgent(input.agent);
+    const user = input.user === undefined ? undefined : this.#users.find(input.user);
+    const provider = this.#catalogue.find(credential.providerId);
+    const now = this.#state.now();
+    const { scope, problems } = checkScope(input, credential, provider, now);
+    requireNone(problems);
+    if (credential.oauth?.state === 'revoked') {
+      throw new AlterError('conflict', {
+        reason: `The tokens of "${credential.name}" are destroyed`,
+        hint: `Connect the account again: \`alterd connect ${credential.providerId}\`.`,
+      });
+    }
+    const principal = principalOf(agent, user, input);
+    this.#requireUsableAgent(agent);
+    this.#requireFreeLabel(scope.label, principal, credential.providerId);
+    const row: GrantRow = {
+      ...scope,
+      id: randomUUID(),
+      principal,
+      grantKind: credential.oauth === undefined ? 'managed_secret' : 'oauth',
+      providerId: credential.providerId,
+      credentialId: credential.id,
+      placeholder: this.#freshPlaceholder(provider?.placeholder ?? DEFAULT_PLACEHOLDER),
+      status: 'active',
+      createdAt: now,
+      revokedAt: null,
+    };
+    return { row, agent, user };
   }
 
   revoke(idOrLabel: string): Promise<Grant> {
@@ -106,10 +124,13 @@ export class EmbeddedGrants implements VaultGrants {
       const { credentialName, ...before } = grant;
       const row: GrantRow = { ...before, status: 'revoked', revokedAt: state.now() };
       const delegations = state.rows.delegations.filter((delegation) => delegation.grantId === grant.id);
-      await state.commit({ action: 'grant.revoked', ...this.#eventParts(grant) }, [
-        { put: 'grant', row },
-        ...endings(delegations, 'operator', state.now()),
-      ]);
+      const ending = await this.#endings.prepare([grant.id]);
+      await state.commit(
+        { action: 'grant.revoked', ...this.#eventParts(grant) },
+        [{ put: 'grant', row }, ...endings(delegations, 'operator', state.now()), ...ending.changes],
+        ending,
+      );
+      ending.afterwards();
       return grantOf(row, credentialName);
     });
   }
@@ -118,7 +139,13 @@ export class EmbeddedGrants implements VaultGrants {
     const state = this.#state;
     return state.exclusive(async () => {
       const grant = this.find(idOrLabel);
-      await state.commit({ action: 'grant.removed', ...this.#eventParts(grant) }, [{ remove: 'grant', id: grant.id }]);
+      const ending = await this.#endings.prepare([grant.id]);
+      await state.commit(
+        { action: 'grant.removed', ...this.#eventParts(grant) },
+        [{ remove: 'grant', id: grant.id }, ...ending.changes],
+        ending,
+      );
+      ending.afterwards();
     });
   }
 
@@ -156,7 +183,12 @@ export class EmbeddedGrants implements VaultGrants {
     throw new AlterError(
       'not_found',
       { what: 'secret of provider', name: slug ?? '' },
-      { hint: `Store one: \`alterd secret add ${slug}\`.` },
+      {
+        hint:
+          slug !== undefined && this.#catalogue.find(slug)?.kind === 'oauth'
+            ? `Connect an account: \`alterd connect ${slug} --agent NAME\`.`
+            : `Store one: \`alterd secret add ${slug}\`.`,
+      },
     );
   }
 
@@ -214,6 +246,7 @@ const isSamePrincipal = (a: Principal, b: Principal): boolean => isDeepStrictEqu
 const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
   hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),
   methods: row.methods?.join(' ') ?? null,
+  ...(row.git === null ? {} : { git: row.git }),
   expires_at: row.expiresAt,
   allow_private: row.allowPrivate,
   allow_plaintext: row.allowPlaintext,

@@ -23,6 +23,18 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     ...(snapshot.users.length === 0 ? {} : { users: snapshot.users.map(withoutUse) }),
     ...(snapshot.delegations.length === 0 ? {} : { delegations: snapshot.delegations }),
     dataKeys: snapshot.dataKeys.map((row) => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') })),
+    // A database of before has neither and a MAC without them; one that lost them has the wrong MAC.
+    ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
+    ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
+    // A database of before has a MAC without them.
+    ...(snapshot.providerClients.length === 0
+      ? {}
+      : {
+          providerClients: snapshot.providerClients.map((row) => ({
+            ...row,
+            sealed: Buffer.from(row.sealed).toString('base64url'),
+          })),
+        }),
     meta: [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1)),
   };
   return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');
@@ -34,10 +46,16 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
   return written.length === expected.length && timingSafeEqual(written, expected);
 }
 
-/** A database of before the setting has a MAC without it: its absence is `false`, and `true` is covered like all else. */
-const asBefore = (row: GrantRow): Omit<GrantRow, 'passResponseCookies'> => {
-  const { passResponseCookies, ...rest } = row;
-  return passResponseCookies ? row : rest;
+/** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
+const asBefore = (row: GrantRow): object => {
+  const { passResponseCookies, operations, approval, git, ...rest } = row;
+  return {
+    ...rest,
+    ...(passResponseCookies ? { passResponseCookies } : {}),
+    ...(operations.length > 0 ? { operations } : {}),
+    ...(approval === null ? {} : { approval }),
+    ...(git === null ? {} : { git }),
+  };
 };
 
 const agentAsBefore = ({ type, providers, parentId, metadata, ...rest }: AgentRow): object => ({

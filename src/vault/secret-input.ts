@@ -4,16 +4,29 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import { matchesPattern, resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
-import type { CredentialKind, Injection } from '../domain/credential.ts';
+import type { CredentialKind, FieldSources, Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { GrantDestination } from '../domain/grant.ts';
-import type { Secret } from '../domain/secret.ts';
+import { Secret } from '../domain/secret.ts';
+import { identityProblem } from '../injection/client-identity.ts';
 import { validateFieldValue, validateInjections } from '../injection/compile.ts';
+import { multilineFieldsOf } from '../injection/injection-parts.ts';
 import { checkDestination, readDestination } from './grant-scope.ts';
 import { slugProblem } from './names.ts';
+import { sourceProblems } from './sources/source.ts';
 
 const FIELD_NAME = /^[a-z][a-z0-9_]{0,62}$/;
-const KINDS: readonly CredentialKind[] = ['bearer', 'header', 'basic', 'query', 'cookie', 'custom'];
+const KINDS: readonly CredentialKind[] = [
+  'bearer',
+  'header',
+  'basic',
+  'query',
+  'cookie',
+  'sigv4',
+  'hmac',
+  'client_certificate',
+  'custom',
+];
 /** alterd's own placeholders begin with this, whatever grant they belong to. */
 const PLACEHOLDER_MARK = 'alter_ph_';
 
@@ -30,6 +43,8 @@ export interface NewSecret {
   readonly destinations?: readonly GrantDestination[] | undefined;
   /** The same as text: `host`, `host:port`, `http://host:port`. */
   readonly hosts?: readonly string[] | undefined;
+  /** Fields that are fetched when they are needed instead of stored. */
+  readonly sources?: FieldSources | undefined;
 }
 
 /** A secret that may be stored. */
@@ -40,6 +55,7 @@ export interface CheckedSecret {
   readonly publicFields: Readonly<Record<string, string>>;
   readonly injections: readonly Injection[] | null;
   readonly destinations: readonly GrantDestination[] | null;
+  readonly sources?: FieldSources;
 }
 
 /** The checked secret, meaningful only when `problems` is empty. `placeholders`: those of all grants. */
@@ -54,10 +70,14 @@ export function checkNewSecret(
   const destinations = readDestinations(input);
   const problems = [
     provider ? undefined : slugProblem('provider', input.providerId),
+    provider?.oauth !== undefined && provider.inject.length === 0 && input.injections === undefined
+      ? `provider: ${provider.slug} takes no secret that is stored; connect an account: \`alterd connect ${provider.slug} --agent NAME\``
+      : undefined,
     input.kind === undefined || KINDS.includes(input.kind) ? undefined : `kind: must be one of ${KINDS.join(', ')}`,
-    ...fieldProblems(input.fields, fieldNames, provider, placeholders),
+    ...fieldProblems(input.fields, fieldNames, provider, placeholders, injections),
     ...(provider ? providerProblems(provider, publicFields, destinations.value) : customProblems(input, injections)),
     ...destinations.problems,
+    ...(input.sources === undefined ? [] : fetchedProblems(input.sources, fieldNames, publicFields)),
     ...(injections === null ? [] : validateInjections(injections, fieldNames)),
   ];
   const secret: CheckedSecret = {
@@ -68,17 +88,33 @@ export function checkNewSecret(
     publicFields,
     injections,
     destinations: destinations.value,
+    ...(input.sources === undefined ? {} : { sources: input.sources }),
   };
   return { secret, problems };
 }
 
-/** Problems of field values; the names given must be exactly `fieldNames`. */
+/** Fields that may be left out are empty then. */
+export function withOptionalFields(
+  fields: ReadonlyMap<string, Secret>,
+  provider: ProviderSpec | undefined,
+): ReadonlyMap<string, Secret> {
+  const left = provider?.fields.filter((field) => field.optional === true && !fields.has(field.name)) ?? [];
+  return left.length === 0 ? fields : new Map([...fields, ...left.map((field) => [field.name, new Secret('')] as const)]);
+}
+
+/**
+ * Problems of field values; the names given must be exactly `fieldNames`.
+ * @param injections those of the secret; null for the provider's
+ */
 export function fieldProblems(
   fields: ReadonlyMap<string, Secret>,
   fieldNames: readonly string[],
   provider: ProviderSpec | undefined,
   placeholders: readonly string[],
+  injections: readonly Injection[] | null,
 ): string[] {
+  const ways = injections ?? provider?.inject ?? [];
+  const multiline = multilineFieldsOf(ways);
   const problems = fieldNames.filter((name) => !fields.has(name)).map((name) => `fields.${name}: is missing`);
   if (fieldNames.length === 0) problems.push('fields: at least one is needed');
   for (const [name, secret] of fields) {
@@ -90,16 +126,28 @@ export function fieldProblems(
     const spec = provider?.fields.find((field) => field.name === name);
     if (!FIELD_NAME.test(name))
       problems.push(`fields: ${JSON.stringify(name)} is not a field name (lower-case letters, digits and _)`);
+    if (value === '' && spec?.optional === true) continue;
     if (value === '') problems.push(`fields.${name}: is empty`);
-    else problems.push(...valueProblems(name, value, placeholders));
+    else problems.push(...valueProblems(name, value, placeholders, multiline.has(name)));
     if (value !== '' && spec && !matchesPattern(spec, value))
       problems.push(`fields.${name}: does not look like what the provider gives out`);
   }
-  return problems;
+  return problems.length > 0 ? problems : certificateProblems(ways, fields);
 }
 
-function valueProblems(name: string, value: string, placeholders: readonly string[]): string[] {
-  const problem = validateFieldValue(value);
+/** A certificate and a key that don't belong together are told when they are stored. */
+function certificateProblems(injections: readonly Injection[], fields: ReadonlyMap<string, Secret>): string[] {
+  const filled = (template: string): string =>
+    template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_all, name: string) => fields.get(name)?.reveal() ?? '');
+  return injections.flatMap((injection) => {
+    if (injection.in !== 'client_certificate') return [];
+    const problem = identityProblem(filled(injection.certificate), filled(injection.key));
+    return problem === null ? [] : [`fields: ${problem}`];
+  });
+}
+
+function valueProblems(name: string, value: string, placeholders: readonly string[], mayHaveLines: boolean): string[] {
+  const problem = validateFieldValue(value, mayHaveLines);
   // SECURITY: a stored value with a placeholder inside would be swapped for another secret, or hide where one came from.
   const holdsPlaceholder = value.includes(PLACEHOLDER_MARK) || placeholders.some((placeholder) => value.includes(placeholder));
   return [
@@ -115,6 +163,19 @@ const publicValues = (provider: ProviderSpec | undefined, fields: ReadonlyMap<st
       return value === undefined ? [] : [[field.name, value.reveal()]];
     }),
   );
+
+/** What is no secret decides hosts and pins, once and for all. */
+function fetchedProblems(
+  sources: FieldSources,
+  fieldNames: readonly string[],
+  publicFields: Readonly<Record<string, string>>,
+): string[] {
+  const shown = Object.keys(sources.fields).filter((name) => Object.hasOwn(publicFields, name));
+  return [
+    ...sourceProblems(sources, fieldNames),
+    ...shown.map((name) => `sources.${name}: is no secret, and can't change; give its value`),
+  ];
+}
 
 /** Fills the provider's templates once, so that a bad site or region is told when it is typed. */
 function providerProblems(

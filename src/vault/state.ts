@@ -14,6 +14,9 @@ import { authorityOf } from './authority.ts';
 import { closingOf, openingOf, type VaultEvent } from './events.ts';
 import { MAC_NAME, macOf } from './integrity.ts';
 
+/** In the vault's meta, and so under its MAC. */
+const JOURNAL_NAME = 'journal';
+
 export interface VaultStateOptions {
   readonly store: Store;
   readonly snapshot: StoreSnapshot;
@@ -33,6 +36,7 @@ export class VaultState {
   #keysByHash!: ReadonlyMap<string, KeyRow>;
   #keysById!: ReadonlyMap<string, KeyRow>;
   #queue: Promise<unknown> = Promise.resolve();
+  #journalMark: string | null = null;
 
   constructor(options: VaultStateOptions) {
     this.store = options.store;
@@ -50,6 +54,16 @@ export class VaultState {
 
   get authority(): Authority {
     return this.#authority;
+  }
+
+  /** The journal that the vault wrote to when it was changed last. */
+  get recordedJournal(): string | null {
+    return this.#rows.meta.get(JOURNAL_NAME) ?? null;
+  }
+
+  /** From the next change on the vault says that this is its journal. */
+  bindJournal(mark: string): void {
+    this.#journalMark = mark;
   }
 
   keyByHash(hash: string): KeyRow | undefined {
@@ -92,11 +106,12 @@ export class VaultState {
   ): Promise<void> {
     const { epoch } = this.#rows;
     const macKey = options.macKey ?? this.#macKey;
-    const draft = changeSnapshot(this.#rows, changes);
+    const all = [...changes, ...this.#binding()];
+    const draft = changeSnapshot(this.#rows, all);
     const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft) };
     await this.#record(event, epoch + 1, null);
     try {
-      await this.store.apply([...changes, seal], epoch);
+      await this.store.apply([...all, seal], epoch);
     } catch (thrown) {
       const error = toAlterError(thrown);
       // The event above says that it happens; this one says that it did not.
@@ -120,6 +135,11 @@ export class VaultState {
   /** Waits for the changes that are under way. */
   async settle(): Promise<void> {
     await this.#queue;
+  }
+
+  #binding(): StoreChange[] {
+    const mark = this.#journalMark;
+    return mark === null || mark === this.recordedJournal ? [] : [{ put: 'meta', name: JOURNAL_NAME, value: mark }];
   }
 
   #indexKeys(): void {

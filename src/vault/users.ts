@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { AlterError } from '../domain/errors.ts';
 import { type User, type UserClaims, type UserStatus, userLabel } from '../domain/user.ts';
 import type { LastUses } from './last-uses.ts';
+import type { TokenEndings } from './oauth/token-endings.ts';
 import type { EmbeddedSessions } from './sessions.ts';
 import type { VaultState } from './state.ts';
 
@@ -32,14 +33,16 @@ export class EmbeddedUsers implements VaultUsers {
   readonly #state: VaultState;
   readonly #sessions: EmbeddedSessions;
   readonly #uses: LastUses;
+  readonly #endings: Pick<TokenEndings, 'prepare'>;
   #byIdentity: ReadonlyMap<string, User>;
   /** The newest token of each user, also when it said nothing new: an older one must not undo it. */
   readonly #newest = new Map<string, number>();
 
-  constructor(state: VaultState, sessions: EmbeddedSessions, uses: LastUses) {
+  constructor(state: VaultState, sessions: EmbeddedSessions, uses: LastUses, endings: Pick<TokenEndings, 'prepare'>) {
     this.#state = state;
     this.#sessions = sessions;
     this.#uses = uses;
+    this.#endings = endings;
     this.#byIdentity = indexOf(state.authority.users);
     state.onAuthorityChange((authority) => {
       this.#byIdentity = indexOf(authority.users);
@@ -94,13 +97,19 @@ export class EmbeddedUsers implements VaultUsers {
     return this.#state.exclusive(async () => {
       const user = this.find(name);
       const { grants, delegations } = this.#state.rows;
+      const owned = grants.filter(({ principal }) => principal.type === 'user' && principal.userId === user.id);
       const details = {
-        grants: grants.filter(({ principal }) => principal.type === 'user' && principal.userId === user.id).length,
+        grants: owned.length,
         delegations: delegations.filter((delegation) => delegation.userId === user.id).length,
       };
-      await this.#state.commit({ action: 'user.removed', user, details }, [{ remove: 'user', id: user.id }], {
-        beforePublishing: () => this.#sessions.endAllOfUser(user.id),
+      const ending = await this.#endings.prepare(owned.map((grant) => grant.id));
+      await this.#state.commit({ action: 'user.removed', user, details }, [{ remove: 'user', id: user.id }, ...ending.changes], {
+        beforePublishing: () => {
+          this.#sessions.endAllOfUser(user.id);
+          ending.beforePublishing();
+        },
       });
+      ending.afterwards();
     });
   }
 

@@ -95,6 +95,13 @@ export class VaultKeys {
           (old) =>
             ({ put: 'sealed', row: this.dataKeys.seal(old.credentialId, old.version, this.dataKeys.open(old), row.id) }) as const,
         ),
+        ...state.rows.providerClients.map(
+          (old) =>
+            ({
+              put: 'provider_client',
+              row: { ...old, ...this.dataKeys.sealClient(old.id, old.version, this.dataKeys.openClient(old), row.id) },
+            }) as const,
+        ),
         ...state.rows.dataKeys.map((old) => ({ remove: 'data_key', id: old.id }) as const),
       ];
       await state.commit({ action: 'vault.data_key_rotated', details: { secrets: sealed.length } }, changes, {

@@ -10,6 +10,7 @@ import type { CredentialMaterial } from '../domain/credential.ts';
 import type { Delegation } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { HttpsCall } from '../domain/https-call.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
@@ -19,7 +20,16 @@ import { EmbeddedDelegations, type VaultDelegations } from './delegations.ts';
 import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
+import { MaterialMaker } from './material-maker.ts';
 import { Materials } from './materials.ts';
+import type { ConnectFlows } from './oauth/connect-flows.ts';
+import { Connections } from './oauth/connections.ts';
+import { EmbeddedConnectFlows } from './oauth/flows.ts';
+import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-clients.ts';
+import { Refresher } from './oauth/refresher.ts';
+import { TokenClients } from './oauth/token-clients.ts';
+import { TokenEndings } from './oauth/token-endings.ts';
+import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
@@ -34,10 +44,23 @@ export interface Vault extends VaultPort {
   readonly grants: VaultGrants;
   readonly users: VaultUsers;
   readonly delegations: VaultDelegations;
+  readonly policies: VaultPolicies;
+  /** What was wrong with policy files at the start, when the policies of before are in force instead. */
+  readonly policyProblems: readonly string[];
+  /** Consent, and what comes of it. */
+  readonly connect: ConnectFlows;
+  /** The operator's own OAuth clients. */
+  readonly clients: ProviderClients;
   /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
   readonly epoch: number;
   /** Where the master key is kept. */
   readonly keySource: KeySource;
+  /** The mark of the journal that it wrote to when it was changed last; null before that. */
+  readonly recordedJournal: string | null;
+  /** From the next change on the vault says that this is its journal. */
+  bindJournal(mark: string): void;
+  /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
+  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
@@ -52,6 +75,10 @@ export interface VaultOptions {
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
   readonly audit: AuditPort;
+  /** Directory of policy files; need not exist. Absent: there are none. */
+  readonly policiesDir?: string | undefined;
+  /** How token endpoints are reached; without it nothing can be connected or renewed. */
+  readonly https?: HttpsCall | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -67,18 +94,28 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
     const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
     const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue });
+    const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
+    const policyProblems = await policies.start();
+    const https = options.https ?? noNetwork;
+    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
   } catch (thrown) {
     await store.close();
     throw thrown;
   }
 }
 
+const noNetwork: HttpsCall = async ({ url }) => {
+  throw new AlterError('upstream_unreachable', { host: new URL(url).hostname, reason: 'this vault has no network' });
+};
+
 interface VaultParts {
   readonly store: Store;
   readonly state: VaultState;
   readonly keys: VaultKeys;
   readonly catalogue: ProviderSource;
+  readonly policies: VaultPolicies;
+  readonly policyProblems: readonly string[];
+  readonly https: HttpsCall;
 }
 
 class EmbeddedVault implements Vault {
@@ -88,28 +125,50 @@ class EmbeddedVault implements Vault {
   readonly grants: VaultGrants;
   readonly users: VaultUsers;
   readonly delegations: VaultDelegations;
+  readonly policies: VaultPolicies;
+  readonly policyProblems: readonly string[];
+  readonly connect: ConnectFlows;
+  readonly clients: ProviderClients;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
   readonly #callers: Callers;
+  readonly #refresher: Refresher;
+  readonly #endings: TokenEndings;
   #closed = false;
 
   constructor(parts: VaultParts) {
-    const { state, keys, catalogue } = parts;
+    const { state, keys, catalogue, https } = parts;
     const { dataKeys } = keys;
     const uses = new LastUses((batch) => parts.store.noteUses(batch));
-    const materials = new Materials({ state, dataKeys, uses });
+    const clients = new EmbeddedProviderClients({ state, dataKeys, catalogue });
+    const tokenClients = new TokenClients({ https, clients, catalogue, now: state.now });
+    const dropMaterial = (credentialId: string): void => materials.drop(credentialId);
+    const shared = { state, dataKeys, clients: tokenClients, dropMaterial };
+    const maker = new MaterialMaker(dataKeys, https, state.now);
+    const refresher = new Refresher(shared);
+    const materials: Materials = new Materials({ state, maker, uses, renewal: refresher });
+    const endings = new TokenEndings(shared);
     const sessions = new EmbeddedSessions(state);
+    const users = new EmbeddedUsers(state, sessions, uses, endings);
+    const grants = new EmbeddedGrants(state, catalogue, endings, users);
+    const connections = new Connections({ state, dataKeys, grants, dropMaterial });
     this.#parts = parts;
     this.#uses = uses;
     this.#materials = materials;
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
-    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue });
-    this.users = new EmbeddedUsers(state, sessions, uses);
-    this.grants = new EmbeddedGrants(state, catalogue, this.users);
-    this.delegations = new EmbeddedDelegations(state, this.grants, this.users);
+    this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
+    this.users = users;
+    this.policies = parts.policies;
+    this.policyProblems = parts.policyProblems;
+    this.grants = grants;
+    this.delegations = new EmbeddedDelegations(state, grants, users);
+    this.clients = clients;
+    this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
+    this.#refresher = refresher;
+    this.#endings = endings;
   }
 
   get authority(): Authority {
@@ -145,6 +204,24 @@ class EmbeddedVault implements Vault {
     return this.delegations.revoke(delegationId, 'agent', { agentId: caller.agentId });
   }
 
+  get recordedJournal(): string | null {
+    return this.#parts.state.recordedJournal;
+  }
+
+  bindJournal(mark: string): void {
+    this.#parts.state.bindJournal(mark);
+  }
+
+  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
+    const { state } = this.#parts;
+    return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
+  }
+
+  renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {
+    if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
+    return this.#materials.renewRefused(grant, version);
+  }
+
   rotateMasterKey(to: MasterKey): Promise<void> {
     return this.#parts.keys.rotateMasterKey(this.#parts.state, to);
   }
@@ -156,6 +233,9 @@ class EmbeddedVault implements Vault {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // What a provider is answering just now may be the only copy of a token.
+    await this.#refresher.settle();
+    await this.#endings.settle();
     await this.#parts.state.settle();
     await this.#uses.flush();
     this.#materials.clear();

@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { closing, opening } from '../integration/journal/samples.ts';
 import { median } from './arithmetic.ts';
-import { decisionMicros } from './micro-decision.ts';
+import { decisionMicros, policyMicros } from './micro-decision.ts';
 import { identityCosts } from './micro-identity.ts';
+import { journalUnderLoad, meterMicros } from './micro-journal.ts';
 
 const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
 const AT_ONCE = 16;
@@ -76,12 +77,17 @@ async function leafMillis(): Promise<number> {
   }
 }
 
-/** @returns the journal and the decision in µs for each request, a leaf in ms */
+/** @returns the journal, the decision and the metrics in µs for each request, a leaf in ms, and the journal under load */
 export async function microCosts(): Promise<Readonly<Record<string, number>>> {
+  const { rulesUs, celUs } = await policyMicros();
   return {
     auditUs: await auditMicros(),
     leafMs: await leafMillis(),
     decisionUs: await decisionMicros(),
     ...(await identityCosts()),
+    meterUs: await meterMicros(),
+    ...(await journalUnderLoad()),
+    policyUs: rulesUs,
+    celUs,
   };
 }

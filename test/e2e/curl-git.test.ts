@@ -72,6 +72,10 @@ beforeAll(async () => {
     '--paths',
     '/acme/widgets.git/info/refs,/acme/widgets.git/git-upload-pack',
   );
+  for (const access of ['read', 'write']) {
+    await alterd.ok(['agent', 'create', `git-${access}`]);
+    await alterd.ok(['grant', 'create', 'github', '--agent', `git-${access}`, '--allow-private', '--git', access]);
+  }
   await grant('six');
   if (loopback !== null) {
     const host = `[::1]:${loopback.port}`;
@@ -255,5 +259,52 @@ if (git !== null && httpBackend !== null)
       mkdirSync(join(dir, 'other'), { recursive: true });
       const end = await run(git, 'clone', 'https://github.com/acme/secrets.git', 'other');
       expect(end.stderr).toContain('403');
+    });
+  });
+
+if (git !== null && httpBackend !== null)
+  describe.each(['read', 'write'] as const)('git under a grant to %s', (access) => {
+    const agent = `git-${access}`;
+    const remote = 'https://github.com/acme/widgets.git';
+    const as = async (...args: string[]): Promise<Ended> =>
+      runProgram(git, args, { env: await alterd.clientEnv(agent), cwd: dir });
+    const branches = async (): Promise<string> => (await as('ls-remote', '--heads', remote)).stdout;
+
+    it('is narrowed to the host of the repositories', async () => {
+      const grants = await alterd.json<Record<string, unknown>[]>(['grant', 'list', '--agent', agent]);
+      expect(grants).toMatchObject([{ git: access, hosts: ['github.com'] }]);
+    });
+
+    it('clones and fetches', async () => {
+      expect(await as('clone', '--quiet', remote, agent)).toMatchObject({ status: 0 });
+      expect(await as('-C', agent, 'fetch', '--quiet')).toMatchObject({ status: 0 });
+      expect(readFileSync(join(dir, agent, 'README'), 'utf8')).toBe('widgets\n');
+    });
+
+    it(access === 'write' ? 'pushes' : 'is refused a push and told which grant would allow it', async () => {
+      const commit = ['-c', 'user.name=a', '-c', 'user.email=a@example.test', 'commit', '--quiet', '--allow-empty', '-m', 'more'];
+      expect(await as('-C', agent, ...commit)).toMatchObject({ status: 0 });
+      const before = provider.at('github.com').length;
+      const end = await as('-C', agent, 'push', 'origin', `HEAD:${agent}`);
+      expect(end.stdout + end.stderr).not.toContain('SEKRET');
+      if (access === 'write') {
+        expect(end.status, end.stderr).toBe(0);
+        expect(await branches()).toContain(`refs/heads/${agent}`);
+        return;
+      }
+      expect(end.status).not.toBe(0);
+      expect(provider.at('github.com').length).toBe(before);
+      expect(end.stderr).toContain('remote: alterd: ');
+      expect(end.stderr).toContain('alterd grant create github --agent NAME --git write');
+      expect(await branches()).not.toContain(agent);
+      const id = /alterd explain (req_\w+)/.exec(end.stderr)?.[1] ?? '';
+      expect(await alterd.ok(['explain', id])).toContain('--git write');
+    });
+
+    it('gets no page of the same host', async () => {
+      const end = await runProgram(curl ?? 'curl', ['-sS', 'https://github.com/acme/widgets'], {
+        env: await alterd.clientEnv(agent),
+      });
+      expect(JSON.parse(end.stdout)).toMatchObject({ policy_error: 'not_git' });
     });
   });

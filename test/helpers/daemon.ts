@@ -27,6 +27,7 @@ export interface TestDaemonOptions {
   readonly config?: string;
   readonly home?: string;
   readonly flags?: Readonly<Record<string, string>>;
+  readonly acceptRestore?: boolean;
 }
 
 export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
@@ -48,7 +49,13 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
     setLevel: () => {},
   };
   const load = () => loadConfig({ file: paths.configFile, env: {}, flags: { 'listen.tcp': '127.0.0.1:0', ...options.flags } });
-  const running = await startDaemon({ paths, loaded: load(), reloadConfig: load, log });
+  const running = await startDaemon({
+    paths,
+    loaded: load(),
+    reloadConfig: load,
+    log,
+    acceptRestore: options.acceptRestore === true,
+  });
   const tcp = running.facts().proxy.tcp as string;
   const port = Number(tcp.slice(tcp.lastIndexOf(':') + 1));
   const api = <T>(method: string, path: string, body?: unknown): Promise<T> => callApi<T>(paths.apiSocket, method, path, body);

@@ -1,6 +1,7 @@
-/** S-51 … S-57: paths and queries that mean one thing to a rule and another to an origin. Bytes are forwarded as they are, or refused. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+/** S-51 … S-57, S-90: paths and queries that mean one thing to a rule and another to an origin. Bytes are forwarded as they are, or refused. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BEARER, EVIL, expectRefusal, GOOD, SECRET, startWall, valuesOf, type Wall, type WallAgent } from './support/wall.ts';
+import { readAnswer } from './support/wire.ts';
 
 let wall: Wall;
 /** Any path. */
@@ -177,12 +178,97 @@ it.each([
   expect((await reader.ask('/r.git/info/refs?service=git-upload-pack')).status).toBe(200);
 });
 
-it.fails('S-57 a GraphQL mutation is told from a query, under a grant that allows queries alone', async () => {
-  const agent = await wall.agent({ methods: ['POST'], paths: ['/graphql'] });
-  const answer = await agent.ask('/graphql', {
-    method: 'POST',
-    headers: ['Content-Type: application/json'],
-    body: '{"query":"mutation { deleteRepository(id: 1) { id } }"}',
+/** A POST whose body the rule reads. */
+const call = (agent: WallAgent, body: string, headers: readonly string[] = [], target = '/graphql') =>
+  agent.ask(target, { method: 'POST', headers: ['Content-Type: application/json', ...headers], body });
+
+describe('under a grant that allows GraphQL queries alone', () => {
+  const QUERY = '{"query":"query Safe { viewer { login } }"}';
+  const REFUSED: readonly [what: string, body: string, headers?: readonly string[], target?: string][] = [
+    ['a mutation', '{"query":"mutation { deleteRepository(id: 1) { id } }"}'],
+    ['a mutation named like a query', '{"query":"mutation query { drop }","operationName":"query"}'],
+    ['a mutation behind a query', '{"query":"query Safe { a } mutation M { b }","operationName":"M"}'],
+    ['a mutation in a batch', '[{"query":"{a}"},{"query":"mutation {b}"}]'],
+    ['a second document', '{"query":"{a}","query":"mutation {b}"}'],
+    ['a document in another spelling', '{"query":"{a}","QUERY":"mutation {b}"}'],
+    ['a mutation in the URL', QUERY, [], '/graphql?query=mutation%7Bb%7D'],
+    ['a stored operation', '{"documentId":"b"}'],
+    ['a body that says it is compressed', QUERY, ['Content-Encoding: gzip']],
+    ['another character set', QUERY, ['Content-Type: application/json; charset=utf-7']],
+    ['another path with the same origin', '{"query":"mutation {b}"}', [], '/v2/./graphql'],
+  ];
+
+  it.each(REFUSED)('S-57 %s is denied, and nothing leaves', async (_what, body, headers = [], target = '/graphql') => {
+    const agent = await wall.agent({ operations: [{ kind: 'graphql', allow: ['query'] }] });
+    const before = arrivals();
+    expectRefusal(await call(agent, body, headers, target), 403, 'policy_violation');
+    const row = await wall.row({ agent: agent.name, outcome: 'refused', rule: 'grant.operations' });
+    expect(row.policy_error).toMatch(/^operation_/);
+    expect(arrivals()).toBe(before);
   });
-  expect(answer.status).toBe(403);
+
+  it('S-57 a query passes byte for byte, and the row says what it ran', async () => {
+    const agent = await wall.agent({ operations: [{ kind: 'graphql', allow: ['query'] }] });
+    expect((await call(agent, QUERY)).status).toBe(200);
+    expect([last().body.toString(), valuesOf(last().rawHeaders, 'authorization')]).toEqual([QUERY, [BEARER]]);
+    const { details } = await wall.row({ agent: agent.name, outcome: 'success', rule: 'grant.operations' });
+    expect(details).toEqual({ operations: 'query:viewer' });
+  });
+
+  it('S-57 calls of JSON-RPC and tools of MCP are told apart, and no WebSocket goes around', async () => {
+    const agent = await wall.agent({
+      operations: [{ kind: 'json_rpc', at: ['/mcp'], allow: ['tools/list', 'tools/call:search'] }],
+    });
+    const tool = (name: string): string => JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name } });
+    expect((await call(agent, tool('search'), [], '/mcp')).status).toBe(200);
+    expectRefusal(await call(agent, tool('delete'), [], '/mcp'), 403, 'policy_violation');
+    expectRefusal(await call(agent, tool('delete'), [], '/%6dcp'), 403, 'policy_violation');
+    expect((await call(agent, tool('delete'), [], '/elsewhere')).status).toBe(200);
+    const handshake = [
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+    ];
+    expectRefusal(await agent.ask('/mcp', { headers: handshake }), 403, 'policy_violation');
+  });
+});
+
+describe('a body that is longer than what a rule reads', () => {
+  it('S-90 padding, chunks and compression get nothing past the rule; the next request on the socket is read as one', async () => {
+    const agent = await wall.agent({ operations: [{ kind: 'graphql', allow: ['query'] }] });
+    const before = arrivals();
+    const padded = `${' '.repeat(17 * 1024)}{"query":"mutation {b}"}`;
+    expectRefusal(await call(agent, padded), 403, 'policy_violation');
+    const tooLong = `{"query":"{a}"${' '.repeat(1024 * 1024)}}`;
+    expectRefusal(await call(agent, tooLong), 403, 'policy_violation');
+    await wall.row({ agent: agent.name, policy_error: 'operation_unreadable' });
+    const wire = await agent.open();
+    const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+    const parts = [...'{"query":"mutation {b}"}'].map(chunk).join('');
+    const head = `POST /graphql HTTP/1.1\r\nHost: ${GOOD}\r\nContent-Type: application/json\r\n`;
+    wire.write(`${head}Transfer-Encoding: chunked\r\n\r\n${parts}0\r\n\r\n`);
+    expectRefusal(await readAnswer(wire), 403, 'policy_violation');
+    expect(arrivals()).toBe(before);
+    const body = '{"query":"{a}"}';
+    wire.write(`${head}Expect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`);
+    expect((await readAnswer(wire)).status).toBe(100);
+    wire.write(body);
+    expect((await readAnswer(wire)).status).toBe(200);
+    expect([last().body.toString(), valuesOf(last().rawHeaders, 'expect')]).toEqual([body, []]);
+    wire.socket.destroy();
+  });
+
+  it('S-90 an agent that leaves within its body leaves a row and nothing else', async () => {
+    const agent = await wall.agent({ operations: [{ kind: 'graphql', allow: ['query'] }] });
+    const before = arrivals();
+    const wire = await agent.open();
+    wire.write(
+      `POST /graphql HTTP/1.1\r\nHost: ${GOOD}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"query":`,
+    );
+    wire.socket.end();
+    wire.socket.destroy();
+    await wall.row({ agent: agent.name, outcome: 'client_abort', host: GOOD });
+    expect(arrivals()).toBe(before);
+  });
 });

@@ -1,7 +1,7 @@
 /** S-64, S-65, S-67 … S-69, S-71 … S-74: placeholders in wrong places, and every output in which a secret could show. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -277,9 +277,33 @@ describe('the process', () => {
     await expect(run('cat', [join(daemon.home, 'config', 'master.key')], asNobody)).rejects.toThrow(/Permission denied/);
   });
 
-  it.fails('S-71 core dumps are off however the daemon was started', () => {
-    const limit = /^Max core file size +(\S+)/m.exec(readFileSync(`/proc/${daemon.pid}/limits`, 'utf8'))?.[1];
-    expect(limit).toBe('0');
+  it('S-71 core dumps are off however the daemon was started, and can not be switched on again', async () => {
+    // The process was started with `ulimit -c unlimited`: without the daemon's own doing both would be that.
+    const limits = (): string[] | undefined =>
+      /^Max core file size +(\S+) +(\S+)/m.exec(readFileSync(`/proc/${daemon.pid}/limits`, 'utf8'))?.slice(1, 3);
+    await until(() => limits()?.[1] === '0');
+    expect(limits()).toEqual(['0', '0']);
+    const { stdout } = await daemon.cli(['--output', 'json', 'doctor', '--no-clients']);
+    expect(stdout).toMatch(/"check": "core dumps",\s+"status": "ok"/);
+  });
+
+  it('S-71 where prlimit is missing the daemon starts, and log and doctor say that dumps are possible', async () => {
+    const bare = await startProcess({ logLevel: 'info', env: { PATH: '/nonexistent' } });
+    await until(() => /core dumps of this process stay possible/.test(bare.said()));
+    expect(bare.said()).toMatch(/prlimit \(util-linux\) is not installed/);
+    const { stdout } = await bare.cli(['--output', 'json', 'doctor', '--no-clients']);
+    expect(stdout).toMatch(/"check": "core dumps",\s+"status": "exposed"/);
+    await bare.stop();
+  });
+
+  it.fails('S-71 another program of the same user reads no memory', () => {
+    const line = readFileSync(`/proc/${daemon.pid}/maps`, 'utf8')
+      .split('\n')
+      .find((each) => / rw-p /.test(each)) as string;
+    const fd = openSync(`/proc/${daemon.pid}/mem`, 'r');
+    const length = readSync(fd, Buffer.alloc(16), 0, 16, Number.parseInt(line, 16));
+    closeSync(fd);
+    expect(length).toBe(0);
   });
 
   it('S-72 no command line and no environment holds the secret; a key is on no command line', async () => {

@@ -77,12 +77,20 @@ async function member(): Promise<Member> {
 const sent = new Set<string>();
 const counts: Record<string, number> = {};
 
+/** The event, or an error when the socket ends first: a wait without an end would be a soak without one. */
+function soon(socket: Socket, event: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    socket.once(event, resolve);
+    for (const end of ['end', 'close']) socket.once(end, () => reject(new Error(`closed before ${event}`)));
+  });
+}
+
 async function tunnel(who: Member, host = GOOD): Promise<Socket> {
   const socket = connect({ port: daemon.port, host: '127.0.0.1', allowHalfOpen: true });
   socket.on('error', () => {});
-  await once(socket, 'connect');
+  await soon(socket, 'connect');
   socket.write(`CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}:443\r\nProxy-Authorization: ${who.authorization}\r\n\r\n`);
-  const [head] = (await once(socket, 'data')) as [Buffer];
+  const head = (await soon(socket, 'data')) as Buffer;
   if (!head.toString('latin1').startsWith('HTTP/1.1 200')) {
     socket.destroy();
     throw new Error('refused');
@@ -96,7 +104,7 @@ async function tls(who: Member, alpn: string): Promise<TLSSocket> {
   const secure = connectTls({ socket: carrier, ca, servername: GOOD, ALPNProtocols: [alpn] });
   carriers.set(secure, carrier);
   secure.on('error', () => {});
-  await once(secure, 'secureConnect');
+  await soon(secure, 'secureConnect');
   return secure;
 }
 
@@ -197,6 +205,14 @@ async function worker(): Promise<void> {
   }
 }
 
+// A daemon that dies under the load must be seen to, with its last words, and not as some file of /proc that is missing.
+let isMeantToEnd = false;
+void daemon.exited.then((how) => {
+  if (isMeantToEnd) return;
+  console.log(`FAIL the daemon ended under the load (${how}); its last words:\n${daemon.said().slice(-4_000)}`);
+  process.exit(1);
+});
+
 const fds = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
 const residentMib = (): number => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))?.[1]) / 1024;
 const fdsBefore = fds();
@@ -234,9 +250,9 @@ const lines =
   ended.code === 0 ? await linesOf(exported) : (await daemon.cli(['audit', 'export', '--format', 'jsonl'])).stdout.split('\n');
 for (const line of lines) {
   if (line === '') continue;
-  const row = JSON.parse(line) as { path: string | null; outcome: string };
+  const row = JSON.parse(line) as { path?: string; outcome?: string };
   if (row.outcome === 'unknown') unknown++;
-  if (row.path !== null) rows.set(row.path, (rows.get(row.path) ?? 0) + 1);
+  if (row.path !== undefined) rows.set(row.path, (rows.get(row.path) ?? 0) + 1);
 }
 async function linesOf(file: string): Promise<string[]> {
   let text = '';
@@ -261,6 +277,7 @@ check(
   'the secret is in no log, no row, and not at the wrong host',
 );
 check(!/unexpected way/.test(daemon.said()), 'nothing failed in an unexpected way');
+isMeantToEnd = true;
 daemon.signal('SIGTERM');
 check((await daemon.exited) === 0, 'SIGTERM ends it with 0');
 await Promise.all([origin.close(), trap.close()]);

@@ -12,6 +12,7 @@ import { probeClients } from '../doctor/client-probes.ts';
 import { type Finding, failed, ok, skipped } from '../doctor/finding.ts';
 import {
   checkCaFiles,
+  checkCoreDumps,
   checkIsolation,
   checkJournal,
   checkPrivacy,
@@ -65,6 +66,7 @@ async function examine(cli: Cli, flags: DoctorFlags): Promise<Finding[]> {
     await checkProxyGate(status.proxy.tcp),
     ...checkPrivacy(status, client.socketPath),
     checkIsolation(status.pid),
+    checkCoreDumps(status.pid),
     await checkSudo(cli.env),
   );
   return flags.clients ? [...findings, ...(await tryClients(cli, client, status, flags.agent))] : findings;

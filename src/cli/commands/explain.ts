@@ -15,9 +15,10 @@ const COLOURS = {
   failed: 'red',
 } as const;
 
-export function defineExplain(command: Command, cli: Cli): void {
+/** @param words what leads to the command, for its example */
+export function defineExplain(command: Command, cli: Cli, words = 'alterd explain'): void {
   command.argument('<request-id>', 'the id in the refusal, in the header Alter-Request-Id, or in `alterd audit tail`');
-  example(command, 'alterd explain req_01hzy3k9x2').action(async (id: string) => {
+  example(command, `${words} req_01hzy3k9x2`).action(async (id: string) => {
     const answer = await cli.client().read<ExplainView>(apiPath('explain', id));
     if (cli.output.format !== 'table') return cli.output.record(answer, []);
     const { entry, verdict, why, fix } = answer;

@@ -1,8 +1,9 @@
 /** `alterd grant`: which agent may call what with which secret. */
 import { type Command, Option } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { GrantView, SecretView } from '../../api/views.ts';
+import type { GrantView, OAuthView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { OperationRule } from '../../domain/operation-rule.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
 import { parseFuture } from '../duration.ts';
@@ -18,6 +19,12 @@ interface CreateFlags {
   readonly host?: readonly string[];
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
+  readonly graphql?: readonly string[];
+  readonly graphqlAt?: readonly string[];
+  readonly rpc?: readonly string[];
+  readonly rpcAt?: readonly string[];
+  readonly approval?: readonly string[];
+  readonly git?: string;
   readonly expires?: string;
   readonly override?: string;
   readonly allowPrivate?: boolean;
@@ -46,6 +53,14 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--host <list>', "fewer hosts than the provider's, or another port: HOST or HOST:PORT", collectList)
     .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
     .option('--paths <list>', "only these paths, such as '/user,/repos/**'", collectList)
+    .option('--graphql <list>', 'only these GraphQL operations: query, mutation:createIssue, … (by root field)', collectList)
+    .option('--graphql-at <list>', 'the paths that --graphql is about; every request otherwise', collectList)
+    .option('--rpc <list>', "only these JSON-RPC or MCP calls: tools/list, tools/call:search, 'eth_*', …", collectList)
+    .option('--rpc-at <list>', 'the paths that --rpc is about; every request otherwise', collectList)
+    .option('--approval <list>', "requests of these methods wait until a person approves them: POST,DELETE, or '*'", collectList)
+    .addOption(
+      new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
+    )
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .addOption(
       new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
@@ -76,6 +91,9 @@ function defineCreate(command: Command, cli: Cli): void {
         hosts: flags.host,
         methods: flags.methods,
         paths: flags.paths,
+        operations: operationsOf(flags),
+        approval: flags.approval,
+        git: flags.git,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         override: flags.override?.replace('-', '_'),
         allow_private: flags.allowPrivate,
@@ -89,6 +107,24 @@ function defineCreate(command: Command, cli: Cli): void {
   );
 }
 
+function operationsOf({ graphql, graphqlAt, rpc, rpcAt }: CreateFlags): OperationRule[] | undefined {
+  const lonely = [
+    graphqlAt !== undefined && graphql === undefined ? 'graphql' : null,
+    rpcAt !== undefined && rpc === undefined ? 'rpc' : null,
+  ];
+  const problems = lonely.flatMap((name) => (name === null ? [] : [`--${name}-at has no meaning without --${name}`]));
+  if (problems.length > 0) throw new AlterError('invalid_input', { problems });
+  const rules: OperationRule[] = [
+    ...(graphql === undefined ? [] : [{ kind: 'graphql', at: graphqlAt ?? null, allow: graphql } as const]),
+    ...(rpc === undefined ? [] : [{ kind: 'json_rpc', at: rpcAt ?? null, allow: rpc } as const]),
+  ];
+  return rules.length === 0 ? undefined : rules;
+}
+
+/** `graphql query on /graphql`. */
+const operationText = ({ kind, at, allow }: OperationRule): string =>
+  `${kind === 'graphql' ? 'graphql' : 'rpc'} ${allow.join(', ')}${at === null ? '' : ` on ${at.join(', ')}`}`;
+
 /** A provider with one secret, a secret by its name, or what the daemon makes of it (and says what is missing). */
 async function target(cli: Cli, word: string, secret: string | undefined): Promise<{ provider?: string; credential?: string }> {
   if (secret !== undefined) return { provider: word, credential: secret };
@@ -98,6 +134,8 @@ async function target(cli: Cli, word: string, secret: string | undefined): Promi
 }
 
 function trial(grant: GrantView): string {
+  if (grant.git !== null)
+    return `alterd run --agent ${grant.agent ?? 'NAME'} -- git ls-remote https://${grant.hosts[0] ?? 'HOST'}/OWNER/REPOSITORY.git`;
   const host = grant.hosts.find((each) => !each.includes('*')) ?? 'HOST';
   const path = grant.paths?.find((each) => !each.includes('*')) ?? '/';
   const url = host.includes('://') ? `${host}${path}` : `https://${host}${path}`;
@@ -115,10 +153,15 @@ function defineReading(command: Command, cli: Cli): void {
         { header: 'LABEL', cell: (grant) => grant.label },
         { header: 'OWNER', cell: ownerText },
         { header: 'SECRET', cell: (grant) => grant.credential },
+        { header: 'ACCOUNT', cell: (grant) => grant.oauth?.account_name ?? grant.oauth?.account_id },
         { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
-        { header: 'METHODS', cell: (grant) => grant.methods?.join(',') ?? 'any' },
+        {
+          header: 'METHODS',
+          cell: (grant) =>
+            (grant.git === null ? '' : `git ${grant.git} `) + (grant.methods?.join(',') ?? (grant.git === null ? 'any' : '')),
+        },
         { header: 'PATHS', cell: (grant) => grant.paths?.join(',') ?? 'any' },
-        { header: 'STATUS', cell: (grant) => grant.status },
+        { header: 'STATUS', cell: (grant) => (isLost(grant) ? 'connect again' : grant.status) },
       ],
       'No grants: `alterd grant create PROVIDER --agent NAME` makes one.',
     );
@@ -136,7 +179,8 @@ function defineEnding(command: Command, cli: Cli): void {
     await cli.confirm(`Revoke the grant ${nameOf(grant)}?`);
     const answer = await cli.client().send<{ grant: GrantView }>(apiPath('grants', grant.id, 'revoke'));
     showGrant(cli, answer.grant);
-    cli.output.hint(`A new one: \`alterd grant create ${grant.provider} --agent ${grant.agent ?? 'NAME'}\`.`);
+    const verb = answer.grant.oauth?.state === 'revoked' ? 'connect' : 'grant create';
+    cli.output.hint(`A new one: \`alterd ${verb} ${grant.provider} --agent ${grant.agent ?? 'NAME'}\`.`);
   });
   const remove = command.command('remove <grant>').description('remove a grant and its record; audit entries stay');
   example(remove, 'alterd grant remove github-read --yes').action(async (id: string) => {
@@ -154,6 +198,7 @@ const ownerText = (grant: GrantView): string | null => {
   if (grant.principal === 'user') return `user ${grant.user ?? grant.user_id}`;
   return grant.principal === 'group' ? `group ${grant.group}` : '(system)';
 };
+const GIT_WORDS = { read: 'only clone and fetch', write: 'only clone, fetch and push' } as const;
 
 const nameOf = (grant: GrantView): string =>
   `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.principal === 'system' ? 'every agent' : ownerText(grant)})`;
@@ -168,6 +213,9 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['hosts', grant.hosts.join(', ')],
     ['methods', grant.methods?.join(', ') ?? 'any'],
     ['paths', grant.paths?.join(', ') ?? 'any'],
+    ['operations', grant.operations.map(operationText).join('; ') || 'any'],
+    ['asks before', grant.approval?.join(', ') ?? 'nothing'],
+    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
     ['never on', grant.excluded_paths.join(', ')],
     ['injects', grant.injects.join(', ')],
     ['override', grant.override],
@@ -177,5 +225,17 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
     ['status', grant.status],
     ['expires', grant.expires_at],
+    ...(grant.oauth === null ? [] : accountFields(grant.oauth)),
   ]);
+  if (isLost(grant)) cli.output.hint(`Connect it again: \`alterd connect ${grant.provider} --grant ${grant.id}\`.`);
 }
+
+const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
+
+const accountFields = (oauth: OAuthView): [string, string | null][] => [
+  ['account', oauth.account_name ?? oauth.account_id],
+  ['scopes', oauth.scopes.join(' ')],
+  ['connected by', oauth.flow.replaceAll('_', ' ')],
+  ['token ends', oauth.token_expires_at],
+  ['tokens', oauth.state === 'ok' ? 'ok' : `${oauth.state.replaceAll('_', ' ')}: ${oauth.reason ?? ''}`],
+];

@@ -2,16 +2,23 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { ProviderView } from '../../api/providers.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
+import { defineProviderClient } from './provider-client.ts';
+import { showProvider, sourceOf } from './provider-show.ts';
+import { defineProviderTest } from './provider-test.ts';
 
 export function defineProvider(command: Command, cli: Cli): void {
   defineReading(command, cli);
   defineWriting(command, cli);
+  defineProviderTest(command, cli);
+  defineProviderClient(command, cli);
   example(command, 'alterd provider show github');
 }
+
+const KINDS = { static: 'static', oauth: 'OAuth', both: 'static, OAuth' } as const;
 
 function defineReading(command: Command, cli: Cli): void {
   const list = command.command('list').description('every provider that can be used');
@@ -24,8 +31,9 @@ function defineReading(command: Command, cli: Cli): void {
       [
         { header: 'PROVIDER', cell: (provider) => provider.slug },
         { header: 'NAME', cell: (provider) => provider.name },
+        { header: 'KIND', cell: (provider) => KINDS[provider.ways] },
         { header: 'HOSTS', cell: (provider) => provider.hosts.join(',') },
-        { header: 'FROM', cell: (provider) => (provider.user_defined ? 'you' : 'alterd') },
+        { header: 'FROM', cell: sourceOf },
       ],
       'No providers.',
     );
@@ -33,8 +41,9 @@ function defineReading(command: Command, cli: Cli): void {
   });
   const show = command.command('show <provider>').description('hosts, fields and where the secret goes');
   example(show, 'alterd provider show github').action(async (slug: string) => {
-    showProvider(cli, (await cli.client().read<{ provider: ProviderView }>(apiPath('providers', slug))).provider);
-    cli.output.hint(`Store a secret for it: \`alterd secret add ${slug}\`.`);
+    const { provider } = await cli.client().read<{ provider: ProviderView }>(apiPath('providers', slug));
+    showProvider(cli, provider);
+    cli.output.hint(nextStep(provider));
   });
 }
 
@@ -50,7 +59,7 @@ function defineWriting(command: Command, cli: Cli): void {
       .client()
       .send<{ provider: ProviderView }>(apiPath('providers'), { toml, replace: flags.replace });
     showProvider(cli, provider);
-    cli.output.hint(`Next: \`alterd secret add ${provider.slug}\`.`);
+    cli.output.hint(nextStep(provider));
   });
   const validate = command.command('validate <file>').description('check a provider file; every problem at once');
   example(validate, 'alterd provider validate ./acme.toml').action(async (file: string) => {
@@ -62,6 +71,11 @@ function defineWriting(command: Command, cli: Cli): void {
   });
 }
 
+const nextStep = ({ kind, slug }: ProviderView): string =>
+  kind === 'oauth'
+    ? `Connect an account: \`alterd provider client set ${slug} --client-id ID\`, then \`alterd connect ${slug} --agent NAME\`.`
+    : `Store a secret for it: \`alterd secret add ${slug}\`.`;
+
 function readDocument(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
@@ -70,22 +84,4 @@ function readDocument(file: string): string {
       problems: [`${file} can't be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`],
     });
   }
-}
-
-function showProvider(cli: Cli, provider: ProviderView): void {
-  cli.output.record(provider, [
-    ['provider', provider.slug],
-    ['name', provider.name],
-    ['hosts', provider.hosts.length === 0 ? '(you name them with --host)' : provider.hosts.join(', ')],
-    ...provider.fields.map((field): [string, string] => [
-      'field',
-      `${field.name}  ${field.label}${field.secret ? '' : ' (no secret)'}`,
-    ]),
-    ['injects', provider.injects.join(', ')],
-    ['never on', provider.excluded_paths.join(', ')],
-    ['placeholder', provider.placeholder],
-    ['agents get', provider.agent_env.map((each) => each.name).join(', ')],
-    ['documentation', provider.docs_url],
-    ['evidence', provider.evidence],
-  ]);
 }

@@ -1,5 +1,6 @@
 /** `alterd start`: the daemon in the foreground. SIGTERM and Ctrl-C drain it, SIGHUP makes it read its configuration anew. */
 import { type Command, Option } from 'commander';
+import { forbidCoreDumps } from '../../core-dumps.ts';
 import type { RunningDaemon } from '../../daemon.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { DaemonLog } from '../../log.ts';
@@ -12,13 +13,15 @@ interface StartFlags {
   readonly listen?: string;
   readonly egress?: string;
   readonly logLevel?: string;
+  readonly acceptRestore?: boolean;
 }
 
 export function defineStart(command: Command, cli: Cli): void {
   command
     .option('--listen <address>', 'HOST:PORT of the proxy, or "off" (listen.tcp)')
     .addOption(new Option('--egress <mode>', 'what happens to hosts without a grant (egress)').choices(['tunnel', 'refuse']))
-    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (log.level)');
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (log.level)')
+    .option('--accept-restore', 'go on with a vault that is older than its audit journal, after you restored a backup');
   example(command, 'alterd start --listen 127.0.0.1:4780').action(async (flags: StartFlags) => {
     // SECURITY: without a listener of ours SIGUSR1 makes Node open a debugger on loopback, which reads all memory (S-71).
     process.on('SIGUSR1', () => {});
@@ -30,8 +33,9 @@ export function defineStart(command: Command, cli: Cli): void {
     const [{ startDaemon }, { createLog }] = await Promise.all([import('../../daemon.ts'), import('../../log.ts')]);
     const log = createLog(loaded.config.log.level);
     const ended = untilSignal();
-    const daemon = await startDaemon({ paths, loaded, reloadConfig, log });
+    const daemon = await startDaemon({ paths, loaded, reloadConfig, log, acceptRestore: flags.acceptRestore === true });
     announce(cli, daemon, log);
+    void refuseCoreDumps(log);
     process.on('SIGHUP', () => void reload(daemon, log));
     log.info({ signal: await ended.signal }, 'stopping');
     await daemon.stop();
@@ -64,6 +68,12 @@ async function reload(daemon: RunningDaemon, log: DaemonLog): Promise<void> {
     const problems = error instanceof AlterError ? [error.message] : [String(error)];
     log.error({ problems }, 'the new configuration is wrong; the old one stays in force');
   }
+}
+
+/** After the start, which must not wait for it. */
+async function refuseCoreDumps(log: DaemonLog): Promise<void> {
+  const reason = await forbidCoreDumps();
+  if (reason !== null) log.warn({ reason }, 'core dumps of this process stay possible, and would hold secrets');
 }
 
 function announce(cli: Cli, daemon: RunningDaemon, log: DaemonLog): void {

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { CaView } from '../../api/ca.ts';
 import type { StatusView } from '../../api/status.ts';
+import { coreDumpLimit } from '../../core-dumps.ts';
 import { runToEnd } from './command.ts';
 import { exposed, type Finding, failed, ok, skipped } from './finding.ts';
 
@@ -150,6 +151,18 @@ export function checkIsolation(pid: number): Finding {
       fix,
     );
   return ok('isolation', `the daemon runs as uid ${daemonUid}, this is uid ${uid}`);
+}
+
+/** A core dump holds every secret that the daemon has in memory. */
+export function checkCoreDumps(pid: number): Finding {
+  const limit = coreDumpLimit(pid);
+  if (limit === undefined) return skipped('core dumps', 'the limits of the daemon are not known here');
+  if (limit.soft === 0 && limit.hard === 0) return ok('core dumps', 'off');
+  return exposed(
+    'core dumps',
+    'a crash of the daemon could write its memory, with every secret, to disk',
+    'Install prlimit (util-linux) and restart, or set LimitCORE=0 in the unit.',
+  );
 }
 
 export async function checkSudo(env: NodeJS.ProcessEnv): Promise<Finding> {

@@ -69,7 +69,7 @@ function exchange(
       );
     const outgoing = httpRequest(
       {
-        // Without an agent, or Node dials by itself: only the vetted socket may be used.
+        // SECURITY: without an agent, or Node dials by itself: only the vetted socket may be used.
         createConnection: () => socket,
         method,
         path,

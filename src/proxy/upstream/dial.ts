@@ -8,15 +8,19 @@ import {
   checkServerIdentity,
   connect as connectTls,
   createSecureContext,
+  type DetailedPeerCertificate,
   type PeerCertificate,
   rootCertificates,
   type SecureContext,
+  type SecureContextOptions,
   type TLSSocket,
 } from 'node:tls';
 import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Secret } from '../../domain/secret.ts';
+import type { ClientIdentity } from '../../injection/client-identity.ts';
 import type { VettedAddress } from '../egress/resolver.ts';
+import type { RevocationLists } from './revocation.ts';
 
 export interface UpstreamProxy {
   readonly scheme: 'http' | 'https';
@@ -31,6 +35,8 @@ export interface UpstreamProxy {
 export interface DialOptions {
   /** PEM of extra CAs, or null for the built-in roots alone. */
   readonly extraCa: string | null;
+  /** Lists that certificates of origins are held against, or null. */
+  readonly revocations?: RevocationLists | null;
   readonly proxy: UpstreamProxy | null;
   readonly connectMs: number;
   readonly handshakeMs: number;
@@ -43,11 +49,13 @@ export interface SharedRead {
 }
 
 const UNTRUSTED =
-  /^(CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT_ALTNAME|HOSTNAME_MISMATCH|INVALID_PURPOSE|INVALID_CA|PATH_LENGTH)/;
+  /^(CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT_ALTNAME|HOSTNAME_MISMATCH|INVALID_PURPOSE|INVALID_CA|PATH_LENGTH)/;
 
 export class Dialer {
   readonly #options: DialOptions;
   #context: SecureContext | null = null;
+  /** One for each client certificate, for as long as somebody uses it. */
+  readonly #identified = new WeakMap<ClientIdentity, SecureContext>();
 
   constructor(options: DialOptions) {
     this.#options = options;
@@ -55,11 +63,24 @@ export class Dialer {
 
   /** Roots: those built into Node, plus the configured ones. Made at the first use: parsing takes some milliseconds. */
   get #secureContext(): SecureContext {
-    const extra = this.#options.extraCa;
-    this.#context ??= createSecureContext(
-      extra === null ? { minVersion: 'TLSv1.2' } : { ca: [...rootCertificates, extra], minVersion: 'TLSv1.2' },
-    );
+    this.#context ??= createSecureContext(this.#trust);
     return this.#context;
+  }
+
+  get #trust(): SecureContextOptions {
+    const extra = this.#options.extraCa;
+    return extra === null ? { minVersion: 'TLSv1.2' } : { ca: [...rootCertificates, extra], minVersion: 'TLSv1.2' };
+  }
+
+  /** The same roots, with the certificate that the origin asks for. */
+  #contextFor(identity: ClientIdentity | null): SecureContext {
+    if (identity === null) return this.#secureContext;
+    let context = this.#identified.get(identity);
+    if (context === undefined) {
+      context = createSecureContext({ ...this.#trust, cert: identity.certificate.reveal(), key: identity.key.reveal() });
+      this.#identified.set(identity, context);
+    }
+    return context;
   }
 
   /**
@@ -85,23 +106,25 @@ export class Dialer {
 
   /**
    * A TLS socket whose certificate was verified for the destination's host.
-   * @param session ticket of an earlier one to the same origin
+   * @param options.session ticket of an earlier one to the same origin
+   * @param options.identity the client certificate to show
    * @throws AlterError upstream_unreachable, upstream_untrusted, upstream_timeout
    */
   async connectSecure(
     destination: Destination,
     addresses: readonly VettedAddress[],
-    options: { alpn: string[]; session: Buffer | null; onread?: SharedRead },
+    options: { alpn: string[]; session: Buffer | null; identity?: ClientIdentity | null; onread?: SharedRead },
   ): Promise<{ socket: TLSSocket; shared: boolean }> {
     const proxy = this.#options.proxy;
     const base: ConnectionOptions = {
-      secureContext: this.#secureContext,
+      secureContext: this.#contextFor(options.identity ?? null),
       // RFC 6066 3: no SNI for address literals; then the certificate must name the address.
       ...(destination.family === 0 ? { servername: destination.host } : {}),
       ALPNProtocols: options.alpn,
       // SECURITY: said outright, because NODE_TLS_REJECT_UNAUTHORIZED in the environment changes the default (S-83).
       rejectUnauthorized: true,
-      checkServerIdentity: (_host: string, cert: PeerCertificate) => verifyIdentity(destination.host, cert),
+      checkServerIdentity: (_host: string, cert: PeerCertificate) =>
+        verifyIdentity(destination.host, cert) ?? revocationOf(this.#options.revocations ?? null, cert),
       ...(options.session === null ? {} : { session: options.session }),
     };
     if (proxy !== null) {
@@ -155,6 +178,14 @@ function verifyIdentity(host: string, cert: PeerCertificate): Error | undefined 
     return error;
   }
   return checkServerIdentity(host, cert);
+}
+
+/** Node asks with the whole chain; a resumed session is not asked again, and belongs to a pool that ends with its settings. */
+function revocationOf(lists: RevocationLists | null, cert: PeerCertificate): Error | undefined {
+  const fault = lists?.faultOf(cert as DetailedPeerCertificate, Date.now()) ?? null;
+  return fault === null
+    ? undefined
+    : Object.assign(new Error('a certificate of the chain is revoked, or that is not known'), { code: fault });
 }
 
 function opened(socket: Socket, event: 'connect' | 'secureConnect', destination: Destination, timeoutMs: number): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { ClientIdentity } from '../../injection/client-identity.ts';
 import type { Resolver, VettedAddress } from '../egress/resolver.ts';
 import type { Sweeper } from '../sweeper.ts';
 import { type Dialer, isAlpnRefusal, type SharedRead } from './dial.ts';
@@ -33,6 +34,8 @@ const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 
 export class UpstreamPool implements UpstreamOwner {
   readonly destination: Destination;
+  /** The client certificate that its sockets show; null for none. */
+  readonly identity: ClientIdentity | null;
   /** False once the registry has dropped it: the next request makes a new one. */
   registered = true;
   readonly #parts: PoolParts;
@@ -48,14 +51,25 @@ export class UpstreamPool implements UpstreamOwner {
   #needsHttp2 = false;
   #warming: Promise<unknown> | null = null;
   #closed = false;
+  #retired = false;
 
-  constructor(destination: Destination, allowPrivate: boolean | null, parts: PoolParts, onEmpty: () => void) {
+  constructor(
+    destination: Destination,
+    allowPrivate: boolean | null,
+    parts: PoolParts,
+    onEmpty: () => void,
+    identity: ClientIdentity | null = null,
+  ) {
     this.destination = destination;
+    this.identity = identity;
     this.#allowPrivate = allowPrivate;
     this.#parts = parts;
     this.#onEmpty = onEmpty;
   }
 
+  get openSockets(): number {
+    return this.#open.size + (this.#http2?.usable === true ? 1 : 0);
+  }
   get host(): string {
     return this.destination.host;
   }
@@ -170,6 +184,7 @@ export class UpstreamPool implements UpstreamOwner {
       ? await this.#parts.dialer.connectSecure(this.destination, addresses, {
           alpn: ['http/1.1'],
           session: this.#session,
+          identity: this.identity,
           onread,
         })
       : await this.#parts.dialer.connectPlain(this.destination, addresses, onread);
@@ -185,14 +200,17 @@ export class UpstreamPool implements UpstreamOwner {
       });
       socket.resume();
     } else socket.read(0);
-    if (secure) socket.on('session', (session: Buffer) => (this.#session = session));
+    if (secure)
+      socket.on('session', (session: Buffer) => {
+        if (!this.#retired) this.#session = session;
+      });
     this.#open.add(upstream);
     this.#parts.sweeper.add(upstream);
     return upstream;
   }
 
   onReusable(upstream: UpstreamHttp1): void {
-    if (this.#closed) {
+    if (this.#closed || (this.#retired && this.#waiting.length === 0)) {
       upstream.socket.end();
       return;
     }
@@ -226,7 +244,13 @@ export class UpstreamPool implements UpstreamOwner {
           const addresses = await this.#parts.resolver.resolve(this.destination, this.#allowPrivate);
           if (this.destination.scheme === 'http')
             return (await this.#parts.dialer.connectPlain(this.destination, addresses)).socket;
-          return (await this.#parts.dialer.connectSecure(this.destination, addresses, { alpn: ['h2'], session: null })).socket;
+          return (
+            await this.#parts.dialer.connectSecure(this.destination, addresses, {
+              alpn: ['h2'],
+              session: null,
+              identity: this.identity,
+            })
+          ).socket;
         },
       );
     }
@@ -238,6 +262,15 @@ export class UpstreamPool implements UpstreamOwner {
     // An origin that was just found to speak HTTP/2 alone is about to get its session.
     if (this.#needsHttp2 && this.#http2 === null) return;
     this.#onEmpty();
+  }
+
+  /** No new request comes here; those that did are finished. */
+  retire(): void {
+    this.registered = false;
+    this.#retired = true;
+    this.#session = null;
+    for (const upstream of this.#idle.splice(0)) upstream.socket.end();
+    this.#http2?.close();
   }
 
   close(): void {

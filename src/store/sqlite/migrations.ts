@@ -97,6 +97,53 @@ insert into meta (name, value) values ('epoch', '0');
 /** Grants of before keep what is safe: the agent gets no cookies. */
 const RESPONSE_COOKIES = 'alter table grants add column pass_response_cookies integer not null default 0;';
 
+const OPERATIONS = "alter table grants add column operations text not null default '[]';";
+
+/** Policies of the API, every set that was in force, and the counters of rate limits. */
+const POLICIES = `
+create table policies (
+  id text primary key,
+  name text not null unique,
+  toml text not null,
+  version integer not null,
+  created_at integer not null,
+  updated_at integer not null
+) strict;
+create table policy_sets (
+  id text primary key,
+  digest text not null,
+  sources text not null,
+  created_at integer not null
+) strict;
+create table rate_limits (
+  key text primary key,
+  spec text not null,
+  state text not null,
+  at integer not null
+) strict;
+`;
+
+const APPROVAL = 'alter table grants add column approval text;';
+
+const SOURCES = 'alter table credentials add column sources text;';
+
+/** Grants of before are for whatever their other rules say. */
+const GIT_ACCESS = 'alter table grants add column git_access text;';
+
+/** Connected accounts, and the operator's clients at providers. */
+const OAUTH = `
+alter table credentials add column oauth text;
+create table provider_clients (
+  id text primary key,
+  provider_id text not null unique,
+  client_id text not null,
+  version integer not null,
+  data_key_id text not null references data_keys (id),
+  sealed blob not null,
+  created_at integer not null
+) strict;
+`;
+
 /** Agents and keys of before are limited to nothing, bound to nothing and derived from nothing, which is what they were. */
 const PEOPLE = `
 create table users (
@@ -146,5 +193,11 @@ create index delegations_by_grant on delegations (grant_id);
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
-  { version: 3, name: 'users and delegations', sql: PEOPLE },
+  { version: 3, name: 'operations of grants', sql: OPERATIONS },
+  { version: 4, name: 'approval of grants', sql: APPROVAL },
+  { version: 5, name: 'grants for git', sql: GIT_ACCESS },
+  { version: 6, name: 'connected accounts', sql: OAUTH },
+  { version: 7, name: 'sources of secrets', sql: SOURCES },
+  { version: 8, name: 'policies', sql: POLICIES },
+  { version: 9, name: 'users and delegations', sql: PEOPLE },
 ];

@@ -1,8 +1,20 @@
 /** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
 import { isDeepStrictEqual } from 'node:util';
 import { type Narrowing, NO_NARROWING } from '../../domain/agent.ts';
+import type { FieldSources } from '../../domain/credential.ts';
 import type { Principal } from '../../domain/grant.ts';
-import type { AgentRow, CredentialRow, DataKeyRow, GrantRow, KeyRow, SealedRow } from '../rows.ts';
+import type {
+  AgentRow,
+  CredentialRow,
+  DataKeyRow,
+  GrantRow,
+  KeyRow,
+  PolicyRow,
+  PolicySetRow,
+  ProviderClientRow,
+  RateLimitRow,
+  SealedRow,
+} from '../rows.ts';
 
 /** A row as better-sqlite3 reads and binds it. */
 export type Columns = Record<string, string | number | null | Uint8Array>;
@@ -47,6 +59,8 @@ export const TABLES = {
       'injections',
       'destinations',
       'public_fields',
+      'oauth',
+      'sources',
     ],
   },
   data_key: { name: 'data_keys', columns: ['id', 'wrapped', 'created_at'] },
@@ -68,6 +82,8 @@ export const TABLES = {
       'methods',
       'paths',
       'excluded_paths',
+      'operations',
+      'approval',
       'override_mode',
       'placeholder',
       'injections',
@@ -78,7 +94,15 @@ export const TABLES = {
       'expires_at',
       'created_at',
       'revoked_at',
+      'git_access',
     ],
+  },
+  policy: { name: 'policies', columns: ['id', 'name', 'toml', 'version', 'created_at', 'updated_at'] },
+  policy_set: { name: 'policy_sets', columns: ['id', 'digest', 'sources', 'created_at'] },
+  rate_limit: { name: 'rate_limits', columns: ['key', 'spec', 'state', 'at'] },
+  provider_client: {
+    name: 'provider_clients',
+    columns: ['id', 'provider_id', 'client_id', 'version', 'data_key_id', 'sealed', 'created_at'],
   },
   user: {
     name: 'users',
@@ -164,6 +188,8 @@ export const credentialColumns = (row: CredentialRow): Columns => ({
   injections: json(row.injections),
   destinations: json(row.destinations),
   public_fields: json(row.publicFields),
+  oauth: json(row.oauth ?? null),
+  sources: json(row.sources ?? null),
 });
 
 export const credentialRow = (c: Columns): CredentialRow => ({
@@ -179,6 +205,29 @@ export const credentialRow = (c: Columns): CredentialRow => ({
   injections: parsed(c.injections),
   destinations: parsed(c.destinations),
   publicFields: parsed(c.public_fields),
+  ...(c.oauth === null ? {} : { oauth: parsed(c.oauth) }),
+  // Absent rather than null, so that the MAC of a row without sources is what it was before there were any.
+  ...(c.sources === null ? {} : { sources: parsed<FieldSources>(c.sources) }),
+});
+
+export const providerClientColumns = (row: ProviderClientRow): Columns => ({
+  id: row.id,
+  provider_id: row.providerId,
+  client_id: row.clientId,
+  version: row.version,
+  data_key_id: row.dataKeyId,
+  sealed: row.sealed,
+  created_at: row.createdAt,
+});
+
+export const providerClientRow = (c: Columns): ProviderClientRow => ({
+  id: c.id as string,
+  providerId: c.provider_id as string,
+  clientId: c.client_id as string,
+  version: c.version as number,
+  dataKeyId: c.data_key_id as string,
+  sealed: c.sealed as Uint8Array,
+  createdAt: c.created_at as number,
 });
 
 export const dataKeyColumns = (row: DataKeyRow): Columns => ({ id: row.id, wrapped: row.wrapped, created_at: row.createdAt });
@@ -203,6 +252,52 @@ export const sealedRow = (c: Columns): SealedRow => ({
   sealed: c.sealed as Uint8Array,
 });
 
+export const policyColumns = (row: PolicyRow): Columns => ({
+  id: row.id,
+  name: row.name,
+  toml: row.toml,
+  version: row.version,
+  created_at: row.createdAt,
+  updated_at: row.updatedAt,
+});
+
+export const policyRow = (c: Columns): PolicyRow => ({
+  id: c.id as string,
+  name: c.name as string,
+  toml: c.toml as string,
+  version: c.version as number,
+  createdAt: c.created_at as number,
+  updatedAt: c.updated_at as number,
+});
+
+export const policySetColumns = (row: PolicySetRow): Columns => ({
+  id: row.id,
+  digest: row.digest,
+  sources: json(row.sources),
+  created_at: row.createdAt,
+});
+
+export const policySetRow = (c: Columns): PolicySetRow => ({
+  id: c.id as string,
+  digest: c.digest as string,
+  sources: parsed(c.sources),
+  createdAt: c.created_at as number,
+});
+
+export const rateLimitColumns = (row: RateLimitRow): Columns => ({
+  key: row.key,
+  spec: row.spec,
+  state: json(row.state),
+  at: row.at,
+});
+
+export const rateLimitRow = (c: Columns): RateLimitRow => ({
+  key: c.key as string,
+  spec: c.spec as string,
+  state: parsed(c.state),
+  at: c.at as number,
+});
+
 export const grantColumns = (row: GrantRow): Columns => ({
   id: row.id,
   label: row.label,
@@ -218,6 +313,8 @@ export const grantColumns = (row: GrantRow): Columns => ({
   methods: json(row.methods),
   paths: json(row.paths),
   excluded_paths: json(row.excludedPaths),
+  operations: json(row.operations),
+  approval: json(row.approval),
   override_mode: row.overrideMode,
   placeholder: row.placeholder,
   injections: json(row.injections),
@@ -228,6 +325,7 @@ export const grantColumns = (row: GrantRow): Columns => ({
   expires_at: row.expiresAt,
   created_at: row.createdAt,
   revoked_at: row.revokedAt,
+  git_access: row.git,
 });
 
 /** SECURITY: an owner of a kind that is not known must never become the system, which is everybody. */
@@ -257,6 +355,8 @@ export const grantRow = (c: Columns): GrantRow => ({
   methods: parsed(c.methods),
   paths: parsed(c.paths),
   excludedPaths: parsed(c.excluded_paths),
+  operations: parsed(c.operations),
+  approval: parsed(c.approval),
   overrideMode: c.override_mode as GrantRow['overrideMode'],
   placeholder: c.placeholder as string | null,
   injections: parsed(c.injections),
@@ -267,4 +367,5 @@ export const grantRow = (c: Columns): GrantRow => ({
   expiresAt: c.expires_at as number | null,
   createdAt: c.created_at as number,
   revokedAt: c.revoked_at as number | null,
+  git: c.git_access as GrantRow['git'],
 });

@@ -4,7 +4,7 @@
  */
 import type { Database, Statement } from 'better-sqlite3';
 import { AlterError } from '../../domain/errors.ts';
-import type { LastUse, RemovableRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
+import type { LastUse, RateLimitRow, RowKind, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { byCreation } from '../snapshot.ts';
 import type { Store } from '../store.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
@@ -27,7 +27,17 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore(db, unlock);
 }
 
-const REMOVALS = ['agent', 'credential', 'grant', 'user', 'delegation', 'data_key'] as const satisfies readonly RemovableRow[];
+const REMOVALS = [
+  'agent',
+  'credential',
+  'grant',
+  'user',
+  'delegation',
+  'data_key',
+  'provider_client',
+  'policy',
+  'policy_set',
+] as const satisfies readonly RowKind[];
 
 class SqliteStore implements Store {
   readonly #db: Database;
@@ -37,6 +47,7 @@ class SqliteStore implements Store {
   readonly #removes = new Map<string, Statement>();
   readonly #raiseEpoch: Statement;
   readonly #readSealed: Statement<unknown[], map.Columns>;
+  readonly #forgetLimits: Statement;
   readonly #noteUse: Readonly<Record<LastUse['of'], Statement>>;
 
   constructor(db: Database, unlock: () => void) {
@@ -47,8 +58,10 @@ class SqliteStore implements Store {
       this.#puts.set(key, db.prepare(upsert(table.name, table.columns)));
     }
     for (const key of REMOVALS) this.#removes.set(key, db.prepare(`delete from ${map.TABLES[key].name} where id = ?`));
+    this.#removes.set('sealed', db.prepare('delete from sealed_material where credential_id = ?'));
     this.#raiseEpoch = db.prepare(`update meta set value = ? where name = 'epoch' and value = ?`);
     this.#readSealed = db.prepare(`select ${map.TABLES.sealed.columns.join(', ')} from sealed_material where credential_id = ?`);
+    this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
     const noteUse = (table: string): Statement =>
       db.prepare(`update ${table} set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at)`);
     this.#noteUse = { key: noteUse('agent_keys'), credential: noteUse('credentials'), user: noteUse('users') };
@@ -69,6 +82,9 @@ class SqliteStore implements Store {
           users: this.#all('user').map(people.userRow).sort(byCreation),
           delegations: this.#all('delegation').map(people.delegationRow).sort(byCreation),
           dataKeys: this.#all('data_key').map(map.dataKeyRow).sort(byCreation),
+          policies: this.#all('policy').map(map.policyRow).sort(byCreation),
+          policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
+          providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
           meta,
         };
       })(),
@@ -103,6 +119,21 @@ class SqliteStore implements Store {
       this.#db
         .transaction(() => {
           for (const { of, id, at } of uses) this.#noteUse[of].run({ id, at });
+        })
+        .immediate(),
+    );
+  }
+
+  async listRateLimits(): Promise<RateLimitRow[]> {
+    return this.#guarded(() => this.#all('rate_limit').map(map.rateLimitRow));
+  }
+
+  async saveRateLimits(rows: readonly RateLimitRow[], olderThan: number): Promise<void> {
+    this.#guarded(() =>
+      this.#db
+        .transaction(() => {
+          for (const row of rows) this.#puts.get('rate_limit')!.run(map.rateLimitColumns(row));
+          this.#forgetLimits.run(olderThan);
         })
         .immediate(),
     );
@@ -157,6 +188,12 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return people.delegationColumns(change.row);
     case 'data_key':
       return map.dataKeyColumns(change.row);
+    case 'policy':
+      return map.policyColumns(change.row);
+    case 'policy_set':
+      return map.policySetColumns(change.row);
+    case 'provider_client':
+      return map.providerClientColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

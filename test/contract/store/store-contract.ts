@@ -7,7 +7,18 @@ import { describe, expect, it } from 'vitest';
 import type { StoreChange } from '../../../src/store/rows.ts';
 import { changeSnapshot, EMPTY_SNAPSHOT } from '../../../src/store/snapshot.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { agentRow, credentialRow, dataKeyRow, delegationRow, grantRow, keyRow, sealedRow, userRow } from './store-rows.ts';
+import {
+  agentRow,
+  credentialRow,
+  dataKeyRow,
+  delegationRow,
+  grantRow,
+  keyRow,
+  policyRow,
+  policySetRow,
+  sealedRow,
+  userRow,
+} from './store-rows.ts';
 
 export interface StoreFactory {
   /** An empty store. */
@@ -58,6 +69,8 @@ const BASE: readonly StoreChange[] = [
   },
   { put: 'delegation', row: delegationRow('d1', 'u1', 'a1', 'g3', { expiresAt: 9, createdAt: 2 }) },
   { put: 'delegation', row: delegationRow('d2', null, 'a0', 'g4', { status: 'revoked', revokedAt: 3, revokedBy: 'agent' }) },
+  { put: 'policy', row: policyRow('p1', { version: 3, updatedAt: 2 }) },
+  { put: 'policy_set', row: policySetRow('7') },
   { put: 'meta', name: 'note', value: '' },
 ];
 
@@ -221,6 +234,34 @@ export function describeStore(name: string, factory: StoreFactory): void {
       await store.close();
     });
 
+    it('removes policies and sets of them, and refuses a policy name that is taken', async () => {
+      const { store } = await filled();
+      await expect(store.apply([{ put: 'policy', row: policyRow('p2', { name: 'policy-p1' }) }], 1)).rejects.toThrow(conflict);
+      await store.apply(
+        [
+          { remove: 'policy', id: 'p1' },
+          { remove: 'policy_set', id: '7' },
+        ],
+        1,
+      );
+      const { policies, policySets } = await store.load();
+      expect([policies, policySets]).toEqual([[], []]);
+      await store.close();
+    });
+
+    it('keeps counters of rate limits without an epoch, replaces them, and forgets those that are old', async () => {
+      const { store, reopen } = await filled();
+      const limit = (key: string, state: number[], at: number) => ({ key, spec: 's', state, at });
+      await store.saveRateLimits([limit('a', [1.5, 2], 10), limit('b', [], 20)], 0);
+      await store.saveRateLimits([limit('a', [3], 30)], 15);
+      await store.saveRateLimits([], 25);
+      expect((await store.load()).epoch).toBe(1);
+      await store.close();
+      const again = await reopen();
+      expect(await again.listRateLimits()).toEqual([limit('a', [3], 30)]);
+      await again.close();
+    });
+
     it('agrees with the meaning of changes in memory, for any sequence of them', async () => {
       const id = fc.constantFrom('1', '2', '3');
       const createdAt = fc.nat(3);
@@ -253,7 +294,11 @@ export function describeStore(name: string, factory: StoreFactory): void {
           .map(([n, u, a, g]): StoreChange => ({ put: 'delegation', row: delegationRow(n, u, a, g) })),
         fc.tuple(id, fc.string()).map(([name, value]): StoreChange => ({ put: 'meta', name, value })),
         fc
-          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'user', 'delegation', 'data_key'), id)
+          .tuple(id, id, fc.string())
+          .map(([n, name, toml]): StoreChange => ({ put: 'policy', row: policyRow(n, { name, toml }) })),
+        fc.tuple(id, createdAt).map(([n, at]): StoreChange => ({ put: 'policy_set', row: policySetRow(n, { createdAt: at }) })),
+        fc
+          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'user', 'delegation', 'data_key', 'policy', 'policy_set'), id)
           .map(([what, n]): StoreChange => ({ remove: what as 'agent', id: n })),
       );
       const { store } = await factory.create();

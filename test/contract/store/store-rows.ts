@@ -7,6 +7,8 @@ import type {
   DelegationRow,
   GrantRow,
   KeyRow,
+  PolicyRow,
+  PolicySetRow,
   SealedRow,
   UserRow,
 } from '../../../src/store/rows.ts';
@@ -66,12 +68,15 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   methods: null,
   paths: null,
   excludedPaths: [],
+  operations: [],
+  approval: null,
   overrideMode: 'always',
   placeholder: null,
   injections: [{ in: 'header', name: 'Authorization', template: 'Bearer {token}' }],
   allowPrivate: false,
   allowPlaintext: false,
   passResponseCookies: false,
+  git: null,
   status: 'active',
   expiresAt: null,
   createdAt: 1,
@@ -119,5 +124,23 @@ export const delegationRow = (
   expiresAt: null,
   revokedAt: null,
   revokedBy: null,
+  ...more,
+});
+
+export const policyRow = (id: string, more: Partial<PolicyRow> = {}): PolicyRow => ({
+  id,
+  name: `policy-${id}`,
+  toml: 'name = "p"\n',
+  version: 1,
+  createdAt: 1,
+  updatedAt: 1,
+  ...more,
+});
+
+export const policySetRow = (id: string, more: Partial<PolicySetRow> = {}): PolicySetRow => ({
+  id,
+  digest: 'd',
+  sources: [{ origin: 'file', place: 'a.toml', toml: 'name = "ü\u2028"' }],
+  createdAt: 1,
   ...more,
 });

@@ -36,6 +36,7 @@ export const PROVIDERS: readonly ProviderSpec[] = [
     inject: [{ in: 'basic', username: '{email}', password: '{token}' }],
   }),
   provider('selfhosted', { hosts: [] }),
+  provider('forge', { hosts: ['api.forge.test', 'git.forge.test'], gitHosts: ['git.forge.test'], onlyPaths: ['/api/**'] }),
 ];
 
 export const catalogue = {

@@ -225,7 +225,7 @@ describe('retention', () => {
     rmSync(join(here.dir, 'audit.head'));
     const { HeadFile } = await import('../../../src/journal/head.ts');
     const head = new HeadFile(join(here.dir, 'audit.head'), headKey(), installation);
-    head.write({ n: 14, hash, anchorN: 0, anchorHash: GENESIS, clean: true, fault: null });
+    head.write({ n: 14, hash, anchorN: 0, anchorHash: GENESIS, clean: true, fault: null, epoch: null });
     head.close();
 
     expect(await verifyAgain()).toMatchObject({ ok: true, rows: 14 });

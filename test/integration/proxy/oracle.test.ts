@@ -114,5 +114,5 @@ it('where it does what a proxy must not do, the daemon does not', async () => {
   expect(ours.line).toBe('GET //a/../b HTTP/1.1');
   expect(theirs.line).not.toBe(ours.line);
   expect(ours.headers).toEqual(['Host', TARGET]);
-  expect(theirs.headers.join()).toMatch(/proxy-authorization.*x-hop/i);
+  for (const name of ['proxy-authorization', 'x-hop']) expect(theirs.headers.map((text) => text.toLowerCase())).toContain(name);
 });

@@ -161,11 +161,22 @@ describe('the files of a vault (S-86, S-87)', () => {
     await all.vault.close();
     const db = new Database(all.dbFile);
     db.exec(
-      `${WITHOUT_PEOPLE}; alter table grants drop column pass_response_cookies; delete from migrations where version > 1; pragma user_version = 1`,
+      [WITHOUT_PEOPLE, ';']
+        .concat(
+          ['pass_response_cookies', 'operations', 'approval', 'git_access'].map(
+            (column) => `alter table grants drop column ${column};`,
+          ),
+        )
+        .concat(
+          'alter table credentials drop column oauth; alter table credentials drop column sources; drop table provider_clients;',
+        )
+        .concat('drop table policies; drop table policy_sets; drop table rate_limits;')
+        .concat('delete from migrations where version > 1; pragma user_version = 1')
+        .join(' '),
     );
     db.close();
     const vault = await reopen(all);
-    expect(vault.grants.find('main').passResponseCookies).toBe(false);
+    expect(vault.grants.find('main')).toMatchObject({ passResponseCookies: false, git: null });
     await vault.close();
   });
 
@@ -195,15 +206,19 @@ describe('the files of a vault (S-86, S-87)', () => {
   });
 });
 
+const POLICY =
+  'name = "p"\nlayer = "installation"\nmode = "enforce"\n[[rules]]\nname = "r"\neffect = "deny"\nwhen = { methods = ["DELETE"] }\n';
+
 describe('a database that was edited without the key', () => {
   const edits: [string, string][] = [
     ['a grant is brought back', `update grants set status = 'active', revoked_at = null where label = 'second'`],
     ['a grant is widened', `update grants set destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]'`],
     ['a grant passes cookies', 'update grants set pass_response_cookies = 1'],
+    ['a grant for git becomes one for pushes', `update grants set git_access = 'write'`],
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],
     [
       'a grant is planted',
-      `insert into grants select 'planted', label, principal_type, agent_id, grant_kind, provider_id, credential_id, '[{"pattern":"evil.test","port":443,"scheme":"https"}]', methods, paths, excluded_paths, override_mode, placeholder, injections, 1, 1, status, expires_at, created_at, revoked_at, 0, null, null, null from grants limit 1`,
+      `create temp table planted as select * from grants limit 1; update planted set id = 'planted', destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]', allow_private = 1; insert into grants select * from planted`,
     ],
     ['a grant is deleted', `delete from grants where label = 'main'`],
     [
@@ -230,6 +245,9 @@ describe('a database that was edited without the key', () => {
     ['a delegation never ends', `update delegations set expires_at = null`],
     ["a user's grant becomes another's", `update grants set principal_type = 'system', user_id = null where user_id is not null`],
     ["a group's grant becomes another group's", `update grants set group_name = 'all' where group_name is not null`],
+    ['a policy is loosened', `update policies set toml = replace(toml, 'enforce', 'monitor')`],
+    ['a policy is taken away', 'delete from policies'],
+    ['a set of policies is swapped', `update policy_sets set sources = '[]'`],
     ['an agent is renamed', `update agents set name = 'boss' where name = 'bot'`],
     ['a secret is sent elsewhere', `update credentials set injections = '[]'`],
     ['the epoch is turned back', `update meta set value = '2' where name = 'epoch'`],
@@ -244,6 +262,7 @@ describe('a database that was edited without the key', () => {
     const all = await filled();
     await all.vault.grants.revoke('second');
     await withPeople(all);
+    await all.vault.policies.add(POLICY, { replace: false });
     await all.vault.close();
     const db = new Database(all.dbFile);
     db.pragma('foreign_keys = off');

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NO_NARROWING } from '../../../src/domain/agent.ts';
 import { AlterError } from '../../../src/domain/errors.ts';
+import type { Grant } from '../../../src/domain/grant.ts';
 import { Secret } from '../../../src/domain/secret.ts';
 import type { NewGrant } from '../../../src/vault/grant-input.ts';
 import type { NewSecret } from '../../../src/vault/secret-input.ts';
@@ -423,10 +424,30 @@ describe('grants', () => {
       allowPrivate: false,
       allowPlaintext: false,
       passResponseCookies: false,
+      git: null,
       status: 'active',
       expiresAt: null,
       revokedAt: null,
     });
+    await vault.close();
+  });
+
+  it('are for the paths that the provider says, and for git only on the hosts that serve it', async () => {
+    const { vault } = await opened();
+    await vault.secrets.create({ providerId: 'forge', fields: TOKEN });
+    await vault.secrets.create({ providerId: 'good', fields: TOKEN });
+    const create = (more: Partial<NewGrant>): Promise<Grant> => vault.grants.create({ provider: 'forge', system: true, ...more });
+    const hostsOf = (grant: Grant): string[] => grant.destinations.map((each) => each.pattern);
+    const api = await create({});
+    expect([hostsOf(api), api.paths, api.git]).toEqual([['api.forge.test', 'git.forge.test'], ['/api/**'], null]);
+    expect((await create({ paths: ['/own'] })).paths).toEqual(['/own']);
+    const git = await create({ git: 'read' });
+    expect([hostsOf(git), git.paths, git.git]).toEqual([['git.forge.test'], null, 'read']);
+    expect(hostsOf(await create({ git: 'write', hosts: ['api.forge.test'] }))).toEqual(['api.forge.test']);
+    expect((await refusal(create({ provider: 'good', git: 'read' }))).text).toMatch(
+      /no host of good is known to serve repositories/,
+    );
+    expect((await refusal(create({ git: 'all' as never }))).text).toMatch(/git: must be one of read, write/);
     await vault.close();
   });
 

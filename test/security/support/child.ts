@@ -67,7 +67,7 @@ export function runCli(
 export async function startProcess(options: ProcessOptions = {}): Promise<DaemonProcess> {
   const home = options.home ?? makeHome(options.config);
   const child: ChildProcess = spawn(
-    'sh',
+    '/bin/sh',
     [
       '-c',
       'ulimit -c unlimited 2>/dev/null; exec "$@"',

@@ -187,7 +187,7 @@ export async function startWall(options: WallOptions = {}): Promise<Wall> {
   };
 }
 
-function speakerFor(
+export function speakerFor(
   daemon: TestDaemon,
   authorization: string,
 ): Pick<WallAgent, 'wire' | 'send' | 'connect' | 'tls' | 'open' | 'ask'> {

@@ -168,12 +168,14 @@ export class RawOrigin {
   readonly #server: Server;
   #accepted: ((wire: Wire) => void)[] = [];
   #unclaimed: Wire[] = [];
+  #arrived: (() => void)[] = [];
 
   constructor(server: Server, secure: boolean) {
     this.#server = server;
     server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => {
       const wire = new Wire(socket);
       this.wires.push(wire);
+      for (const resolve of this.#arrived.splice(0)) resolve();
       const waiter = this.#accepted.shift();
       if (waiter === undefined) this.#unclaimed.push(wire);
       else waiter(wire);
@@ -188,6 +190,16 @@ export class RawOrigin {
   next(): Promise<Wire> {
     const wire = this.#unclaimed.shift();
     return wire === undefined ? new Promise((resolve) => this.#accepted.push(resolve)) : Promise.resolve(wire);
+  }
+
+  /** The socket that bytes wait on, a new one or one that the proxy kept from an earlier request. */
+  async asked(): Promise<Wire> {
+    for (;;) {
+      const wire = this.wires.find((each) => !each.ended && each.waiting !== '');
+      if (wire !== undefined) return wire;
+      const open = this.wires.filter((each) => !each.ended);
+      await Promise.race([...open.map((each) => each.more()), new Promise<void>((resolve) => this.#arrived.push(resolve))]);
+    }
   }
 
   async close(): Promise<void> {

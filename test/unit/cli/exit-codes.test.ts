@@ -10,6 +10,7 @@ describe('exitCodeOf', () => {
     ['conflict', EXIT.conflict],
     ['ambiguous_grant', EXIT.conflict],
     ['rate_limited', EXIT.rateLimit],
+    ['re_auth_required', EXIT.auth],
     ['policy_violation', EXIT.forbidden],
     ['forbidden', EXIT.forbidden],
     ['vault_unavailable', EXIT.error],

@@ -5,9 +5,11 @@ import { performance } from 'node:perf_hooks';
 import { describe, expect, test } from 'vitest';
 import { builtinProvidersDir, loadCatalogue } from '../../../src/config/catalogue.ts';
 import { lintCatalogue } from '../../../src/config/catalogue-lint.ts';
+import { lintReasons } from '../../../src/config/catalogue-overlaps.ts';
 import { mintPlaceholder } from '../../../src/config/placeholder.ts';
 import type { ProviderSpec } from '../../../src/config/provider.ts';
 import { matchesPattern, resolveHosts, resolveInjections } from '../../../src/config/provider-hosts.ts';
+import { OAUTH_FIELDS } from '../../../src/config/provider-oauth.ts';
 import { validateInjections } from '../../../src/injection/compile.ts';
 
 const catalogue = loadCatalogue({ builtinDir: builtinProvidersDir(), userDir: null });
@@ -17,10 +19,16 @@ const slugs = readdirSync(builtinProvidersDir())
 
 /** A value for each field that is no secret, where `x1` does not match the pattern. */
 const SAMPLES: Readonly<Record<string, string>> = {
+  'braze.instance_host': 'rest.iad-01.braze.com',
   'cloudflare-global-key.email': 'me@example.test',
   'datadog.site': 'us5.datadoghq.com',
   'jira.email': 'me@example.test',
+  'azure-sp.tenant': 'contoso.example',
+  'mailchimp.dc': 'us21',
+  'milvus.cluster_host': 'in01-abc.aws-us-west-2.vectordb.zillizcloud.com',
+  'neon-sql.endpoint_host': 'ep-cool-darkness-1.us-east-2.aws.neon.tech',
   'langfuse.public_key': 'pk-lf-1',
+  'plaid.client_id': '0123456789abcdef01234567',
   'pinecone.index_host': 'index-abc.svc.us-east-1.pinecone.io',
   'qdrant.cluster_host': 'abc.eu-central.aws.cloud.qdrant.io',
   'supabase.project': 'abcdefghijklmnopqrst',
@@ -33,8 +41,8 @@ const openFields = (spec: ProviderSpec): Map<string, string> =>
     spec.fields.filter((field) => !field.secret).map((field) => [field.name, SAMPLES[`${spec.slug}.${field.name}`] ?? 'x1']),
   );
 
-test('there are at least forty, and the ones that agents need most', () => {
-  expect(slugs.length).toBeGreaterThanOrEqual(40);
+test('there are at least a hundred and sixty, and the ones that agents need most', () => {
+  expect(slugs.length).toBeGreaterThanOrEqual(160);
   for (const name of [
     'github',
     'openai',
@@ -54,8 +62,13 @@ test('there are at least forty, and the ones that agents need most', () => {
 
 test('no file has a problem and none fights with another', () => {
   expect(lintCatalogue(catalogue.list())).toEqual([]);
+  expect(lintReasons(catalogue.list())).toEqual([]);
   expect(catalogue.problems).toEqual([]);
   expect(catalogue.list().map((spec) => spec.slug)).toEqual([...slugs].sort());
+});
+
+test("no host is a wildcard: a tenant is a field, so that a grant names its own host and no stranger's", () => {
+  expect(catalogue.list().flatMap((spec) => spec.hosts.filter((host) => host.includes('*')))).toEqual([]);
 });
 
 test('looking one up at start reads one file and is quick', () => {
@@ -73,6 +86,8 @@ describe.each(slugs)('%s', (slug) => {
 
   test('injects what compiles', () => {
     const injections = resolveInjections(spec, openFields(spec));
+    // Connected only: the places of [oauth] are looked at below.
+    if (spec.kind === 'oauth' && injections.length === 0) return;
     expect(
       validateInjections(
         injections,
@@ -89,7 +104,22 @@ describe.each(slugs)('%s', (slug) => {
     expect(spec.placeholder).not.toBeNull();
     const placeholder = mintPlaceholder(spec.placeholder!);
     expect(placeholder).not.toMatch(/[{}]/);
-    expect(matchesPattern(spec.fields.find((field) => field.secret)!, placeholder)).toBe(true);
+    const secret = spec.fields.find((field) => field.secret);
+    // Connected only: nothing is ever typed in.
+    expect(secret === undefined || matchesPattern(secret, placeholder)).toBe(true);
+  });
+
+  test('goes somewhere, by every way in which it can be had', () => {
+    if (spec.kind === 'oauth') expect(spec.oauth).toBeDefined();
+    if (spec.oauth === undefined) return;
+    expect(spec.oauth.inject.length).toBeGreaterThan(0);
+    const names = [...OAUTH_FIELDS, ...spec.fields.flatMap((field) => (field.secret ? [] : [field.name]))];
+    expect(validateInjections(spec.oauth.inject, names)).toEqual([]);
+    // Every endpoint is an address once the fields are filled in.
+    const { authorizeUrl, tokenUrl, refreshUrl, revokeUrl, deviceUrl } = spec.oauth;
+    for (const url of [authorizeUrl, tokenUrl, refreshUrl, revokeUrl, deviceUrl])
+      if (url !== null) expect(new URL(url.replaceAll(/\{[^}]*\}/g, 'x1')).protocol).toBe('https:');
+    for (const scope of spec.oauth.scopes) expect(scope.label, scope.name).not.toBe('');
   });
 
   test('is marked as what it is', () => {

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadCatalogue } from '../../../src/config/catalogue.ts';
 import { lintCatalogue } from '../../../src/config/catalogue-lint.ts';
-import type { ProviderSpec } from '../../../src/config/provider.ts';
+import { lintReasons } from '../../../src/config/catalogue-overlaps.ts';
+import { type ProviderSpec, parseProvider } from '../../../src/config/provider.ts';
 import { openProviderLibrary } from '../../../src/config/provider-library.ts';
+import type { ProviderOAuth } from '../../../src/config/provider-oauth.ts';
 import { AlterError } from '../../../src/domain/errors.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'alterd-catalogue-'));
@@ -117,20 +119,56 @@ describe('lintCatalogue finds', () => {
     evidence: 'general',
     ...more,
   });
+  const oauth = parseProvider(
+    'slug = "x"\nname = "x"\nkind = "oauth"\nevidence = "general"\nhosts = ["x.test"]\n[oauth]\ntoken_url = "https://login.test/token"\n',
+    'provider',
+  ).oauth as ProviderOAuth;
   const site = { name: 'site', label: 'Site', secret: false };
   const token = { name: 'token', label: 'Token', secret: true };
 
   test.each<[string, readonly ProviderSpec[], string]>([
-    ['one host for two', [spec('a'), spec('b', { hosts: ['a.test'] })], 'a: fights with b over header authorization on a.test'],
+    ['one host for two', [spec('a'), spec('b', { hosts: ['a.test'] })], 'b: fights with a over header authorization on a.test'],
     [
       'Basic beside Bearer',
       [spec('a'), spec('b', { hosts: ['a.test'], inject: [{ in: 'basic', username: 'x', password: '{token}' }] })],
-      'a: fights with b over header authorization on a.test',
+      'b: fights with a over header authorization on a.test',
     ],
     [
       'a template over a name',
       [spec('a', { hosts: ['x.a.test'] }), spec('b', { hosts: ['{site}.a.test'], fields: [site, token] })],
-      'a: fights with b over header authorization on x.a.test',
+      'b: fights with a over header authorization on x.a.test',
+    ],
+    [
+      'other headers on one host',
+      [spec('a'), spec('b', { hosts: ['a.test'], inject: [{ in: 'header', name: 'X-Key', template: '{token}' }] })],
+      'b: shares a.test with a',
+    ],
+    ['paths that are all excluded', [spec('a', { excludedPaths: ['/**'] })], 'leave no path'],
+    [
+      'a path that is both',
+      [spec('a', { excludedPaths: ['/oauth/**'], onlyPaths: ['/api/**', '/oauth/**'] })],
+      'only_paths: /oauth/** is excluded',
+    ],
+    [
+      'a probe that would be refused',
+      [spec('a', { excludedPaths: ['/oauth/**'], probe: { host: 'a.test', path: '/oauth/me?x=1' } })],
+      'probe: is on a path',
+    ],
+    [
+      'a token endpoint that gets the credential',
+      [spec('a', { oauth: { ...oauth, tokenUrl: 'https://a.test/oauth/token' } })],
+      'excluded_paths: token_url is /oauth/token on a.test',
+    ],
+    [
+      'a consent page of a tenant that gets the credential',
+      [
+        spec('a', {
+          hosts: ['{site}.a.test'],
+          fields: [site, token],
+          oauth: { ...oauth, authorizeUrl: 'https://{site}.a.test/consent?x=1' },
+        }),
+      ],
+      'excluded_paths: authorize_url is /consent on {site}.a.test',
     ],
     ['a wildcard over strangers', [spec('a', { hosts: ['*.amazonaws.com'] })], 'is too wide'],
     ['a wildcard over a company', [spec('a', { hosts: ['*.a.test'] })], 'covers every host of a company'],
@@ -165,8 +203,35 @@ describe('lintCatalogue finds', () => {
     expect(found[0]).toContain(expected);
   });
 
-  test('nothing where different headers share a host, or the operator names the hosts', () => {
-    const other = spec('b', { hosts: ['a.test'], inject: [{ in: 'header', name: 'X-Key', template: '{token}' }] });
-    expect(lintCatalogue([spec('a'), other, spec('c', { hosts: [] }), spec('d', { hosts: [] })])).toEqual([]);
+  test('nothing where two share a host and one of them says why, or the operator names the hosts', () => {
+    const reason = 'two keys for one API';
+    const other = spec('b', { hosts: ['a.test'], sharesHostWith: [{ provider: 'a', reason }] });
+    const list = [spec('a'), other, spec('c', { hosts: [] }), spec('d', { hosts: [] })];
+    expect(lintCatalogue(list)).toEqual([]);
+    expect(lintCatalogue(list.toReversed())).toEqual([]);
+    expect(lintReasons(list)).toEqual([]);
+  });
+
+  test('a reason for what is not so', () => {
+    const reason = 'none';
+    const list = [
+      spec('a', { sharesHostWith: [{ provider: 'b', reason }] }),
+      spec('b'),
+      spec('c', { sharesHostWith: [{ provider: 'x', reason }] }),
+    ];
+    expect(lintReasons(list)).toEqual([
+      'a: shares_host_with: no host is shared with b',
+      'c: shares_host_with: there is no provider x',
+    ]);
+  });
+
+  test.each([
+    ['a name that the pattern of the field allows', 'api.eu.test', true],
+    ['a name that it does not allow', 'api.github.test', false],
+    ['a deeper name', 'x.api.eu.test', false],
+  ])('or not, by the pattern of a field: %s', (_what, host, fights) => {
+    const region = { name: 'site', label: 'Site', secret: false, pattern: '(?:eu|us)\\.test' };
+    const one = spec('a', { hosts: ['api.{site}'], fields: [region, token] });
+    expect(lintCatalogue([one, spec('b', { hosts: [host] })]).length).toBe(fights ? 1 : 0);
   });
 });

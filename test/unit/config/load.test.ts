@@ -40,7 +40,7 @@ describe('a wrong file is refused with the line and the path', () => {
     ['a prototype key', '[__proto__]\nx = 1', ': Invalid TOML document'],
     ['text that is no TOML', 'egress =', ':1: Invalid TOML document'],
     ['a key that is there twice', 'egress = "tunnel"\negress = "refuse"', ':2: Invalid TOML document'],
-    ['a value outside the choices', 'egress = "ask"', ':1: egress must be one of "tunnel", "refuse"'],
+    ['a value outside the choices', 'egress = "maybe"', ':1: egress must be one of "tunnel", "refuse", "ask"'],
     ['text for a number', '[timeouts]\nconnect_ms = "10s"', ':2: timeouts.connect_ms must be a whole number from 1 to'],
     ['a fraction', '[limits]\nheaders = 1.5', ':2: limits.headers must be a whole number'],
     ['zero', '[limits]\nheaders = 0', ':2: limits.headers must be a whole number from 1'],
@@ -138,7 +138,7 @@ describe('the environment and flags', () => {
   test('unknown and wrong flags are refused', () => {
     expect(problemsOf({ env: {}, flags: { nope: '1', egress: 'x' } })).toEqual([
       'the flag for nope: not a known key',
-      'the flag for egress must be one of "tunnel", "refuse"',
+      'the flag for egress must be one of "tunnel", "refuse", "ask"',
     ]);
   });
 

@@ -46,6 +46,7 @@ describe('resolvePaths', () => {
       configFile: '/h/config/alterd.toml',
       masterKeyFile: '/h/config/master.key',
       providersDir: '/h/config/providers',
+      policiesDir: '/h/config/policies',
       vaultDb: '/h/state/vault.db',
       auditDir: '/h/state/audit',
       caDir: '/h/state/ca',

@@ -45,6 +45,23 @@ describe('a provider file is refused', () => {
       'hosts is missing',
       'inject is missing',
     ],
+    [
+      'with git on a host that is none of its own',
+      toml({ rest: 'git_hosts = ["git.acme.test"]\n' }),
+      'git_hosts.0 "git.acme.test" must be one of the hosts',
+    ],
+    [
+      'with a path that is no glob',
+      toml({ rest: 'only_paths = ["api"]\n' }),
+      'only_paths.0 "api" must be a path such as /api/**',
+    ],
+    ['with a probe that changes something', toml({ rest: 'probe = "DELETE /x"\n' }), 'probe must be "GET /PATH"'],
+    ['with a probe elsewhere', toml({ rest: 'probe = "GET evil.test/x"\n' }), 'probe must be "GET /PATH" or "GET HOST/PATH"'],
+    [
+      'with a shared host and no reason',
+      toml({ inject: `${BASE.inject}[[shares_host_with]]\nprovider = "other"\n` }),
+      'shares_host_with.0.reason is missing',
+    ],
     ['with an unknown key', toml({ rest: 'colour = "red"\n' }), 'acme.toml:6: colour is not a known key'],
     [
       'with an unknown key in a table',
@@ -58,7 +75,11 @@ describe('a provider file is refused', () => {
       'slug must be lower-case',
       'slug must equal',
     ],
-    ['of a kind that is not there', toml({ head: BASE.head.replace('static', 'oauth2') }), 'kind must be one of "static"'],
+    [
+      'of a kind that is not there',
+      toml({ head: BASE.head.replace('static', 'oauth2') }),
+      'kind must be one of "static", "oauth"',
+    ],
     ['without evidence', toml({ head: BASE.head.replace('general', 'sure') }), 'evidence must be one of'],
     [
       'with a URL for a host',
@@ -202,6 +223,19 @@ describe('a good file', () => {
       aliases: ['ac'],
     });
   });
+});
+
+test('the closer scope of a file is read', () => {
+  const rest =
+    'git_hosts = ["git.acme.test"]\nonly_paths = ["/api/**"]\nprobe = "GET git.acme.test/api/me?x=1"\n[[shares_host_with]]\nprovider = "other"\nreason = "two keys"\n';
+  const spec = parseProvider(toml({ hosts: 'hosts = ["api.acme.test", "git.acme.test"]\n', rest }), 'acme.toml');
+  expect(spec).toMatchObject({
+    gitHosts: ['git.acme.test'],
+    onlyPaths: ['/api/**'],
+    probe: { host: 'git.acme.test', path: '/api/me?x=1' },
+    sharesHostWith: [{ provider: 'other', reason: 'two keys' }],
+  });
+  expect(parseProvider(toml({ rest: 'probe = "GET /me"\n' }), 'acme.toml').probe).toEqual({ host: 'api.acme.test', path: '/me' });
 });
 
 describe('hosts from fields', () => {

@@ -12,6 +12,7 @@ export const DOCUMENTS = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'systemd/README.md',
+  'config/providers/README.md',
 ] as const;
 
 export const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');

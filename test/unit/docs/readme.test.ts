@@ -6,11 +6,8 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { type CommandNode, treeOf } from '../../../src/cli/completion.ts';
 import { buildProgram } from '../../../src/cli/program.ts';
-import { builtinProvidersDir, loadCatalogue } from '../../../src/config/catalogue.ts';
 import { ERRORS, type ErrorSpec } from '../../../src/domain/errors.ts';
 import { blockOf, expectBlock, ROOT, table, textOf } from './documents.ts';
-
-const LINE_WIDTH = 150;
 
 test('has at most 200 lines', () => {
   expect(textOf('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(200);
@@ -49,17 +46,6 @@ test('names every error code with its statuses and what to do', () => {
     spec.hint(details) ?? '–',
   ]);
   expectBlock('README.md', 'errors', table(['code', 'proxy', 'API', 'means', 'what to do'], rows));
-});
-
-test('names every provider of the catalogue', () => {
-  const { list } = loadCatalogue({ builtinDir: builtinProvidersDir(), userDir: null });
-  const lines = [''];
-  for (const { slug } of list()) {
-    const line = lines.at(-1) ?? '';
-    if (line.length + slug.length + 5 > LINE_WIDTH) lines.push(`\`${slug}\``);
-    else lines[lines.length - 1] = line === '' ? `\`${slug}\`` : `${line} \`${slug}\``;
-  }
-  expectBlock('README.md', 'providers', `${lines.join('\n')}\n`);
 });
 
 describe('the table of dependencies', () => {

@@ -32,6 +32,8 @@ const READ = { methods: ['GET', 'HEAD'] };
 const POST_ONLY = { methods: ['GET', 'POST'] };
 const PUBLIC = { paths: ['/public/**'] };
 const OAUTH = { excludedPaths: ['/oauth/**'] };
+const GIT_READ = { git: 'read' } as const;
+const GIT_WRITE = { git: 'write' } as const;
 const override = (name: string, value: string): Request => ({ method: 'POST', headers: ['Accept', '*/*', name, value] });
 
 describe('decide denies', () => {
@@ -110,6 +112,66 @@ describe('decide denies', () => {
       { path: '/o/r.git/info/refs?service=git-receive-pack', session: { deniedMethods: ['POST'] } },
       'git_push_not_allowed',
       'session.denied_methods',
+    ],
+    [
+      'a push discovery under a grant to read git (S-56)',
+      GIT_READ,
+      { path: '/o/r.git/info/refs?service=git-receive-pack' },
+      'git_push_not_allowed',
+      'grant.git',
+    ],
+    [
+      'an encoded push discovery under a grant to read git',
+      GIT_READ,
+      { path: '/o/r.git/info/refs?x=1&service=git%2Dreceive-pack' },
+      'git_push_not_allowed',
+      'grant.git',
+    ],
+    [
+      'a push under a grant to read git',
+      GIT_READ,
+      { method: 'POST', path: '/o/r.git/git-receive-pack' },
+      'git_push_not_allowed',
+      'grant.git',
+    ],
+    [
+      'a push, encoded, under a grant to read git',
+      GIT_READ,
+      { method: 'POST', path: '/o/r.git/git-receive-pac%6B' },
+      'git_push_not_allowed',
+      'grant.git',
+    ],
+    ['a page under a grant for git', GIT_WRITE, { path: '/o/r' }, 'not_git', 'grant.git'],
+    ['a file of the dumb protocol under a grant for git', GIT_READ, { path: '/o/r.git/info/refs' }, 'not_git', 'grant.git'],
+    [
+      'two services in one discovery',
+      GIT_WRITE,
+      { path: '/o/r.git/info/refs?service=git-upload-pack&service=git-receive-pack' },
+      'not_git',
+      'grant.git',
+    ],
+    ['a fetch by another method', GIT_READ, { method: 'PUT', path: '/o/r.git/git-upload-pack' }, 'not_git', 'grant.git'],
+    ['a fetch with a query', GIT_READ, { method: 'POST', path: '/o/r.git/git-upload-pack?x' }, 'not_git', 'grant.git'],
+    [
+      'a fetch that asks for another method',
+      GIT_READ,
+      { ...override('X-HTTP-Method-Override', 'DELETE'), path: '/o/r.git/git-upload-pack' },
+      'not_git',
+      'grant.git',
+    ],
+    [
+      'a doubtful path under a grant for git',
+      GIT_READ,
+      { method: 'POST', path: '/o/..%2fr.git/git-upload-pack' },
+      'malformed_request',
+      'grant.git',
+    ],
+    [
+      'a repository outside the paths of a grant for git',
+      { ...GIT_READ, paths: ['/o/r.git/**'] },
+      { method: 'POST', path: '/o/other.git/git-upload-pack' },
+      'path_not_allowed',
+      'grant.paths',
     ],
     ['a path that is not listed (S-52)', PUBLIC, { path: '/publicevil' }, 'path_not_allowed', 'grant.paths'],
     ['a path in other letter case', PUBLIC, { path: '/Public/x' }, 'path_not_allowed', 'grant.paths'],
@@ -242,6 +304,15 @@ describe('decide allows', () => {
     ['OPTIONS *', {}, { method: 'OPTIONS', path: '*' }, 'grant'],
     ['a fetch under a read-only grant', READ, { path: '/o/r.git/info/refs?service=git-upload-pack' }, 'grant.methods'],
     ['a push where POST is listed', POST_ONLY, { path: '/o/r.git/info/refs?service=git-receive-pack' }, 'grant.methods'],
+    ['a fetch under a grant to read git', GIT_READ, { path: '/o/r.git/info/refs?service=git-upload-pack' }, 'grant.git'],
+    ['what a fetch sends', GIT_READ, { method: 'POST', path: '/o/r/git-upload-pack' }, 'grant.git'],
+    ['a push under a grant to write git', GIT_WRITE, { method: 'POST', path: '/o/r.git/git-receive-pack' }, 'grant.git'],
+    [
+      'the discovery of a push to a repository of the grant',
+      { ...GIT_WRITE, paths: ['/o/r.git/**'] },
+      { path: '/o/r.git/info/refs?service=git-receive-pack' },
+      'grant.git+paths',
+    ],
     ['a push without rules', {}, { method: 'POST', path: '/o/r.git/git-receive-pack' }, 'grant'],
     [
       'a session that denies something else',
@@ -256,7 +327,7 @@ describe('decide allows', () => {
       'grant.methods',
     ],
   ])('%s', (_name, grant, request, rule) => {
-    expect(verdict(grant, request)).toEqual({ allow: true, rule });
+    expect(verdict(grant, request)).toEqual({ allow: true, rule, approval: null });
   });
 
   it('never more with a rule than without it', () => {

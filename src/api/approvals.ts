@@ -1,0 +1,123 @@
+/**
+ * `/v1/approvals`: what waits for a person, and the decisions. The socket belongs to the operator; no key of an agent opens it
+ * (S-94). The agent's own words are in `agent_says` and `body_preview` alone.
+ */
+import { Hono } from 'hono';
+import { stream } from 'hono/streaming';
+import { z } from 'zod';
+import type { Approval } from '../domain/approval.ts';
+import type { ApiDeps } from './deps.ts';
+import { readOptionalBody, readQuery } from './input.ts';
+
+export interface ApprovalView {
+  readonly id: string;
+  readonly status: Approval['status'];
+  readonly agent: string;
+  readonly session_id: string | null;
+  readonly uid: number | null;
+  readonly pid: number | null;
+  readonly executable: string | null;
+  readonly grant_id: string | null;
+  readonly grant_label: string | null;
+  readonly provider: string | null;
+  readonly credential: string | null;
+  readonly rule: string;
+  readonly method: string;
+  readonly origin: string;
+  readonly path: string | null;
+  readonly query_keys: readonly string[];
+  readonly content_type: string | null;
+  readonly body_bytes: number;
+  readonly body_sha256: string | null;
+  readonly waiting: number;
+  readonly created_at: string;
+  readonly expires_at: string;
+  readonly decided_at: string | null;
+  readonly decided_by: string | null;
+  /** The agent's words. */
+  readonly agent_says: { readonly reason: string | null; readonly run_id: string | null; readonly tool: string | null };
+  readonly body_preview: string | null;
+}
+
+const iso = (at: number): string => new Date(at).toISOString();
+
+export const approvalView = (a: Approval): ApprovalView => ({
+  id: a.id,
+  status: a.status,
+  agent: a.agent,
+  session_id: a.sessionId,
+  uid: a.uid,
+  pid: a.pid,
+  executable: a.executable,
+  grant_id: a.grantId,
+  grant_label: a.grantLabel,
+  provider: a.providerId,
+  credential: a.credential,
+  rule: a.rule,
+  method: a.method,
+  origin: a.origin,
+  path: a.path,
+  query_keys: a.queryKeys,
+  content_type: a.contentType,
+  body_bytes: a.bodyBytes,
+  body_sha256: a.bodySha256,
+  waiting: a.waiting,
+  created_at: iso(a.createdAt),
+  expires_at: iso(a.expiresAt),
+  decided_at: a.decidedAt === null ? null : iso(a.decidedAt),
+  decided_by: a.decidedBy,
+  agent_says: { reason: a.agentSays.reason, run_id: a.agentSays.runId, tool: a.agentSays.tool },
+  body_preview: a.bodyPreview,
+});
+
+const MAX_FOR_MS = 30 * 24 * 3_600_000;
+const approval = z.strictObject({ for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish() });
+const listing = z.strictObject({ status: z.enum(['pending', 'approved', 'denied', 'expired', 'used', 'cancelled']).optional() });
+
+export function approvalRoutes({ approvals, operator }: ApiDeps): Hono {
+  const routes = new Hono();
+
+  routes.get('/', (c) => {
+    const { status } = readQuery(c, listing);
+    const all = approvals.list().filter((each) => status === undefined || each.status === status);
+    return c.json({ approvals: all.map(approvalView) });
+  });
+
+  /** A line for each change; first what is pending now. */
+  routes.get('/watch', (c) => {
+    c.header('content-type', 'application/x-ndjson');
+    return stream(c, async (out) => {
+      const waiting: Approval[] = approvals
+        .list()
+        .filter((each) => each.status === 'pending')
+        .reverse();
+      let wake = (): void => {};
+      const stop = approvals.onChange((changed) => {
+        waiting.push(changed);
+        wake();
+      });
+      out.onAbort(() => wake());
+      try {
+        await out.write('\n');
+        while (!out.aborted) {
+          const next = waiting.shift();
+          if (next !== undefined) await out.write(`${JSON.stringify(approvalView(next))}\n`);
+          else await new Promise<void>((resolve) => (wake = resolve));
+        }
+      } finally {
+        stop();
+      }
+    });
+  });
+
+  routes.get('/:id', (c) => c.json({ approval: approvalView(approvals.find(c.req.param('id'))) }));
+
+  routes.post('/:id/approve', async (c) => {
+    const body = await readOptionalBody(c, approval);
+    return c.json({ approval: approvalView(await approvals.approve(c.req.param('id'), operator, body.for_ms ?? null)) });
+  });
+
+  routes.post('/:id/deny', async (c) => c.json({ approval: approvalView(await approvals.deny(c.req.param('id'), operator)) }));
+
+  return routes;
+}

@@ -1,0 +1,73 @@
+/** What an injection consists of, whatever its kind: the places that it fills, its templates, the headers that it sets. Pure. */
+import type { Injection } from '../domain/credential.ts';
+import { foldName } from './field-name.ts';
+import { foldParameter } from './query.ts';
+
+/** What an injection fills, as keys: two injections for one host must not share one. The first is also for people. */
+export function placesOf(injection: Injection): readonly string[] {
+  switch (injection.in) {
+    case 'basic':
+      return ['header authorization'];
+    case 'header':
+      return [`header ${foldName(injection.name)}`];
+    case 'query':
+      return [`query parameter ${foldParameter(injection.name)}`];
+    case 'cookie':
+      return [`cookie ${injection.name.toLowerCase()}`];
+    case 'sigv4':
+      return ['signature', 'header authorization'];
+    case 'hmac':
+      return ['signature', ...injection.headers.map((header) => `header ${foldName(header.name)}`)];
+    case 'client_certificate':
+      return ['client certificate'];
+  }
+}
+
+/** Templates of fields of the credential, those that know more than fields left out. */
+export function fieldTemplatesOf(injection: Injection): readonly string[] {
+  switch (injection.in) {
+    case 'basic':
+      return [injection.username, injection.password];
+    case 'sigv4':
+      return [injection.key_id, injection.key, injection.token, injection.region, injection.service, injection.role].filter(
+        (text) => text !== undefined,
+      );
+    case 'hmac':
+      return [injection.key];
+    case 'client_certificate':
+      return [injection.certificate, injection.key];
+    default:
+      return [injection.template];
+  }
+}
+
+/** Headers that it sets, as they are written. */
+export function headerNamesOf(injection: Injection): readonly string[] {
+  if (injection.in === 'header') return [injection.name];
+  if (injection.in === 'hmac') return injection.headers.map((header) => header.name);
+  return injection.in === 'basic' || injection.in === 'sigv4' ? ['Authorization'] : [];
+}
+
+/** Where the credential goes, without its template, for people: `header Authorization`. */
+export function injectionText(injection: Injection): string {
+  switch (injection.in) {
+    case 'basic':
+      return 'header Authorization (Basic)';
+    case 'sigv4':
+      return 'AWS Signature Version 4';
+    case 'hmac':
+      return `HMAC signature in ${injection.headers.map((header) => header.name).join(', ')}`;
+    case 'client_certificate':
+      return 'TLS client certificate';
+    default:
+      return `${injection.in} ${injection.name}`;
+  }
+}
+
+/** Fields that may hold several lines, since PEM does: those of nothing but client certificates. */
+export function multilineFieldsOf(injections: readonly Injection[]): ReadonlySet<string> {
+  const names = injections.flatMap((injection) =>
+    injection.in === 'client_certificate' ? [injection.certificate, injection.key] : [],
+  );
+  return new Set(names.flatMap((template) => /^\{([a-z][a-z0-9_]*)\}$/.exec(template)?.[1] ?? []));
+}
