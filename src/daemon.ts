@@ -194,7 +194,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       deferredApi({
         vault,
         approvals,
-        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
         journal,
         identity,
         providers: withEvents(catalogue, journal),

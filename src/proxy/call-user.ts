@@ -5,6 +5,7 @@
 import type { Authority } from '../domain/authority.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import { userLabel } from '../domain/user.ts';
 import type { ProvenUser } from '../domain/user-port.ts';
 import type { DataPlane } from './data-plane.ts';
 import { HeaderKind } from './header-kinds.ts';
@@ -81,6 +82,12 @@ export const isUserActive = (authority: Authority, userId: string | null): boole
  */
 export const actingUserId = (user: ProvenUser | null, grant: Grant | null): string | null =>
   user?.userId ?? (grant?.principal.type === 'user' ? grant.principal.userId : null);
+
+/** A user for people to read; nobody is named who is not known here. */
+export function namedUser({ users }: Authority, userId: string | null): { userId: string | null; user: string | null } {
+  const user = userId === null ? undefined : users.get(userId);
+  return { userId, user: user === undefined ? null : userLabel(user) };
+}
 
 /** Who the request is for and by which delegation, as its row says it. */
 export function rowUserOf(

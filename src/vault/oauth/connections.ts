@@ -3,10 +3,12 @@
  * credential: it gets the new tokens and every grant of it stays as it is. It must never widen a grant that exists.
  */
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { ProviderSpec } from '../../config/provider.ts';
 import { resolveInjections } from '../../config/provider-hosts.ts';
 import type { OAuthFlow, OAuthInfo } from '../../domain/credential.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { Principal } from '../../domain/grant.ts';
 import { Secret } from '../../domain/secret.ts';
 import type { CredentialRow, GrantRow, StoreChange } from '../../store/rows.ts';
 import { isLive } from '../authority.ts';
@@ -196,12 +198,14 @@ export class Connections {
     if (named !== null) return { grant: named, isNew: false };
     const { state, grants } = this.#parts;
     const agentId = request.agent === undefined ? null : state.findAgent(request.agent).id;
+    // SECURITY: spelt out, so that a person's grant is never taken for the system's, which is everybody's.
+    const principal: Principal = agentId === null ? { type: 'system' } : { type: 'agent', agentId };
     const existing = isKnown
       ? state.rows.grants.find(
           (grant) =>
             grant.credentialId === row.id &&
             isLive(grant, state.now()) &&
-            (grant.principal.type === 'agent' ? grant.principal.agentId : null) === agentId &&
+            isDeepStrictEqual(grant.principal, principal) &&
             (request.label === undefined || grant.label === request.label.trim()) &&
             isWithin(grant, request),
         )

@@ -184,7 +184,7 @@ describe('the files of a vault (S-86, S-87)', () => {
     const all = await filled();
     await all.vault.close();
     const db = new Database(all.dbFile);
-    db.exec(`${WITHOUT_PEOPLE}; delete from migrations where version > 2; pragma user_version = 2`);
+    db.exec(`${WITHOUT_PEOPLE}; delete from migrations where version > 8; pragma user_version = 8`);
     db.close();
     const vault = await reopen(all);
     expect(vault.identify(all.agentKey)).toMatchObject({
