@@ -1,8 +1,14 @@
 /** A wall with an issuer behind it, and two people who sign in there, each with a secret of their own for the same provider. */
+import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { LoginAnswer, StartedLogin } from '../../../src/api/login.ts';
 import { startIssuer, type TestIssuer } from '../../helpers/issuer.ts';
 import { GOOD, startWall, type Wall, type WallAgent } from './wall.ts';
 import type { Answer } from './wire.ts';
+
+const BROWSER = fileURLToPath(new URL('../../helpers/browser.mjs', import.meta.url));
 
 export const ANNA_SECRET = 'SEKRET-marker-anna-5b1d77c0';
 export const BEN_SECRET = 'SEKRET-marker-ben-e94a03f2';
@@ -12,6 +18,8 @@ export interface PeopleWall extends Wall {
   readonly issuer: TestIssuer;
   /** The id of the user of a subject, who is known from then on. */
   userId(subject: string): Promise<string>;
+  /** The handle of a sign-in of the subject, by a code that a browser enters. */
+  signIn(subject: string): Promise<string>;
   /** A grant of the owner for GOOD, with the secret of that name. */
   grant(secret: string, owner: object, more?: object): Promise<string>;
   delegate(grant: string, agent: WallAgent, more?: object): Promise<string>;
@@ -19,8 +27,9 @@ export interface PeopleWall extends Wall {
   route(host: string, port: number): Promise<void>;
 }
 
-export async function startPeopleWall(): Promise<PeopleWall> {
-  const wall = await startWall({ config: 'allow_private = ["login.good.test:443"]', tables: '# people' });
+/** @param tables more TOML tables */
+export async function startPeopleWall(tables = ''): Promise<PeopleWall> {
+  const wall = await startWall({ config: 'allow_private = ["login.good.test:443"]', tables: `# people\n${tables}` });
   const issuer = await startIssuer(wall.pki);
   issuer.people.set('anna', { email: 'anna@good.test', name: 'Anna', groups: ['staff', 'writers'] });
   issuer.people.set('ben', { email: 'ben@good.test', groups: ['staff'] });
@@ -52,6 +61,16 @@ export async function startPeopleWall(): Promise<PeopleWall> {
         user_token: await issuer.token(subject),
       });
       return user_id;
+    },
+    signIn: async (subject) => {
+      const { login_id: id, verification_uri_complete: url } = await wall.daemon.api<StartedLogin>('POST', '/v1/login', {});
+      await promisify(execFile)(process.execPath, [BROWSER, String(url)], {
+        env: { ISSUER_PORT: String(issuer.port), ISSUER_CA: wall.pki.caFile, ACCOUNT: subject },
+      });
+      for (;;) {
+        const answer = await wall.daemon.api<LoginAnswer>('POST', `/v1/login/${id}`, {});
+        if (answer.user_session !== undefined) return answer.user_session;
+      }
     },
     grant: async (secret, owner, more = {}) => {
       const { grant } = await wall.daemon.api<{ grant: { id: string } }>('POST', '/v1/grants', {
