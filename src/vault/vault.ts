@@ -152,7 +152,8 @@ class EmbeddedVault implements Vault {
     const sessions = new EmbeddedSessions(state);
     const users = new EmbeddedUsers(state, sessions, uses, endings);
     const grants = new EmbeddedGrants(state, catalogue, endings, users);
-    const connections = new Connections({ state, dataKeys, grants, dropMaterial });
+    const delegations = new EmbeddedDelegations(state, grants, users);
+    const connections = new Connections({ state, dataKeys, grants, delegations, dropMaterial });
     this.#parts = parts;
     this.#uses = uses;
     this.#materials = materials;
@@ -164,7 +165,7 @@ class EmbeddedVault implements Vault {
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
     this.grants = grants;
-    this.delegations = new EmbeddedDelegations(state, grants, users);
+    this.delegations = delegations;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.#refresher = refresher;
