@@ -131,6 +131,10 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
   conflict: always('It contradicts what is there already.', 'Look at what is there, then try again.'),
   invalid_input: always('The input was not valid.', 'Correct what was named and try again.'),
   forbidden: always('It is not allowed.', 'Ask an operator.'),
+  connect_session_invalid: always(
+    'The link to the Connect page was used, has expired or is not known.',
+    'Make a new one: `alterd connect-session create PROVIDER`.',
+  ),
   internal_error: (entry) => ({
     why: ['alterd failed in a way that it should not; nothing more was forwarded.'],
     fix: [`Report it with the request id ${entry.request_id}; \`alterd logs\` has the details.`],

@@ -3,8 +3,12 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { Secret } from '../domain/secret.ts';
+import type { SinkStatus } from '../domain/sink-status.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
+import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
+import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { Vault } from '../vault/vault.ts';
 
 /** What the daemon knows about itself. */
@@ -25,6 +29,11 @@ export interface DaemonFacts {
   readonly configDir: string;
   /** Open tunnels. */
   readonly tunnels: number;
+  readonly sinks: readonly SinkStatus[];
+  /** Requests and tunnels that ended since the start, and those that were denied. */
+  readonly requests: { readonly ended: number; readonly denied: number };
+  /** Where metrics are served over TCP; null when they are not. */
+  readonly metrics: string | null;
 }
 
 /** The local CA as it may be shown: its certificate, never its key. */
@@ -60,6 +69,19 @@ export interface ProviderLibrary {
   add(toml: string, options: { readonly replace: boolean }): Promise<ProviderSpec>;
 }
 
+/** Connect sessions, and the pages on which people take part in them. */
+export interface ConnectPort {
+  /** Opens the page listener when nothing needed it before. @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
+  create(request: ConnectSessionRequest): Promise<{
+    readonly id: string;
+    readonly token: Secret;
+    readonly expiresAt: number;
+    /** Where the pages are. */
+    readonly origin: string;
+  }>;
+  sessions(): readonly ConnectSession[];
+}
+
 export interface ReloadReport {
   /** Key paths whose value is another one now. */
   readonly changed: readonly string[];
@@ -75,11 +97,14 @@ export interface ApiDeps {
   readonly journal: JournalReader;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
+  readonly connect: ConnectPort;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;
   /** @throws AlterError invalid_input when the new configuration is wrong; the old one stays in force */
   readonly reload: () => Promise<ReloadReport>;
   /** Told about failures that are bugs; the id is in the answer too. */
   readonly onFault: (error: unknown, requestId: string) => void;
+  /** Text of the metrics. */
+  readonly metrics: () => Promise<string>;
   readonly now?: () => number;
 }

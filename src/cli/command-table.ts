@@ -90,6 +90,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/connect.ts')).defineConnect,
   },
   {
+    name: 'connect-session',
+    alias: 'connect-sessions',
+    summary: 'links with which somebody else connects their account',
+    load: async () => (await import('./commands/connect-session.ts')).defineConnectSession,
+  },
+  {
     name: 'provider',
     alias: 'providers',
     summary: 'services that alterd knows how to authenticate to',

@@ -2,7 +2,6 @@
  * One request through the running daemon, as an agent would send it, and what its answer says about the stored credential.
  * It holds a session key and never the credential; it follows no redirect and sends nothing twice.
  */
-import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -34,10 +33,10 @@ const WAIT_MS = 30_000;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
 /** @throws AlterError vault_unavailable when the proxy or the provider does not answer */
-export async function sendProbe(proxyUrl: string, caFile: string, target: ProbeTarget): Promise<ProbeAnswer> {
+export async function sendProbe(proxyUrl: string, caPem: string, target: ProbeTarget): Promise<ProbeAnswer> {
   const socket = await openTunnel(new URL(proxyUrl), target.host);
   try {
-    return await askThrough(socket, readFileSync(caFile, 'utf8'), target);
+    return await askThrough(socket, caPem, target);
   } finally {
     socket.destroy();
   }

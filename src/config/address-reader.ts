@@ -13,7 +13,8 @@ export interface UpstreamProxy extends HostPort {
   readonly scheme: 'http' | 'https';
 }
 
-const isLoopback = ({ host, family }: HostPort): boolean => (family === 4 ? host.startsWith('127.') : host === '::1');
+export const isLoopback = ({ host, family }: Pick<HostPort, 'host' | 'family'>): boolean =>
+  family === 4 ? host.startsWith('127.') : host === '::1';
 
 /** "off" means no TCP listener. */
 export const listenAddress: Reader<HostPort | null> = {
@@ -28,6 +29,16 @@ export const listenAddress: Reader<HostPort | null> = {
       return { problem: `must be a loopback address: ${reading.value.host} would carry agent keys over the network without TLS` };
     }
     return reading;
+  },
+  fromText: (text) => text,
+};
+
+/** As `listenAddress`, for the metrics. */
+export const metricsAddress: Reader<HostPort | null> = {
+  read: (raw) => {
+    const reading = listenAddress.read(raw);
+    if (!('problem' in reading)) return reading;
+    return { problem: 'must be a loopback address with a port such as "127.0.0.1:9478", or "off"' };
   },
   fromText: (text) => text,
 };

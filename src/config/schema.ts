@@ -5,8 +5,10 @@
  */
 
 import type { PrivateException, UpstreamProxy } from './address-reader.ts';
-import { listenAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
+import { listenAddress, metricsAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
+import { connectListen, connectProblems, publicUrl } from './connect-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
+import { type SinkConfig, sinkList } from './sink.ts';
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -59,10 +61,16 @@ export const KEYS = {
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
   'audit.retention_days': key(365, integer(1, 36_500)),
+  'audit.sink': key([], sinkList),
+  'metrics.listen': key('off', metricsAddress),
   'keys.source': key('auto', oneOf('auto', 'file', 'systemd', 'keyring')),
   'ca.name_constraints': key([], hostName),
   'log.level': key('info', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
   'identity.require_peer_uid': key(false, toggle),
+  'connect.listen': key('127.0.0.1:4781', connectListen),
+  'connect.public_url': key('', publicUrl),
+  'connect.tls_cert_file': key('', optionalFile),
+  'connect.tls_key_file': key('', optionalFile),
 } as const satisfies Record<string, Key<unknown>>;
 
 export type KeyPath = keyof typeof KEYS;
@@ -124,7 +132,10 @@ export interface Config {
     readonly syncIntervalMs: number;
     readonly segmentBytes: number;
     readonly retentionDays: number;
+    readonly sinks: readonly SinkConfig[];
   };
+  /** null: no TCP listener for metrics. Always a loopback address. */
+  readonly metrics: { readonly listen: HostPort | null };
   readonly keys: { readonly source: 'auto' | 'file' | 'systemd' | 'keyring' };
   readonly ca: {
     /** Names (with their subdomains) that the local CA may sign for; empty means any. */
@@ -132,6 +143,14 @@ export interface Config {
   };
   readonly log: { readonly level: Values['log.level'] };
   readonly identity: { readonly requirePeerUid: boolean };
+  readonly connect: {
+    /** Where the pages are served once somebody needs them; null for never. Beyond loopback only with TLS; port 0 lets the kernel choose. */
+    readonly listen: HostPort | null;
+    /** Origin under which browsers reach the pages; null: the one of `listen`. */
+    readonly publicUrl: string | null;
+    readonly tlsCertFile: string | null;
+    readonly tlsKeyFile: string | null;
+  };
 }
 
 export function configOf(v: Values): Config {
@@ -175,11 +194,19 @@ export function configOf(v: Values): Config {
       syncIntervalMs: v['audit.sync_interval_ms'],
       segmentBytes: v['audit.segment_bytes'],
       retentionDays: v['audit.retention_days'],
+      sinks: v['audit.sink'],
     },
+    metrics: { listen: v['metrics.listen'] },
     keys: { source: v['keys.source'] },
     ca: { nameConstraints: v['ca.name_constraints'] },
     log: { level: v['log.level'] },
     identity: { requirePeerUid: v['identity.require_peer_uid'] },
+    connect: {
+      listen: v['connect.listen'],
+      publicUrl: v['connect.public_url'],
+      tlsCertFile: v['connect.tls_cert_file'],
+      tlsKeyFile: v['connect.tls_key_file'],
+    },
   };
 }
 
@@ -198,5 +225,13 @@ export function crossProblems(v: Values): { readonly path: KeyPath; readonly pro
   if (v['limits.path_bytes'] > v['limits.head_bytes']) {
     found.push({ path: 'limits.path_bytes', problem: 'must not be larger than limits.head_bytes, of which it is a part' });
   }
+  found.push(
+    ...connectProblems({
+      listen: v['connect.listen'],
+      publicUrl: v['connect.public_url'],
+      hasCert: v['connect.tls_cert_file'] !== null,
+      hasKey: v['connect.tls_key_file'] !== null,
+    }),
+  );
   return found;
 }

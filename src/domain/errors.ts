@@ -310,6 +310,14 @@ export const ERRORS = {
     detail: (d) => `${d.reason}.`,
     hint: () => undefined,
   }),
+  connect_session_invalid: spec<{ connect_error: string; reason: string }>({
+    sdkName: 'ConnectFlowError',
+    proxyStatus: null,
+    apiStatus: 403,
+    title: 'Connect session not valid',
+    detail: (d) => `The page can't go on: ${d.reason}.`,
+    hint: () => 'An operator makes a new link: `alterd connect-session create PROVIDER`.',
+  }),
   internal_error: spec<{ request_id?: string }>({
     sdkName: 'BackendError',
     proxyStatus: 500,

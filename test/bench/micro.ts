@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { closing, opening } from '../integration/journal/samples.ts';
 import { median } from './arithmetic.ts';
 import { decisionMicros } from './micro-decision.ts';
+import { journalUnderLoad, meterMicros } from './micro-journal.ts';
 
 const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
 const AT_ONCE = 16;
@@ -75,7 +76,13 @@ async function leafMillis(): Promise<number> {
   }
 }
 
-/** @returns the journal and the decision in µs for each request, a leaf in ms */
+/** @returns the journal, the decision and the metrics in µs for each request, a leaf in ms, and the journal under load */
 export async function microCosts(): Promise<Readonly<Record<string, number>>> {
-  return { auditUs: await auditMicros(), leafMs: await leafMillis(), decisionUs: await decisionMicros() };
+  return {
+    auditUs: await auditMicros(),
+    leafMs: await leafMillis(),
+    decisionUs: await decisionMicros(),
+    meterUs: await meterMicros(),
+    ...(await journalUnderLoad()),
+  };
 }

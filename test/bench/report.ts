@@ -56,6 +56,9 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'auditUs', title: 'audit µs' },
     { key: 'leafMs', title: 'leaf ms' },
     { key: 'decisionUs', title: 'decision µs' },
+    { key: 'meterUs', title: 'metrics µs' },
+    { key: 'auditRate', title: 'audit rows/s' },
+    { key: 'auditStallMs', title: 'audit stall p99 ms' },
   ],
 };
 

@@ -3,6 +3,7 @@
  * absent one, so that none is missing silently. Probes run once per test file and only for the clients that it asks for.
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 type Probe = () => string | null;
@@ -67,6 +68,7 @@ const PROBES = {
   ws: nodePackage('ws'),
   '@grpc/grpc-js': nodePackage('@grpc/grpc-js'),
   go: program('go', ['version']),
+  chromium: () => ['/usr/bin/chromium', '/usr/bin/google-chrome'].find((path) => existsSync(path)) ?? null,
   java: () => (output('javac', ['-version']) === null ? null : program('java', ['-version'])()),
 } as const satisfies Record<string, Probe>;
 

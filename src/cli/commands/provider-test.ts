@@ -3,12 +3,13 @@
  * exists, so that proxy, policy, injection and provider are all part of the answer. Must never make a grant to test with.
  */
 import type { Command } from 'commander';
+import type { CaView } from '../../api/ca.ts';
 import { apiPath } from '../../api/client.ts';
 import type { ProviderView } from '../../api/provider-view.ts';
+import type { NewSessionView } from '../../api/sessions.ts';
 import type { StatusView } from '../../api/status.ts';
 import type { GrantView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
-import { openAgentSession } from '../agent-environment.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { ExitStatus } from '../exit-codes.ts';
@@ -116,15 +117,23 @@ function placeholders(grant: GrantView): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, placeholder]));
 }
 
+/** With a session of its own, which needs none of the files that other clients do. @throws AlterError conflict */
 async function askAs(cli: Cli, agent: string, grant: GrantView, target: ProbeTarget): ReturnType<typeof sendProbe> {
   const client = cli.client();
-  const options = { agent, grantIds: [grant.id], ttlMs: SESSION_TTL_MS, label: 'provider test' };
-  const session = await openAgentSession(client, options, cli.env);
+  const [status, ca] = await Promise.all([client.read<StatusView>(apiPath('status')), client.read<CaView>(apiPath('ca'))]);
+  if (status.proxy.tcp === null)
+    throw new AlterError(
+      'conflict',
+      { reason: 'the daemon listens on its Unix socket only' },
+      { hint: 'Set listen.tcp = "127.0.0.1:4780" in the configuration and restart the daemon.' },
+    );
+  const options = { agent, grant_ids: [grant.id], ttl_ms: SESSION_TTL_MS, label: 'provider test' };
+  const session = await client.send<NewSessionView>(apiPath('sessions'), options);
+  const user = `${encodeURIComponent(session.proxy_user)}:${encodeURIComponent(session.key)}`;
   try {
-    const { ca_file: caFile } = await client.read<StatusView>(apiPath('status'));
-    return await sendProbe(session.environment.set.HTTPS_PROXY ?? '', caFile, target);
+    return await sendProbe(`http://${user}@${status.proxy.tcp}`, ca.pem, target);
   } finally {
     // It ends by itself within two minutes; whatever went wrong with the request matters more.
-    await client.remove(apiPath('sessions', session.sessionId)).catch(() => undefined);
+    await client.remove(apiPath('sessions', session.session_id)).catch(() => undefined);
   }
 }

@@ -101,6 +101,8 @@ const OPERATIONS = "alter table grants add column operations text not null defau
 
 const APPROVAL = 'alter table grants add column approval text;';
 
+const SOURCES = 'alter table credentials add column sources text;';
+
 /** Grants of before are for whatever their other rules say. */
 const GIT_ACCESS = 'alter table grants add column git_access text;';
 
@@ -125,4 +127,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 4, name: 'approval of grants', sql: APPROVAL },
   { version: 5, name: 'grants for git', sql: GIT_ACCESS },
   { version: 6, name: 'connected accounts', sql: OAUTH },
+  { version: 7, name: 'sources of secrets', sql: SOURCES },
 ];
