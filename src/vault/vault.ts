@@ -154,6 +154,8 @@ class EmbeddedVault implements Vault {
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
+||||||| merged common ancestors
+>>>>>>>>> Temporary merge branch 2
     this.grants = grants;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
