@@ -1,8 +1,9 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { type ApiServer, deferredApi, serveApi } from './api/server.ts';
@@ -15,12 +16,17 @@ import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config, KeyPath } from './config/schema.ts';
 import { changedKeys } from './config/view.ts';
 import type { MasterKey } from './crypto/master-key.ts';
-import type { AuditOpening, AuditPort } from './domain/audit.ts';
-import { BLANK_EVENT } from './domain/audit-event.ts';
+import type { AuditPort } from './domain/audit.ts';
 import { AlterError } from './domain/errors.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
+import { keyIdOf } from './journal/checkpoint.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
+import { openSigningKey, type SigningKey } from './journal/signing-key.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
+import { ProcessMeter } from './metrics/process-meter.ts';
+import { RequestMeter } from './metrics/request-meter.ts';
+import { scrapeText } from './metrics/scrape.ts';
+import { ENDED, event, hostPort, metricsListener, readAgain, sinksOf, withEvents } from './observation.ts';
 import type { SavedLimit } from './policy/limit-ledger.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
@@ -31,6 +37,7 @@ import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
 import { PoolRegistry } from './proxy/upstream/registry.ts';
+import type { Sinks } from './sinks/sinks.ts';
 import { Approvals } from './vault/approvals.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
 import { continuityFault } from './vault/continuity.ts';
@@ -61,6 +68,8 @@ export interface RunningDaemon {
 
 /** Of all agents; one agent has a limit of its own. */
 const MAX_PENDING_APPROVALS = 1_000;
+/** What the sinks get to deliver the last rows at a stop; what is left is due at the next start. */
+const SINK_DRAIN_MS = 2_000;
 
 /** Keys that only a restart puts in force. */
 const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
@@ -70,6 +79,8 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.sync_interval_ms',
   'audit.segment_bytes',
   'audit.retention_days',
+  'audit.sink',
+  'metrics.listen',
   'keys.source',
   'ca.name_constraints',
   'connect.listen',
@@ -98,9 +109,11 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const made = await prepareFiles(paths);
     const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
     for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
+    const meter = new RequestMeter();
+    const own = new ProcessMeter(startedAt);
     // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
     const https = httpsCaller(() => plane);
-    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log }, undo);
+    const rooms = await openRooms(paths, loaded.config, { catalogue, https, log, meter }, undo);
     const { vault, journal } = rooms;
     await joinHistory(vault, journal, log, options.acceptRestore === true);
     let ca = rooms.ca;
@@ -129,6 +142,22 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     undo.push(() => pages.close());
     // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
     if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
+    const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log);
+    undo.push(() => sinks.close(0));
+    const scrape = async (): Promise<string> => {
+      const { pools, sockets } = plane.pools.sizes;
+      return scrapeText(meter, own, {
+        tunnels: listener.openTunnels,
+        agentSockets: listener.openSockets,
+        underWay: plane.live.size,
+        pools,
+        upstreamSockets: sockets,
+        audit: await journal.stats(),
+        sinks: sinks.status,
+      });
+    };
+    const metrics = await metricsListener(loaded.config, scrape);
+    undo.push(() => metrics?.close());
     const facts = (): DaemonFacts => ({
       version: VERSION,
       pid: process.pid,
@@ -139,18 +168,21 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       stateDir: paths.stateDir,
       configDir: paths.configDir,
       tunnels: listener.openTunnels,
+      sinks: sinks.status,
+      requests: { ended: meter.ended, denied: meter.denied },
+      metrics: metrics === null ? null : hostPort(metrics),
     });
     const reload = async (): Promise<ReloadReport> => {
-      const next = options.reloadConfig();
+      const next = await readAgain(options.reloadConfig, journal);
       const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
       const policiesChanged = await reloadPolicies(vault, log);
       const changed = [...changedKeys(loaded.view, next.view), ...(policiesChanged ? ['policies'] : [])];
+      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       Object.assign(plane, settings);
       plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
       catalogue.refresh();
-      await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       return { changed, restartRequired: changed.filter((key) => NEEDS_RESTART.has(key)) };
     };
     const api = await serveApi(
@@ -159,7 +191,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         approvals,
         operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
         journal,
-        providers: catalogue,
+        providers: withEvents(catalogue, journal),
         ca: {
           info: () => infoOf(ca, paths),
           rotate: async () => {
@@ -173,6 +205,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         connect: pages,
         config: () => loaded.view,
         facts,
+        metrics: scrape,
         reload,
         onFault: (error, requestId) =>
           log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the API failed in an unexpected way'),
@@ -189,7 +222,9 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       reload,
       stop: async () => {
         await pages.close();
-        await stopAll(plane, listener, api, vault, journal, approvals, limitKeeper, loaded.config, log);
+        await metrics?.close();
+        own.close();
+        await stopAll(plane, listener, api, vault, journal, approvals, limitKeeper, sinks, loaded.config, log);
       },
     };
   } catch (thrown) {
@@ -209,13 +244,21 @@ interface Rooms {
 async function openRooms(
   paths: Paths,
   config: Config,
-  { catalogue, https, log }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog },
+  {
+    catalogue,
+    https,
+    log,
+    meter,
+  }: Pick<VaultOptions, 'catalogue' | 'https'> & { readonly log: DaemonLog; readonly meter: RequestMeter },
   undo: (() => void | Promise<void>)[],
 ): Promise<Rooms> {
   let key: MasterKey | null = null;
   let opening: Promise<Journal> | null = null;
+  let madeKey: SigningKey | null = null;
   const onLoaded = (loadedKey: MasterKey): void => {
     key = loadedKey;
+    const signing = openSigningKey(join(paths.stateDir, 'audit.key'), loadedKey);
+    if (signing.made) madeKey = signing;
     opening = openJournal({
       dir: paths.auditDir,
       sync: config.audit.sync,
@@ -223,6 +266,10 @@ async function openRooms(
       segmentBytes: config.audit.segmentBytes,
       retentionDays: config.audit.retentionDays,
       headKey: loadedKey.derive('audit head'),
+      signingKey: signing.privateKey,
+      onEntry: (row, closing) => meter.observe(row, closing),
+      onRemoved: (upTo) =>
+        void opening?.then((journal) => journal.record(event('audit.rows_removed', { up_to: upTo }), ENDED)).catch(() => {}),
       onFault: (message) => log.error({}, message),
     });
     opening.catch(() => {});
@@ -248,6 +295,9 @@ async function openRooms(
   undo.push(() => vault.close());
   const journal = await (opening as unknown as Promise<Journal>);
   undo.push(() => journal.close());
+  const signing = madeKey as SigningKey | null;
+  if (signing !== null)
+    await journal.record(event('audit.key_created', { key: keyIdOf(createPublicKey(signing.privateKey)) }), ENDED);
   return { vault, journal, ca: openAuthority(paths, config, key as unknown as MasterKey), key: key as unknown as MasterKey };
 }
 
@@ -361,6 +411,7 @@ async function stopAll(
   journal: Journal,
   approvals: Approvals,
   limitKeeper: LimitKeeper,
+  sinks: Sinks,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {
@@ -381,6 +432,9 @@ async function stopAll(
   await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
   await limitKeeper.close();
   await vault.close();
+  // Until the last row is in the database: only from there the sinks have it.
+  await journal.stats().catch(() => {});
+  await sinks.close(SINK_DRAIN_MS);
   await journal.close();
 }
 
@@ -394,16 +448,6 @@ async function reloadPolicies(vault: Vault, log: DaemonLog): Promise<boolean> {
     await vault.policies.noteRefusal(problems);
     throw thrown;
   }
-}
-
-const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
-
-function event(action: string, details: Readonly<Record<string, string | number>>): AuditOpening {
-  return { ...BLANK_EVENT, at: Date.now(), action, details };
-}
-
-function hostPort(address: { host: string; port: number }): string {
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
 function infoOf(ca: LocalCa, paths: Paths): CaInfo {

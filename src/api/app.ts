@@ -15,6 +15,7 @@ import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
+import { metricsRoutes } from './metrics.ts';
 import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
 import { providerClientRoutes } from './provider-clients.ts';
@@ -46,6 +47,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/connect/sessions', connectSessionRoutes(deps));
   app.route('/v1/connect', connectRoutes(deps));
   app.route('/v1/audit', auditRoutes(deps));
+  app.route('/v1/metrics', metricsRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));
   app.route('/v1/ca', caRoutes(deps));
   app.route('/v1/config', configRoutes(deps));

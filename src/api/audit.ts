@@ -5,27 +5,41 @@ import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { AuditEntry } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
-import { CSV_HEADER, csvLineOf, jsonLineOf } from '../journal/export.ts';
+import { CSV_HEADER, csvLineOf } from '../journal/export.ts';
+import { isMatch } from '../journal/filter.ts';
 import type { AuditFilter } from '../journal/reader.ts';
 import type { ApiDeps } from './deps.ts';
 import { flag, instant, readQuery, wholeNumber } from './input.ts';
-import { entryView } from './views.ts';
+import { checkpointView, entryView } from './views.ts';
 
 const filters = {
   agent: z.string().optional(),
+  user: z.string().optional(),
   grant: z.string().optional(),
+  provider: z.string().optional(),
+  credential: z.string().optional(),
   host: z.string().optional(),
+  method: z.string().optional(),
   status: wholeNumber.optional(),
   outcome: z.enum(['success', 'refused', 'provider_error', 'client_abort', 'unknown']).optional(),
   decision: z.enum(['allow', 'deny']).optional(),
   kind: z.enum(['exchange', 'tunnel', 'event']).optional(),
   action: z.string().optional(),
   error: z.string().optional(),
+  rule: z.string().optional(),
+  session: z.string().optional(),
+  key: z.string().optional(),
+  run: z.string().optional(),
+  thread: z.string().optional(),
+  tool: z.string().optional(),
+  trace: z.string().optional(),
+  text: z.string().min(1).optional(),
   since: instant.optional(),
   until: instant.optional(),
   order: z.enum(['newest', 'oldest']).optional(),
 };
 const page = z.strictObject({ ...filters, limit: wholeNumber.optional(), after: wholeNumber.optional(), open: flag.optional() });
+const counted = z.strictObject((({ order: _unused, ...rest }) => rest)(filters));
 const exported = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).optional() });
 
 /** Without an order, and without an end in time: a tail goes forward. */
@@ -53,6 +67,15 @@ export function auditRoutes({ journal }: ApiDeps): Hono<Env> {
     return c.json({ ok, rows, first_bad: firstBad, reason, head_hash: headHash });
   });
 
+  routes.get('/key', (c) => c.json({ public_key: journal.publicKeyPem }));
+
+  routes.get('/checkpoints', async (c) => {
+    const checkpoints = await journal.checkpoints({ sign: true });
+    return c.json({ checkpoints: checkpoints.map(checkpointView) });
+  });
+
+  routes.get('/stats', async (c) => c.json(await journal.summary(compact(readQuery(c, counted)))));
+
   routes.get('/export', (c) => {
     const { format = 'jsonl', ...filter } = readQuery(c, exported);
     const isCsv = format === 'csv';
@@ -61,10 +84,12 @@ export function auditRoutes({ journal }: ApiDeps): Hono<Env> {
       c,
       async (out) => {
         if (isCsv) await out.write(CSV_HEADER);
-        await journal.export(compact(filter), async (entry) => {
+        const write = async (text: string): Promise<void> => {
           if (out.aborted) throw new AlterError('conflict', { reason: 'the client of the export went away' });
-          await out.write(isCsv ? csvLineOf(entry) : jsonLineOf(entry));
-        });
+          await out.write(text);
+        };
+        if (isCsv) await journal.export(compact(filter), (entry) => write(csvLineOf(entry)));
+        else await journal.exportLines(compact(filter), (line) => write(`${line}\n`));
       },
       async () => cut(c),
     );
@@ -96,7 +121,7 @@ function tail(c: Context<Env>, journal: ApiDeps['journal'], filter: AuditFilter)
       const waiting: AuditEntry[] = [];
       let wake = (): void => {};
       const stop = journal.tail((entry) => {
-        if (!isMatch(entry, filter)) return;
+        if (!isMatch(entry as AuditEntry & Record<string, unknown>, filter)) return;
         waiting.push(entry);
         wake();
       });
@@ -128,14 +153,6 @@ function isQuiet(onWake: (resolve: () => void) => void): Promise<boolean> {
       resolve(false);
     });
   });
-}
-
-/** What the journal's own pages would hold. */
-function isMatch(entry: AuditEntry, { agent, grant, since, limit: _limit, ...exact }: AuditFilter): boolean {
-  if (agent !== undefined && agent !== entry.agent && agent !== entry.agent_id) return false;
-  if (grant !== undefined && grant !== entry.grant_id && grant !== entry.grant_label) return false;
-  if (since !== undefined && entry.at < since) return false;
-  return Object.entries(exact).every(([name, value]) => entry[name as keyof AuditEntry] === value);
 }
 
 /** Without the members that were not given: `undefined` is no filter value. */

@@ -40,6 +40,8 @@ export interface NewConnectSessionView {
   readonly connect_url: string;
   /** What the widget calls its base. */
   readonly base_url: string;
+  /** To be registered at each provider. */
+  readonly redirect_uri: string;
   readonly expires_in: number;
   readonly expires_at: string;
 }
@@ -100,6 +102,7 @@ export function connectSessionRoutes({ connect, vault, now = Date.now }: ApiDeps
         session_token: made.token.reveal(),
         connect_url: `${made.origin}/sdk/oauth/connect#session=${encodeURIComponent(made.token.reveal())}`,
         base_url: made.origin,
+        redirect_uri: `${made.origin}/oauth/callback`,
         expires_in: Math.round((made.expiresAt - now()) / 1_000),
         expires_at: new Date(made.expiresAt).toISOString(),
       } satisfies NewConnectSessionView,

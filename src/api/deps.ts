@@ -4,6 +4,7 @@
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { Secret } from '../domain/secret.ts';
+import type { SinkStatus } from '../domain/sink-status.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
@@ -28,6 +29,11 @@ export interface DaemonFacts {
   readonly configDir: string;
   /** Open tunnels. */
   readonly tunnels: number;
+  readonly sinks: readonly SinkStatus[];
+  /** Requests and tunnels that ended since the start, and those that were denied. */
+  readonly requests: { readonly ended: number; readonly denied: number };
+  /** Where metrics are served over TCP; null when they are not. */
+  readonly metrics: string | null;
 }
 
 /** The local CA as it may be shown: its certificate, never its key. */
@@ -98,5 +104,7 @@ export interface ApiDeps {
   readonly reload: () => Promise<ReloadReport>;
   /** Told about failures that are bugs; the id is in the answer too. */
   readonly onFault: (error: unknown, requestId: string) => void;
+  /** Text of the metrics. */
+  readonly metrics: () => Promise<string>;
   readonly now?: () => number;
 }

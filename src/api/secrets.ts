@@ -5,6 +5,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import type { Injection } from '../domain/credential.ts';
 import { Secret } from '../domain/secret.ts';
+import { DEFAULT_LIFETIME_MS } from '../vault/sources/source.ts';
 import type { ApiDeps } from './deps.ts';
 import { flag, readBody, readQuery } from './input.ts';
 import { secretView } from './views.ts';
@@ -25,6 +26,7 @@ const injection = z.discriminatedUnion('in', [
     token: template.optional(),
     region: template.optional(),
     service: template.optional(),
+    role: template.optional(),
     hosts,
   }),
   z.strictObject({
@@ -44,10 +46,16 @@ const injection = z.discriminatedUnion('in', [
   z.strictObject({ in: z.literal('client_certificate'), certificate: template, key: template, hosts }),
 ]);
 
+const sources = z.strictObject({
+  fields: z.record(z.string(), z.string().max(4_096)),
+  lifetime_ms: z.number().int().optional(),
+});
+
 const newSecret = z.strictObject({
   name: z.string().optional(),
   provider: z.string(),
-  fields,
+  fields: fields.optional(),
+  sources: sources.optional(),
   kind: z.enum(['bearer', 'header', 'basic', 'query', 'cookie', 'sigv4', 'hmac', 'client_certificate', 'custom']).optional(),
   inject: z.array(injection).max(20).optional(),
   hosts,
@@ -66,7 +74,8 @@ export function secretRoutes({ vault, providers }: ApiDeps): Hono {
       name: body.name,
       // An alias of the catalogue is stored under the provider's own slug.
       providerId: providers.find(body.provider)?.slug ?? body.provider,
-      fields: sealed(body.fields),
+      fields: sealed(body.fields ?? {}),
+      sources: body.sources && { fields: body.sources.fields, lifetimeMs: body.sources.lifetime_ms ?? DEFAULT_LIFETIME_MS },
       kind: body.kind,
       injections: body.inject?.map((each) => withoutAbsent(each) as Injection),
       hosts: body.hosts,

@@ -1,5 +1,6 @@
 /** `/v1/status`: where the daemon listens, what it holds, and whether it is well. */
 import { Hono } from 'hono';
+import type { SinkStatus } from '../domain/sink-status.ts';
 import type { ApiDeps } from './deps.ts';
 
 export interface StatusView {
@@ -23,10 +24,38 @@ export interface StatusView {
     readonly head_hash: string;
     readonly healthy: boolean;
     readonly error: string | null;
+    readonly backlog_segments: number;
   };
+  readonly requests: { readonly ended: number; readonly denied: number };
+  readonly metrics: string | null;
   readonly memory_rss_bytes: number;
   readonly tunnels: number;
+  readonly sinks: readonly SinkView[];
 }
+
+export interface SinkView {
+  readonly name: string;
+  readonly kind: string;
+  readonly n: number;
+  readonly lag: number;
+  readonly delivered: number;
+  readonly failures: number;
+  readonly error: string | null;
+  readonly delivered_at: string | null;
+  readonly skipped: number;
+}
+
+const sinkView = (sink: SinkStatus): SinkView => ({
+  name: sink.name,
+  kind: sink.kind,
+  n: sink.n,
+  lag: sink.lag,
+  delivered: sink.delivered,
+  failures: sink.failures,
+  error: sink.error,
+  delivered_at: sink.deliveredAt === null ? null : new Date(sink.deliveredAt).toISOString(),
+  skipped: sink.skipped,
+});
 
 export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
@@ -48,9 +77,19 @@ export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps)
       secrets: vault.secrets.list().length,
       sessions: vault.sessions.list().length,
       authority_version: vault.authority.version,
-      audit: { rows: audit.rows, open: audit.open, head_hash: audit.headHash, healthy: audit.healthy, error: audit.error },
+      audit: {
+        rows: audit.rows,
+        open: audit.open,
+        head_hash: audit.headHash,
+        healthy: audit.healthy,
+        error: audit.error,
+        backlog_segments: audit.backlogSegments,
+      },
+      requests: { ended: own.requests.ended, denied: own.requests.denied },
+      metrics: own.metrics,
       memory_rss_bytes: process.memoryUsage.rss(),
       tunnels: own.tunnels,
+      sinks: own.sinks.map(sinkView),
     } satisfies StatusView);
   });
   return routes;

@@ -8,6 +8,7 @@ import type { CredentialInfo, OAuthInfo } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 import type { OperationRule } from '../domain/operation-rule.ts';
 import { injectionText } from '../injection/injection-parts.ts';
+import type { Checkpoint } from '../journal/checkpoint.ts';
 
 export interface AgentView {
   readonly id: string;
@@ -46,6 +47,8 @@ export interface SecretView {
   readonly kind: string;
   /** Names only. */
   readonly fields: readonly string[];
+  /** References of the fields that are fetched; null when all are stored. */
+  readonly sources: Readonly<Record<string, string>> | null;
   readonly version: number;
   readonly created_at: string;
   readonly rotated_at: string | null;
@@ -129,6 +132,7 @@ export const secretView = (info: CredentialInfo): SecretView => ({
   provider: info.providerId,
   kind: info.kind,
   fields: info.fieldNames,
+  sources: info.sources?.fields ?? null,
   version: info.version,
   created_at: iso(info.createdAt),
   rotated_at: isoOrNull(info.rotatedAt),
@@ -188,6 +192,20 @@ function destinationText({ pattern, port, scheme }: GrantDestination): string {
   if (scheme === 'http') return `http://${host}${port === 80 ? '' : `:${port}`}`;
   return port === 443 ? host : `${host}:${port}`;
 }
+
+/** A checkpoint, as its line in an export. */
+export type CheckpointView = Checkpoint & { readonly kind: 'checkpoint' };
+
+export const checkpointView = ({ installation, n, hash, at, rows, key, signature }: Checkpoint): CheckpointView => ({
+  kind: 'checkpoint',
+  installation,
+  n,
+  hash,
+  at,
+  rows,
+  key,
+  signature,
+});
 
 export function entryView(entry: AuditEntry): EntryView {
   return { ...entry, at: iso(entry.at), closed_at: isoOrNull(entry.closed_at) };

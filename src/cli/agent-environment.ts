@@ -15,6 +15,7 @@ import { writeBundle, writeWgetrc } from '../ca/trust.ts';
 import { ensureTruststore } from '../ca/truststore.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Secret } from '../domain/secret.ts';
+import { writeGoogleCredentials } from './google-credentials.ts';
 
 export interface SessionOptions {
   readonly agent: string;
@@ -62,11 +63,36 @@ export async function openAgentSession(
     expiresAt: session.expires_at,
     environment: {
       // SECURITY: a placeholder takes the place of a real credential that the caller's own environment may hold.
-      set: { ...environment.set, ...session.agent_env, ALTERD_AGENT: session.agent, ALTERD_SESSION: session.session_id },
+      set: {
+        ...environment.set,
+        ...session.agent_env,
+        ...stubVariables(session, host, port, status.bundle_file),
+        ALTERD_AGENT: session.agent,
+        ALTERD_SESSION: session.session_id,
+      },
       unset: environment.unset,
       notes: [...session.notes, ...environment.notes],
     },
   };
+}
+
+/**
+ * Credential endpoints for SDKs that take no key from the environment: they answer placeholders. The AWS one is asked without a proxy, and
+ * by SDKs on loopback alone; its token is the key that the proxy URL has as well.
+ */
+function stubVariables(session: NewSessionView, host: string, port: number, bundleFile: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  const isLoopback = host === '::1' || /^127\./.test(host);
+  if (session.agent_env.AWS_ACCESS_KEY_ID !== undefined && isLoopback) {
+    const pair = Buffer.from(`${session.proxy_user}:${session.key}`).toString('base64');
+    found.AWS_CONTAINER_CREDENTIALS_FULL_URI = `http://${host.includes(':') ? `[${host}]` : host}:${port}/aws/credentials`;
+    found.AWS_CONTAINER_AUTHORIZATION_TOKEN = `Basic ${pair}`;
+  }
+  if (session.agent_env.GOOGLE_ACCESS_TOKEN !== undefined) {
+    const file = writeGoogleCredentials(join(dirname(bundleFile), 'clients'));
+    if (file !== null) found.GOOGLE_APPLICATION_CREDENTIALS = file;
+  }
+  return found;
 }
 
 /** The child's whole environment. */

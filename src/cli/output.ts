@@ -27,6 +27,8 @@ const CODES: Readonly<Record<Style, readonly [number, number]>> = {
 
 export interface Output {
   readonly format: Format;
+  /** Whether data goes to a terminal that draws what it is sent. */
+  readonly isTerminal: boolean;
   /** Many things: a table, an array, or a line each. `empty` goes to stderr when there is none. */
   list<T>(rows: readonly T[], columns: readonly Column<T>[], empty: string): void;
   /** One thing: labelled lines, or an object. */
@@ -67,6 +69,7 @@ export function createOutput({ format, quiet, stdout, stderr, env }: OutputOptio
 
   return {
     format,
+    isTerminal: stdout.isTTY === true && env.TERM !== 'dumb',
     paint,
     list: (rows, columns, empty) => {
       if (format === 'json') return json(rows);

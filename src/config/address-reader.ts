@@ -33,6 +33,16 @@ export const listenAddress: Reader<HostPort | null> = {
   fromText: (text) => text,
 };
 
+/** As `listenAddress`, for the metrics. */
+export const metricsAddress: Reader<HostPort | null> = {
+  read: (raw) => {
+    const reading = listenAddress.read(raw);
+    if (!('problem' in reading)) return reading;
+    return { problem: 'must be a loopback address with a port such as "127.0.0.1:9478", or "off"' };
+  },
+  fromText: (text) => text,
+};
+
 /** `host:port`, or a CIDR block. */
 export function privateException(raw: string): Reading<PrivateException> {
   const slash = raw.indexOf('/');

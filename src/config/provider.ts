@@ -13,7 +13,7 @@
  *   [[fields]]                          # default: one secret field `token`
  *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"  optional = true
  *   [[inject]]                          # in = header|query|cookie: name, template; in = basic: username, password; hosts narrows
- *                                       # in = sigv4: key_id, key, token, region, service; in = client_certificate: certificate, key
+ *                                       # in = sigv4: key_id, key, token, region, service, role; in = client_certificate: certificate, key
  *                                       # in = hmac: algorithm, key, key_encoding, message, encoding, timestamp, [[inject.headers]]
  *   only_paths, git_hosts, probe, [[shares_host_with]]: see provider-scope.ts
  *   [[agent_env]]                       # name, value: variables that agents expect; {placeholder} or a field with secret = false

@@ -5,9 +5,10 @@
  */
 
 import type { PrivateException, UpstreamProxy } from './address-reader.ts';
-import { listenAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
+import { listenAddress, metricsAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
 import { connectListen, connectProblems, publicUrl } from './connect-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
+import { type SinkConfig, sinkList } from './sink.ts';
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -60,6 +61,8 @@ export const KEYS = {
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
   'audit.retention_days': key(365, integer(1, 36_500)),
+  'audit.sink': key([], sinkList),
+  'metrics.listen': key('off', metricsAddress),
   'keys.source': key('auto', oneOf('auto', 'file', 'systemd', 'keyring')),
   'ca.name_constraints': key([], hostName),
   'log.level': key('info', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
@@ -129,7 +132,10 @@ export interface Config {
     readonly syncIntervalMs: number;
     readonly segmentBytes: number;
     readonly retentionDays: number;
+    readonly sinks: readonly SinkConfig[];
   };
+  /** null: no TCP listener for metrics. Always a loopback address. */
+  readonly metrics: { readonly listen: HostPort | null };
   readonly keys: { readonly source: 'auto' | 'file' | 'systemd' | 'keyring' };
   readonly ca: {
     /** Names (with their subdomains) that the local CA may sign for; empty means any. */
@@ -188,7 +194,9 @@ export function configOf(v: Values): Config {
       syncIntervalMs: v['audit.sync_interval_ms'],
       segmentBytes: v['audit.segment_bytes'],
       retentionDays: v['audit.retention_days'],
+      sinks: v['audit.sink'],
     },
+    metrics: { listen: v['metrics.listen'] },
     keys: { source: v['keys.source'] },
     ca: { nameConstraints: v['ca.name_constraints'] },
     log: { level: v['log.level'] },

@@ -27,6 +27,7 @@ function readSigV4(reader: TableReader, template: TemplateCheck): Unplaced<SigV4
   const token = reader.optionalText('token', template);
   const region = reader.optionalText('region', template);
   const service = reader.optionalText('service', template);
+  const role = reader.optionalText('role', template);
   return {
     in: 'sigv4',
     key_id: reader.text('key_id', template),
@@ -34,6 +35,7 @@ function readSigV4(reader: TableReader, template: TemplateCheck): Unplaced<SigV4
     ...(token === undefined ? {} : { token }),
     ...(region === undefined ? {} : { region }),
     ...(service === undefined ? {} : { service }),
+    ...(role === undefined ? {} : { role }),
   };
 }
 

@@ -61,6 +61,14 @@ export class TableReader {
     return raw === true;
   }
 
+  /** A whole number within bounds. */
+  integer(key: string, initial: number, min: number, max: number): number {
+    const raw = this.#take(key) ?? initial;
+    const isRight = typeof raw === 'number' && Number.isInteger(raw) && raw >= min && raw <= max;
+    if (!isRight) this.problem(key, `must be a whole number from ${min} to ${max}`);
+    return isRight ? raw : initial;
+  }
+
   choice<const T extends string>(key: string, allowed: readonly T[]): T {
     const value = this.text(key, (text) =>
       allowed.some((each) => each === text) ? null : `must be one of ${allowed.map((each) => `"${each}"`).join(', ')}`,

@@ -67,6 +67,8 @@ export interface SigV4Injection {
   readonly token?: string;
   readonly region?: string;
   readonly service?: string;
+  /** ARN of a role whose temporary keys sign instead of these. */
+  readonly role?: string;
   readonly hosts?: readonly string[];
 }
 
@@ -120,12 +122,24 @@ export interface CredentialInfo {
   readonly lastUsedAt: number | null;
   /** Absent for a secret that is stored as it is. */
   readonly oauth?: OAuthInfo;
+  /** Where fields that are not stored come from; absent when all are stored. */
+  readonly sources?: FieldSources;
+}
+
+/** References to the values of fields that are fetched when they are needed. */
+export interface FieldSources {
+  /** Field to reference: `file:…`, `env:…`, `command:[…]`, `vault:…`. No secret itself. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** What was fetched is fetched again after this. */
+  readonly lifetimeMs: number;
 }
 
 /** Opened material, in memory only. */
 export interface CredentialMaterial {
   readonly credentialId: string;
   readonly version: number;
+  /** Raised whenever a value was fetched that is not the one of before; absent for what is stored. */
+  readonly revision?: number;
   readonly fields: ReadonlyMap<string, Secret>;
   /** Names of the fields that are no secret (a user name, an account id) and may stand in an answer. Absent: none. */
   readonly publicFields?: ReadonlySet<string>;

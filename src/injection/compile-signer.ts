@@ -72,7 +72,7 @@ export function compileIdentity(
   const problem = identityProblem(certificate, key);
   if (problem !== null) return `can't be used: ${problem}`;
   return {
-    tag: `${material.credentialId}:${material.version}`,
+    tag: `${material.credentialId}:${material.version}:${material.revision ?? 0}`,
     certificate: new Secret(certificate),
     key: new Secret(key),
   };

@@ -29,7 +29,7 @@ export function fieldTemplatesOf(injection: Injection): readonly string[] {
     case 'basic':
       return [injection.username, injection.password];
     case 'sigv4':
-      return [injection.key_id, injection.key, injection.token, injection.region, injection.service].filter(
+      return [injection.key_id, injection.key, injection.token, injection.region, injection.service, injection.role].filter(
         (text) => text !== undefined,
       );
     case 'hmac':

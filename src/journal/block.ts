@@ -36,6 +36,7 @@ export function rowsOf(block: Block): StoredRow[] {
     n: block.first_n + index,
     body: line.slice(0, -HASH_CHARS),
     hash: line.slice(-HASH_CHARS),
+    prev: (lines[index] ?? '').slice(-HASH_CHARS),
   }));
 }
 
@@ -48,7 +49,8 @@ export function rowStartingWith(block: Block, start: string): StoredRow | undefi
   let n = block.first_n;
   for (let at = bytes.indexOf(NEWLINE); at >= 0 && at < found; at = bytes.indexOf(NEWLINE, at + 1)) n += 1;
   const line = bytes.toString('latin1', found + 1, bytes.indexOf(NEWLINE, found + 1));
-  return { n, body: line.slice(0, -HASH_CHARS), hash: line.slice(-HASH_CHARS) };
+  const prev = bytes.toString('latin1', Math.max(0, found - HASH_CHARS), found);
+  return { n, body: line.slice(0, -HASH_CHARS), hash: line.slice(-HASH_CHARS), prev };
 }
 
 /** The statement that reads the block a row is in, or the nearest one before it. */

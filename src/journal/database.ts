@@ -9,9 +9,30 @@ import { AlterError } from '../domain/errors.ts';
 import { GENESIS } from './chain.ts';
 import { newInstallationMark } from './request-id.ts';
 
+/** What version 3 added. */
+const EXTRAS = `
+CREATE TABLE checkpoints (      -- what this installation signed: see checkpoint.ts
+  n INTEGER PRIMARY KEY,
+  hash TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  rows INTEGER NOT NULL,
+  installation TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  signature TEXT NOT NULL
+);
+CREATE TABLE block_index (      -- terms of finished blocks, for searches: see block-index.ts
+  first_n INTEGER PRIMARY KEY,
+  terms BLOB NOT NULL,
+  seal BLOB NOT NULL
+);`;
+
 /** "altj", at offset 68 of the file. */
 const APPLICATION_ID = 0x616c746a;
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
+/** Forward migrations, by the version that they start from. */
+const MIGRATIONS: Readonly<Record<number, string>> = {
+  2: EXTRAS,
+};
 /** About 50 ms of checking. */
 const QUICK_CHECK_BYTES = 16 * 1024 * 1024;
 
@@ -42,7 +63,7 @@ CREATE TABLE journal_state (
   anchor_n INTEGER NOT NULL,        -- last row that retention removed
   anchor_hash TEXT NOT NULL,
   anchor_chain_at INTEGER NOT NULL
-);`;
+);${EXTRAS}`;
 
 export interface JournalState {
   installation: string;
@@ -65,8 +86,9 @@ function assertOurs(path: string): void {
   if (length < 100 || header.toString('latin1', 0, 15) !== 'SQLite format 3' || header.readUInt32BE(68) !== APPLICATION_ID) {
     throw unusable(`${path} is not an audit database of alterd; it was left alone`);
   }
-  if (header.readUInt32BE(60) !== SCHEMA_VERSION) {
-    throw unusable(`${path} has schema version ${header.readUInt32BE(60)}, this alterd knows ${SCHEMA_VERSION}`);
+  const version = header.readUInt32BE(60);
+  if (version !== SCHEMA_VERSION && MIGRATIONS[version] === undefined) {
+    throw unusable(`${path} has schema version ${version}, this alterd knows ${SCHEMA_VERSION}`);
   }
 }
 
@@ -85,6 +107,29 @@ function createDatabase(path: string): void {
   db.prepare('INSERT INTO journal_state VALUES (1, ?, 0, 0, 0, 0, ?, 0)').run(newInstallationMark(), GENESIS);
   db.close();
   renameSync(draft, path);
+}
+
+/** All steps in one transaction: a crash leaves the old schema or the new one. The header may lag behind the log, SQLite doesn't. */
+function migrate(db: Database.Database): void {
+  db.transaction(() => {
+    for (let version = db.pragma('user_version', { simple: true }) as number; version < SCHEMA_VERSION; version += 1) {
+      db.exec(MIGRATIONS[version] ?? '');
+      db.pragma(`user_version = ${version + 1}`);
+    }
+  })();
+}
+
+/**
+ * Writes what can be made again (an index, a signature over rows that are durable) without waiting for the disk: it is there after the
+ * next commit of rows. Somebody may be waiting for this thread's syncs.
+ */
+export function writeRelaxed(db: Database.Database, write: () => void): void {
+  db.pragma('synchronous = NORMAL');
+  try {
+    write();
+  } finally {
+    db.pragma('synchronous = FULL');
+  }
 }
 
 /** Touches both ends of a database that is too big to be checked whole at a start; SQLite throws where pages are damaged. */
@@ -117,6 +162,7 @@ export function openAuditDatabase(dir: string): Database.Database {
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
     db.pragma('cache_size = -8192');
+    migrate(db);
     return db;
   } catch (error) {
     db?.close();

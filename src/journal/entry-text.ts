@@ -168,15 +168,17 @@ export function identityOf(body: string): { requestId: string; at: number; close
   return { requestId: head[1] ?? '', at: Number(head[2]), closedAt: Number(tail[1]) };
 }
 
-/** A row as the worker answers it; `hash` is hex. Open entries have neither place nor hash. */
+/** A row as the worker answers it; hashes are hex. Open entries have neither place nor hash. */
 export interface StoredRow {
   readonly n: number | null;
   readonly body: string;
   readonly hash: string | null;
+  /** Hash of the row before. */
+  readonly prev: string | null;
 }
 
 /** The entry of a stored row, with everything that was left out filled in. */
-export function entryOf(row: StoredRow): AuditEntry {
+export function entryOf(row: Omit<StoredRow, 'prev'>): AuditEntry {
   const b = JSON.parse(row.body) as Partial<AuditEntry> & Pick<AuditEntry, 'request_id' | 'at' | 'kind' | 'action'>;
   return {
     request_id: b.request_id,

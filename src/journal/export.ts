@@ -1,5 +1,5 @@
 /**
- * Audit entries as JSON Lines and as CSV. Pure.
+ * Audit entries as CSV (as JSON Lines they leave as they were hashed: row-line.ts). Pure.
  * SECURITY: paths and labels are chosen by agents, and spreadsheets run what looks like a formula: such a cell gets an
  * apostrophe in front, also where blanks or control characters stand before the sign.
  */
@@ -57,13 +57,6 @@ const COLUMNS = [
 ] as const satisfies readonly (keyof AuditEntry)[];
 
 const FORMULA = /^[\s\p{Cc}]*[=+\-@\uff1d\uff0b\uff0d\uff20|%]|^[\t\r\n]/u;
-const LINE_BREAKS = /[\u2028\u2029\u0085]/g;
-
-/** One line of JSON Lines, line feed included; no character in it breaks a line in any reader. */
-export function jsonLineOf(entry: AuditEntry): string {
-  const text = JSON.stringify(entry);
-  return `${text.replace(LINE_BREAKS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`;
-}
 
 function cell(value: string): string {
   const guarded = FORMULA.test(value) ? `'${value}` : value;

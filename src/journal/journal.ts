@@ -4,15 +4,19 @@
  * A failed write refuses the request; nothing here may ever let one pass unrecorded.
  */
 import type { KeyObject } from 'node:crypto';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { AuditClosing, AuditEntry, AuditOpening, AuditPort, AuditTicket } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Appender, type Waiter } from './append.ts';
-import { closedEnd, entryOf, openEnd, openingText } from './entry-text.ts';
+import { type Checkpoint, checkpointLineOf } from './checkpoint.ts';
+import { closedEnd, entryOf, openEnd, openingText, type StoredRow } from './entry-text.ts';
 import type { Ready } from './messages.ts';
 import { MAX_BACKLOG_SEGMENTS, Progress } from './progress.ts';
-import type { AuditFilter, JournalReader, JournalStats, VerifyResult } from './reader.ts';
+import type { AuditFilter, AuditSummary, JournalReader, JournalStats, VerifyResult } from './reader.ts';
 import { linePrefix, MAX_PREFIX_CHARS } from './record.ts';
 import { requestIdMaker } from './request-id.ts';
+import { type ChainedRow, rowLineOf } from './row-line.ts';
+import { publicPemOf } from './signing-key.ts';
 import { type LinkEvents, WorkerLink } from './worker-link.ts';
 
 /**
@@ -34,11 +38,19 @@ export interface JournalOptions {
   readonly maxBacklogSegments?: number;
   /** Seals the record of the chain's head; must be the same at each start. */
   readonly headKey: KeyObject;
+  /** Ed25519, private: signs checkpoints. Absent or null signs none. */
+  readonly signingKey?: KeyObject | null;
+  /** Told of each closing and of each entry that begins and ends at once, on the caller's thread: it must be quick and not throw. */
+  readonly onEntry?: EntryObserver;
+  /** Told when retention has removed rows, with the last of them. */
+  readonly onRemoved?: (upTo: number) => void;
   /** Null keeps rows for ever. */
   readonly retentionDays: number | null;
   /** Told once about each new trouble; never carries row contents. */
   readonly onFault: (message: string) => void;
 }
+
+export type EntryObserver = (opening: AuditOpening, closing: AuditClosing) => void;
 
 export interface Journal extends AuditPort, JournalReader {
   /** Of the database: another one has another mark. */
@@ -47,6 +59,8 @@ export interface Journal extends AuditPort, JournalReader {
   readonly epochAtStart: number | null;
   /** Keeps the vault's epoch in the sealed head, from where a vault that is older at the next start is noticed. Never rejects. */
   noteEpoch(epoch: number): Promise<void>;
+  /** A port that another thread reads the chain through (messages.ts, FeedRequest). */
+  feed(): MessagePort;
   /** Flushes, commits and ends the worker. Entries that are still open become `unknown` at the next start. */
   close(): Promise<void>;
 }
@@ -64,6 +78,7 @@ class Ticket implements AuditTicket, Waiter {
   readonly #opening: AuditOpening;
   readonly #text: string;
   readonly #resolve: (ticket: AuditTicket) => void;
+  readonly #onEntry: EntryObserver | undefined;
   readonly refused: (error: AlterError) => void;
   #closed = false;
 
@@ -75,7 +90,9 @@ class Ticket implements AuditTicket, Waiter {
     write: Appender,
     resolve: (ticket: AuditTicket) => void,
     reject: (error: AlterError) => void,
+    onEntry: EntryObserver | undefined,
   ) {
+    this.#onEntry = onEntry;
     this.requestId = requestId;
     this.#requestNo = requestNo;
     this.#opening = opening;
@@ -100,6 +117,7 @@ class Ticket implements AuditTicket, Waiter {
       end = closedEnd(null, { ...closing, error: null }, closedAt);
     const prefix = linePrefix('C', text.length + end.length, this.#requestNo, at, closedAt);
     this.#write.appendUnawaited(prefix, text, `${end}\n`, text.length + CLOSING_BYTES);
+    this.#onEntry?.(this.#opening, closing);
   }
 }
 
@@ -115,13 +133,15 @@ class OpenJournal implements Journal {
   readonly #append: Appender;
   readonly #idOf: (requestNo: number) => string;
   readonly #onFault: (message: string) => void;
+  readonly #onEntry: EntryObserver | undefined;
+  readonly publicKeyPem: string | null;
   readonly #progress: Progress;
   readonly #listeners = new Set<(entry: AuditEntry) => void>();
   readonly mark: string;
   readonly epochAtStart: number | null;
   #requestNo: number;
 
-  constructor(link: WorkerLink, ready: Ready, append: Appender, progress: Progress, onFault: (message: string) => void) {
+  constructor(link: WorkerLink, ready: Ready, append: Appender, progress: Progress, options: JournalOptions) {
     this.#progress = progress;
     this.#link = link;
     this.#append = append;
@@ -129,7 +149,9 @@ class OpenJournal implements Journal {
     this.#requestNo = ready.lastRequestNo;
     this.mark = ready.installation;
     this.epochAtStart = ready.epoch;
-    this.#onFault = onFault;
+    this.#onFault = options.onFault;
+    this.#onEntry = options.onEntry;
+    this.publicKeyPem = options.signingKey ? publicPemOf(options.signingKey) : null;
   }
 
   open(given: AuditOpening): Promise<AuditTicket> {
@@ -145,7 +167,7 @@ class OpenJournal implements Journal {
         prefix,
         text,
         `${end}\n`,
-        new Ticket(requestId, requestNo, opening, text, this.#append, resolve, reject),
+        new Ticket(requestId, requestNo, opening, text, this.#append, resolve, reject, this.#onEntry),
         text.length + CLOSING_BYTES,
       );
     });
@@ -162,6 +184,7 @@ class OpenJournal implements Journal {
       const prefix = linePrefix('R', text.length + end.length, requestNo, opening.at, closedAt);
       this.#assertFits(text.length + end.length);
       this.#append.append(prefix, text, `${end}\n`, { written: () => resolve(requestId), refused: reject }, 0);
+      this.#onEntry?.(opening, closing);
     });
   }
 
@@ -192,7 +215,49 @@ class OpenJournal implements Journal {
     return this.#ask({ op: 'verify' });
   }
 
-  async export(filter: AuditFilter, onRow: (entry: AuditEntry) => void | Promise<void>): Promise<number> {
+  export(filter: AuditFilter, onRow: (entry: AuditEntry) => void | Promise<void>): Promise<number> {
+    return this.#each(filter, (row) => onRow(entryOf(row)));
+  }
+
+  async exportLines(filter: AuditFilter, onLine: (line: string) => void | Promise<void>): Promise<number> {
+    // A checkpoint amid rows that were picked would speak of rows that aren't there.
+    const { order: _order, limit: _limit, ...picked } = filter;
+    const isWhole = Object.keys(picked).length === 0;
+    if (isWhole) await this.checkpoints({ sign: true });
+    let last = 0;
+    const count = await this.#each(filter, (row) => {
+      last = row.n ?? last;
+      return onLine(rowLineOf(row as ChainedRow));
+    });
+    if (isWhole) for (const each of await this.#checkpointsUpTo(last)) await onLine(checkpointLineOf(each));
+    return count;
+  }
+
+  async checkpoints({ sign }: { readonly sign: boolean }): Promise<Checkpoint[]> {
+    if (sign) await this.#ask({ op: 'checkpoints', after: 0, upTo: 0, sign });
+    return this.#checkpointsUpTo(Number.MAX_SAFE_INTEGER);
+  }
+
+  async #checkpointsUpTo(upTo: number): Promise<Checkpoint[]> {
+    const all: Checkpoint[] = [];
+    for (;;) {
+      const page = await this.#ask({ op: 'checkpoints', after: all.at(-1)?.n ?? -1, upTo, sign: false });
+      if (page.length === 0) return all;
+      all.push(...page);
+    }
+  }
+
+  summary(filter: AuditFilter): Promise<AuditSummary> {
+    return this.#ask({ op: 'summary', filter });
+  }
+
+  feed(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#link.feed(port1);
+    return port2;
+  }
+
+  async #each(filter: AuditFilter, onRow: (row: StoredRow) => void | Promise<void>): Promise<number> {
     let count = 0;
     let after = filter.after;
     for (;;) {
@@ -201,7 +266,7 @@ class OpenJournal implements Journal {
         filter: { order: 'oldest', ...filter, limit: PAGE_ROWS, ...(after === undefined ? {} : { after }) },
       });
       for (const row of page) {
-        await onRow(entryOf(row));
+        await onRow(row);
         after = row.n ?? after;
       }
       count += page.length;
@@ -210,9 +275,11 @@ class OpenJournal implements Journal {
   }
 
   async stats(): Promise<JournalStats> {
+    // Before the question: the answer waits until there is no backlog.
+    const backlogSegments = Math.max(0, this.#progress.current - this.#progress.taken);
     const counts = await this.#ask({ op: 'stats' });
     const error = this.#append.refusal ?? this.#link.fault;
-    return { ...counts, healthy: error === null, error };
+    return { ...counts, healthy: error === null, error, backlogSegments };
   }
 
   async noteEpoch(epoch: number): Promise<void> {
@@ -268,12 +335,14 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     segmentBytes,
     maxBacklogSegments: Math.min(options.maxBacklogSegments ?? 16, MAX_BACKLOG_SEGMENTS),
     headKey: options.headKey,
+    signingKey: options.signingKey ?? null,
     retentionDays: options.retentionDays,
   };
   const { link, ready } = await WorkerLink.start(settings, {
     onFault: options.onFault,
     onSynced: (error) => append?.synced(error),
     onRows: (rows) => journal?.deliver(rows),
+    onRemoved: (upTo) => options.onRemoved?.(upTo),
     onLost: (reason) => {
       append?.lose(reason);
       if (append !== undefined) options.onFault(reason);
@@ -288,6 +357,6 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     wakeWorker: () => link.wake(),
     trouble: () => link.fault,
   });
-  journal = new OpenJournal(link, ready, append, progress, options.onFault);
+  journal = new OpenJournal(link, ready, append, progress, options);
   return journal;
 }

@@ -3,9 +3,11 @@
  * way: it reads them from the segments.
  */
 import type { KeyObject } from 'node:crypto';
+import type { MessagePort } from 'node:worker_threads';
 import type { CommittedRow } from './chain-end.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import type { StoredRow } from './entry-text.ts';
-import type { AuditFilter, JournalStats, VerifyResult } from './reader.ts';
+import type { AuditFilter, AuditSummary, JournalStats, VerifyResult } from './reader.ts';
 
 export interface WriterSettings {
   readonly dir: string;
@@ -16,6 +18,8 @@ export interface WriterSettings {
   readonly segmentBytes: number;
   readonly maxBacklogSegments: number;
   readonly headKey: KeyObject;
+  /** Ed25519, private; null signs no checkpoints. */
+  readonly signingKey: KeyObject | null;
   readonly retentionDays: number | null;
 }
 
@@ -27,6 +31,9 @@ export type Question =
   | { readonly op: 'stats' }
   /** Puts the vault's epoch into the head, on disk. */
   | { readonly op: 'noteEpoch'; readonly epoch: number }
+  | { readonly op: 'summary'; readonly filter: AuditFilter }
+  /** Those of rows after a place, oldest first. `sign` asks for one of the chain as it is now. */
+  | { readonly op: 'checkpoints'; readonly after: number; readonly upTo: number; readonly sign: boolean }
   | { readonly op: 'close' };
 
 export interface Answers {
@@ -34,14 +41,32 @@ export interface Answers {
   listOpen: StoredRow[];
   find: StoredRow | null;
   verify: VerifyResult;
-  stats: Omit<JournalStats, 'healthy' | 'error'>;
   noteEpoch: null;
+  stats: Omit<JournalStats, 'healthy' | 'error' | 'backlogSegments'>;
+  summary: AuditSummary;
+  checkpoints: Checkpoint[];
   /** Null when everything was taken in, else what was left for the next start. */
   close: string | null;
 }
 
-/** Null: wake up, something was written. `sync`: put what is written on disk and say so. */
-export type ToWorker = null | 'sync' | { readonly id: number; readonly question: Question };
+/** What a feed asks for, and what it is given: rows after `n`, and checkpoints after `checkpoint` of rows up to the last of these. */
+export interface FeedRequest {
+  readonly n: number;
+  readonly checkpoint: number;
+  readonly limit: number;
+}
+export interface FeedPage {
+  readonly rows: readonly StoredRow[];
+  readonly checkpoints: readonly Checkpoint[];
+  /** The last row of the chain, and the first one that retention has left. */
+  readonly end: number;
+  readonly first: number;
+}
+/** A number instead of a page: the chain goes up to there now. */
+export type FeedAnswer = FeedPage | number;
+
+/** Null: wake up, something was written. `sync`: put what is written on disk and say so. A port: feed it. */
+export type ToWorker = null | 'sync' | { readonly id: number; readonly question: Question } | { readonly feed: MessagePort };
 
 export interface Ready {
   readonly type: 'ready';
@@ -62,4 +87,6 @@ export type FromWorker =
   | { readonly type: 'fault'; readonly message: string | null }
   /** Something to tell the operator that doesn't stop anything. */
   | { readonly type: 'notice'; readonly message: string }
+  /** Retention removed the rows up to this one. */
+  | { readonly type: 'removed'; readonly upTo: number }
   | { readonly type: 'rows'; readonly rows: readonly CommittedRow[] };

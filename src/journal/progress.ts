@@ -7,6 +7,7 @@ const CURRENT = 0;
 const READY = 1;
 const PARKED = 2;
 const FOLLOWED = 3;
+const TAKEN = 4;
 const FIRST_END = 8;
 /** Ends are kept in a ring; a backlog can never come near its length. */
 const RING = 64;
@@ -33,6 +34,15 @@ export class Progress {
 
   set ready(segment: number) {
     Atomics.store(this.#cells, READY, segment);
+  }
+
+  /** The segment up to which the database has the rows. */
+  get taken(): number {
+    return Atomics.load(this.#cells, TAKEN);
+  }
+
+  set taken(segment: number) {
+    Atomics.store(this.#cells, TAKEN, segment);
   }
 
   /** Bytes written to a segment. Ask `current` first: only then is the end of an older segment known to be final. */

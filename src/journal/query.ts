@@ -5,52 +5,24 @@
  */
 import type { Database, Statement } from 'better-sqlite3';
 import { type Block, blockAtOrBefore, firstBlockSince, rowStartingWith, rowsOf } from './block.ts';
-import { quoted, type StoredRow } from './entry-text.ts';
+import type { BlockIndex, IndexedBlock } from './block-index.ts';
+import type { StoredRow } from './entry-text.ts';
+import { matcherOf, termsOf } from './filter.ts';
 import type { AuditFilter } from './reader.ts';
 
-/** Rows whose blocks are passed in one step when none of them can match. */
-const WINDOW_ROWS = 100_000;
+/** Blocks that are judged by their bounds and index in one step. */
+const CANDIDATES = 256;
 export const MAX_PAGE_ROWS = 1000;
 const DEFAULT_PAGE_ROWS = 100;
-
-/** Equality on members of the text; several names mean "any of them". */
-const TESTS: readonly { readonly member: keyof AuditFilter; readonly names: readonly string[] }[] = [
-  { member: 'agent', names: ['agent', 'agent_id'] },
-  { member: 'grant', names: ['grant_id', 'grant_label'] },
-  { member: 'host', names: ['host'] },
-  { member: 'status', names: ['status'] },
-  { member: 'outcome', names: ['outcome'] },
-  { member: 'decision', names: ['decision'] },
-  { member: 'kind', names: ['kind'] },
-  { member: 'action', names: ['action'] },
-  { member: 'error', names: ['error'] },
-];
-
-type Matcher = (body: string) => boolean;
-
-/** Answers what decides about one text. The look at the characters passes more than matches, never less. */
-function matcherOf(filter: AuditFilter): Matcher {
-  const tests = TESTS.flatMap(({ member, names }) => {
-    const value = filter[member];
-    if (value === undefined) return [];
-    const text = typeof value === 'number' ? `${value}` : quoted(`${value}`);
-    return [{ value, names, traces: names.map((name) => `"${name}":${text}`) }];
-  });
-  const { since, until } = filter;
-  if (tests.length === 0 && since === undefined && until === undefined) return () => true;
-  return (body) => {
-    for (const { traces } of tests) if (!traces.some((trace) => body.includes(trace))) return false;
-    const entry = JSON.parse(body) as Record<string, unknown> & { at: number };
-    if ((since !== undefined && entry.at < since) || (until !== undefined && entry.at > until)) return false;
-    return tests.every(({ value, names }) => names.some((name) => entry[name] === value));
-  };
-}
 
 /** One page of matches. Call `step` until it answers false, then read `rows`. */
 export class PageScan {
   readonly rows: StoredRow[] = [];
-  readonly #next: Statement<[number, number, number, number], Block>;
-  readonly #matches: Matcher;
+  readonly #next: Statement<[number, number, number, number], IndexedBlock>;
+  readonly #block: Statement<[number], Block>;
+  readonly #index: BlockIndex;
+  readonly #terms: readonly (readonly string[])[];
+  readonly #matches: (body: string) => boolean;
   readonly #limit: number;
   readonly #newest: boolean;
   readonly #since: number;
@@ -59,7 +31,9 @@ export class PageScan {
   #low: number;
   #high: number;
 
-  constructor(db: Database, filter: AuditFilter, first: number, last: number) {
+  constructor(db: Database, index: BlockIndex, filter: AuditFilter, first: number, last: number) {
+    this.#index = index;
+    this.#terms = termsOf(filter);
     this.#newest = filter.order !== 'oldest';
     this.#limit = Math.max(1, Math.min(filter.limit ?? DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS));
     this.#matches = matcherOf(filter);
@@ -74,25 +48,35 @@ export class PageScan {
     if (!this.#newest) this.#from = blockAtOrBefore(db).get(this.#low)?.first_n ?? this.#low;
     else this.#from = this.#high;
     this.#end = this.#newest ? (blockAtOrBefore(db).get(this.#low)?.first_n ?? this.#low) : this.#high;
+    this.#block = db.prepare('SELECT * FROM blocks WHERE first_n = ?');
     this.#next = db.prepare(
-      `SELECT * FROM blocks WHERE first_n BETWEEN ? AND ? AND max_at >= ? AND min_at <= ?
-       ORDER BY first_n ${this.#newest ? 'DESC' : 'ASC'} LIMIT 1`,
+      `SELECT b.first_n, b.last_n, b.hash, i.terms, i.seal FROM blocks b LEFT JOIN block_index i ON i.first_n = b.first_n
+       WHERE b.first_n BETWEEN ? AND ? AND b.max_at >= ? AND b.min_at <= ?
+       ORDER BY b.first_n ${this.#newest ? 'DESC' : 'ASC'} LIMIT ${CANDIDATES}`,
     );
   }
 
   /** Where the next block is looked for, by its first row, and where the last one is. */
   #from: number;
   readonly #end: number;
+  #candidates: IndexedBlock[] = [];
 
+  /** Reads one block, or passes many that can't match. */
   step(): boolean {
-    if (this.rows.length >= this.#limit || (this.#newest ? this.#from < this.#end : this.#from > this.#end)) return false;
-    const [from, to] = this.#newest
-      ? [Math.max(this.#end, this.#from - WINDOW_ROWS), this.#from]
-      : [this.#from, Math.min(this.#end, this.#from + WINDOW_ROWS)];
-    const block = this.#next.get(from, to, this.#since, this.#until);
-    if (block !== undefined) this.#search(block);
-    if (this.#newest) this.#from = (block?.first_n ?? from) - 1;
-    else this.#from = (block?.first_n ?? to) + 1;
+    if (this.rows.length >= this.#limit) return false;
+    const next = this.#candidates.pop();
+    if (next !== undefined) {
+      const block = this.#block.get(next.first_n);
+      if (block !== undefined) this.#search(block);
+      return true;
+    }
+    if (this.#newest ? this.#from < this.#end : this.#from > this.#end) return false;
+    const [low, high] = this.#newest ? [this.#end, this.#from] : [this.#from, this.#end];
+    const found = this.#next.all(low, high, this.#since, this.#until);
+    const last = found.at(-1);
+    if (last === undefined) this.#from = this.#newest ? this.#end - 1 : this.#end + 1;
+    else this.#from = last.first_n + (this.#newest ? -1 : 1);
+    this.#candidates = found.filter((block) => this.#index.mayMatch(block, this.#terms)).reverse();
     return true;
   }
 

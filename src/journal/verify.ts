@@ -50,16 +50,19 @@ export class ChainCheck {
   readonly #last: number;
   readonly #first: () => number | null;
   readonly #tail: () => ChainFault | null;
+  readonly #signed: ReadonlyMap<number, string>;
   #expected: number;
   #hash: string;
   #chainAt: number;
   #count = 0;
   #fault: ChainFault | null = null;
 
-  constructor(db: Database, ends: ChainEnds, head: HeadRecord | undefined) {
+  /** @param signed hashes that checkpoints were signed for, by row */
+  constructor(db: Database, ends: ChainEnds, head: HeadRecord | undefined, signed: ReadonlyMap<number, string> = new Map()) {
     // Rows that SQLite still holds in memory would hide what was done to the file.
     db.pragma('shrink_memory');
     this.#ends = ends;
+    this.#signed = signed;
     this.#last = ends.n;
     this.#expected = ends.state.anchor_n + 1;
     this.#hash = ends.state.anchor_hash;
@@ -135,6 +138,7 @@ export class ChainCheck {
     if (identity === undefined || requestNo === undefined) return fault(n, `the text of row ${n} was changed`);
     this.#hash = hashBetween(bytes, start - HASH_LINE, end);
     if (bytes.toString('latin1', end, end + HASH_CHARS) !== this.#hash) return fault(n, `the hash of row ${n} does not fit`);
+    if ((this.#signed.get(n) ?? this.#hash) !== this.#hash) return fault(n, `row ${n} is not what a checkpoint was signed for`);
     this.#chainAt = Math.max(this.#chainAt, identity.closedAt);
     bounds.min_request_no = Math.min(bounds.min_request_no, requestNo);
     bounds.max_request_no = Math.max(bounds.max_request_no, requestNo);

@@ -2,25 +2,11 @@
  * The data-plane thread's end of the worker: starts it, asks it questions, hears of faults. It keeps the process alive
  * only while an answer is due.
  */
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
 import type { CommittedRow } from './chain-end.ts';
 import type { Answers, FromWorker, Question, Ready, ToWorker, WriterSettings } from './messages.ts';
-
-/**
- * Compiled, the worker is the .js file beside this one. Run from source it is a .ts file, and tsx, though it runs this
- * thread, has to be registered once more in the new one.
- */
-function startWorker(settings: WriterSettings): Worker {
-  const options = { workerData: settings, name: 'alterd-journal' };
-  if (!/\.ts(?:$|\?)/.test(import.meta.url)) return new Worker(new URL('./writer.js', import.meta.url), options);
-  const tsx = new URL('./dist/esm/api/index.mjs', pathToFileURL(createRequire(import.meta.url).resolve('tsx/package.json'))).href;
-  const writer = new URL('./writer.ts', import.meta.url).href;
-  const source = `import(${JSON.stringify(tsx)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(writer)}); });`;
-  return new Worker(source, { ...options, eval: true, execArgv: [] });
-}
+import { startThread } from './thread.ts';
 
 interface Asked {
   resolve(value: Answers[keyof Answers]): void;
@@ -31,6 +17,8 @@ export interface LinkEvents {
   onFault(message: string): void;
   onSynced(error: string | null): void;
   onRows(rows: readonly CommittedRow[]): void;
+  /** Retention removed the rows up to this one. */
+  onRemoved(upTo: number): void;
   /** The worker is gone and nothing can be recorded any more. */
   onLost(reason: string): void;
 }
@@ -53,7 +41,7 @@ export class WorkerLink {
   /** Starts the worker and waits until it has replayed what a crash left. @throws AlterError audit_unavailable */
   static start(settings: WriterSettings, events: LinkEvents): Promise<{ link: WorkerLink; ready: Ready }> {
     return new Promise((resolve, reject) => {
-      const worker = startWorker(settings);
+      const worker = startThread(import.meta.url, 'writer', 'alterd-journal', settings);
       const link = new WorkerLink(worker, events);
       const fail = (reason: string): void => reject(new AlterError('audit_unavailable', { reason }));
       worker.on('message', (message: FromWorker) => {
@@ -72,6 +60,11 @@ export class WorkerLink {
         link.#lost("the journal's worker ended");
       });
     });
+  }
+
+  /** Hands a port over to the worker, which answers on it. */
+  feed(port: MessagePort): void {
+    this.#worker.postMessage({ feed: port } satisfies ToWorker, [port]);
   }
 
   wake(): void {
@@ -112,6 +105,7 @@ export class WorkerLink {
       this.#expect(-1);
       this.#events.onSynced(message.error);
     } else if (message.type === 'rows') this.#events.onRows(message.rows);
+    else if (message.type === 'removed') this.#events.onRemoved(message.upTo);
     else if (message.type === 'notice') this.#events.onFault(message.message);
     else if (message.type === 'fault') {
       this.fault = message.message;

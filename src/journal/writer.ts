@@ -7,8 +7,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
 import { RowAnswers } from './answers.ts';
+import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
+import { CheckpointBook } from './checkpoints.ts';
 import { DiskSync } from './disk-sync.ts';
+import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
 import { Progress } from './progress.ts';
 import { type RecoveredJournal, recoverJournal } from './recover.ts';
@@ -24,6 +27,8 @@ const FOLLOWED_COLLECT_MS = 25;
 const SLACK_MS = 10;
 const RETRY_MS = 250;
 const RETENTION_MS = 3_600_000;
+/** How often a quiet journal looks whether a checkpoint is due. */
+const CHECKPOINT_MS = 60_000;
 /** Behind the data plane, so that a commit doesn't hold up requests where both share a core. */
 const NICENESS = 5;
 
@@ -42,6 +47,10 @@ class Writer {
   readonly #spares: Spares;
   readonly #disk: DiskSync;
   readonly #answers: RowAnswers;
+  readonly #index: BlockIndex;
+  readonly #book: CheckpointBook;
+  readonly #feeds: Feeds;
+  readonly #checkpointTimer: NodeJS.Timeout;
   readonly #retentionTimer: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   /** When the next commit and the next sync are due, by the monotonic clock; Infinity while the worker sleeps. */
@@ -62,9 +71,13 @@ class Writer {
     this.#journal = recovered;
     this.#spares = new Spares(settings.dir, settings.segmentBytes, this.#progress);
     this.#disk = new DiskSync(settings.dir, this.#progress, recovered.ingest, recovered.segment);
-    this.#answers = new RowAnswers(recovered.db, recovered.head, recovered.ingest);
+    this.#index = new BlockIndex(recovered.db, settings.headKey);
+    this.#book = new CheckpointBook(recovered.db, recovered.ingest, settings.signingKey);
+    this.#answers = new RowAnswers(recovered.db, recovered.head, recovered.ingest, this.#index, this.#book);
+    this.#feeds = new Feeds((request) => this.#answers.feed(request));
     recovered.ingest.onRetired = (segment) => this.#spares.retire(segment);
     this.#retentionTimer = setInterval(() => void this.#removeExpired(), RETENTION_MS);
+    this.#checkpointTimer = setInterval(() => this.#signDue(), CHECKPOINT_MS);
     port.on('message', (message: ToWorker) => this.#receive(message));
     this.#arm();
     void this.#removeExpired();
@@ -77,6 +90,7 @@ class Writer {
   #receive(message: ToWorker): void {
     if (message === null) this.#wake();
     else if (message === 'sync') this.#post({ type: 'synced', error: this.#sync() });
+    else if ('feed' in message) this.#feeds.add(message.feed);
     else void this.#answer(message.id, message.question);
   }
 
@@ -122,7 +136,10 @@ class Writer {
     const now = performance.now();
     this.#commitAt = now + (fault !== null ? RETRY_MS : more ? 0 : Number.POSITIVE_INFINITY);
     this.#syncAt = now + this.#settings.syncIntervalMs;
-    if (fault === null && !more) this.#park();
+    if (fault !== null || more) return;
+    // Another round for the next block, when there is one: messages come first.
+    if (this.#indexOne()) this.#commitAt = now;
+    else this.#park();
   }
 
   #takeIn(): boolean {
@@ -130,8 +147,37 @@ class Writer {
     ingest.onRow = this.#progress.followed ? this.#collect : undefined;
     const more = ingest.takeIn(this.#progress);
     this.#committedAt = performance.now();
+    this.#progress.taken = ingest.state.segment;
     if (this.#fresh.length > 0) this.#post({ type: 'rows', rows: this.#fresh.splice(0) });
+    this.#signDue();
+    this.#feeds.tell(ingest.end.n);
     return more;
+  }
+
+  /** A checkpoint that can't be kept now is made a little later: it stops no row. */
+  #signDue(): void {
+    try {
+      this.#book.advance(Date.now());
+    } catch (error) {
+      this.#post({ type: 'notice', message: `a checkpoint can't be kept: ${reasonOf(error)}` });
+    }
+  }
+
+  #signLast(): void {
+    try {
+      this.#book.advance(Date.now(), true);
+    } catch {
+      // The next start signs what this one could not.
+    }
+  }
+
+  #indexOne(): boolean {
+    try {
+      return this.#index.indexOne();
+    } catch {
+      // Searches read what is not indexed.
+      return false;
+    }
   }
 
   /** Sleeps until a message, unless something was written between the last look and the flag. */
@@ -219,9 +265,14 @@ class Writer {
     if (retentionDays === null) return;
     try {
       // A check under way would take the removed rows for missing ones.
+      const before = ingest.state.anchor_n;
       while (!this.#closed && this.#answers.checks === 0 && removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)) {
         await nextTurn();
       }
+      if (this.#closed || ingest.state.anchor_n === before) return;
+      this.#book.advancePastRemoval(Date.now());
+      this.#index.remove(ingest.state.anchor_n);
+      this.#post({ type: 'removed', upTo: ingest.state.anchor_n });
     } catch (error) {
       this.#post({ type: 'notice', message: `old audit rows can't be removed: ${reasonOf(error)}` });
     }
@@ -239,6 +290,8 @@ class Writer {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearInterval(this.#retentionTimer);
+    clearInterval(this.#checkpointTimer);
+    this.#feeds.close();
     let left: string | null = null;
     if (this.#isBehind()) {
       left = this.#sync() ?? 'some rows are still in the segments; the next start takes them in';
@@ -246,6 +299,7 @@ class Writer {
       ingest.retireAll(this.#progress.current);
       for (const segment of listSegments(this.#settings.dir)) removeSegment(this.#settings.dir, segment);
     }
+    this.#signLast();
     ingest.close();
     head.close();
     db.close();
@@ -270,6 +324,7 @@ function start(port: MessagePort, settings: WriterSettings): void {
     const progress = new Progress(settings.progress);
     progress.ready = recovered.segment;
     progress.begin(recovered.segment);
+    progress.taken = recovered.segment;
   } catch (error) {
     const reason = error instanceof AlterError && 'reason' in error.details ? `${error.details.reason}` : reasonOf(error);
     port.postMessage({ type: 'failed', reason } satisfies FromWorker);

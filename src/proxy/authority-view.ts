@@ -14,6 +14,7 @@ import { needlesOf } from '../scrub/needles.ts';
 /** What one version of a grant's credential becomes. */
 interface Rendered {
   readonly version: number;
+  readonly revision: number | undefined;
   readonly byHost: Map<string, CompiledInjection>;
   /** Undefined until an answer is searched for it; null when no value is long enough. */
   needles: NeedleSet | null | undefined;
@@ -68,8 +69,8 @@ export class AuthorityView {
 
   #renderedOf(grant: Grant, material: CredentialMaterial): Rendered {
     let entry = this.#injections.get(grant);
-    if (entry === undefined || entry.version !== material.version) {
-      entry = { version: material.version, byHost: new Map(), needles: undefined };
+    if (entry === undefined || entry.version !== material.version || entry.revision !== material.revision) {
+      entry = { version: material.version, revision: material.revision, byHost: new Map(), needles: undefined };
       this.#injections.set(grant, entry);
     }
     return entry;

@@ -45,6 +45,11 @@ export function identifyCaller(fields: AnyFields, vault: VaultPort, peer: Peer):
     throw thrown;
   }
   if (value === null) throw new AlterError('caller_unauthenticated', {});
+  return callerOf(value, vault, peer);
+}
+
+/** The caller of a value like that of Proxy-Authorization. @throws AlterError caller_unauthenticated, key_revoked, policy_violation */
+export function callerOf(value: string, vault: VaultPort, peer: Peer): Caller {
   const parsed = parseProxyAuthorization(value);
   if (parsed === null)
     throw new AlterError('caller_unauthenticated', { reason: 'Proxy-Authorization is neither Basic nor Bearer.' });

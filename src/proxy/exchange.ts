@@ -370,14 +370,14 @@ function renewalOf(
   { injected, version }: PreparedRequest,
 ): Renewal | null {
   const { grant } = admission;
-  if (grant?.grantKind !== 'oauth' || !injected || version === null) return null;
+  // SECURITY: what somebody approved is sent once, whatever the provider says to it (S-95).
+  if (grant?.grantKind !== 'oauth' || !injected || version === null || admission.approval !== null) return null;
   return async () => {
     try {
       const material = await plane.vault.renewRefused(grant, version);
       if (material === null) return null;
       // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
-      const again = admit(plane, route, request, { ...noProgress(), counted: true, approved: true }, Date.now());
-      if (again.grant?.id !== grant.id) return null;
+      const again = admitAgain(plane, route, request, grant, { ...noProgress(), counted: true, approved: true });
       const next = inject(plane, route, again, outgoingHeaders(request), material);
       return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
     } catch (thrown) {

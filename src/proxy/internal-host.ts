@@ -2,6 +2,8 @@
  * https://alterd.internal/: what a client can ask the daemon itself through the proxy. Answers who it is, so that `alterd doctor`
  * (and an agent) can check proxy, trust and key in one request. Shows nothing that the caller does not hold already.
  */
+
+import { stubDocument } from './credential-stubs.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Facts } from './facts.ts';
 import { blockOf } from './http1/serialize.ts';
@@ -9,7 +11,7 @@ import type { AgentReply, AgentRequest } from './message.ts';
 import type { Route } from './route.ts';
 import { openingOf } from './row.ts';
 
-/** @throws AlterError audit_unavailable */
+/** @throws AlterError audit_unavailable, policy_violation */
 export async function answerInternally(
   plane: DataPlane,
   route: Route,
@@ -18,9 +20,12 @@ export async function answerInternally(
   facts: Facts,
   at: number,
 ): Promise<void> {
-  const known = facts.target.path === '/whoami' && (request.method === 'GET' || request.method === 'HEAD');
-  const status = known ? 200 : 403;
   const { identity } = route.caller;
+  // Thrown before anything is recorded: the refusal has a row of its own.
+  const stub = stubDocument(facts.target.path, request.method, plane.vault.authority.grants, identity, at);
+  const isWhoami = facts.target.path === '/whoami' && (request.method === 'GET' || request.method === 'HEAD');
+  const known = isWhoami || stub !== null;
+  const status = known ? 200 : 403;
   const requestId = await plane.audit.record(
     openingOf({
       kind: 'exchange',
@@ -40,7 +45,7 @@ export async function answerInternally(
     }),
     { outcome: 'success', status, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 },
   );
-  const document = known
+  const document = isWhoami
     ? {
         agent: identity.agentName,
         agent_id: identity.agentId,
@@ -49,7 +54,7 @@ export async function answerInternally(
         protocol: request.protocol,
         request_id: requestId,
       }
-    : { error: 'not_found', detail: 'Only GET /whoami is answered here.', request_id: requestId };
+    : (stub ?? { error: 'not_found', detail: 'Only GET /whoami is answered here.', request_id: requestId });
   const body = Buffer.from(`${JSON.stringify(document)}\n`);
   reply.head(
     status,

@@ -5,10 +5,11 @@
 
 import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Destination } from '../domain/destination.ts';
+import { type Destination, destinationOf } from '../domain/destination.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import { parseAuthority } from '../domain/host.ts';
-import { type Caller, identifyCaller } from './caller.ts';
+import { type Caller, callerOf, identifyCaller } from './caller.ts';
+import { AWS_STUB_PATH } from './credential-stubs.ts';
 import type { DataPlane } from './data-plane.ts';
 import { runExchange } from './exchange.ts';
 import { FailureLimiter } from './failure-limiter.ts';
@@ -18,7 +19,7 @@ import type { AnyFields, RequestHead } from './http1/head.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { lookUpPeer, type Peer, peerOf } from './peer.ts';
 import { RecordedRefusal, sendRefusal } from './refusal.ts';
-import type { Route } from './route.ts';
+import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
 import type { Tunnels } from './tunnel.ts';
 
@@ -48,6 +49,10 @@ export class Listener {
 
   get openTunnels(): number {
     return this.#tunnels.size;
+  }
+
+  get openSockets(): number {
+    return this.#sockets.size;
   }
 
   /** @throws the system's error when an address can't be taken */
@@ -130,6 +135,13 @@ export class Listener {
     try {
       this.#checkLoop(request.headers, request.host ?? request.target);
       const peer = await this.#peerFor(socket, basePeer);
+      if (request.target === AWS_STUB_PATH && isLoopback(socket.localAddress)) {
+        caller = this.#identifyDirect(request, peer);
+        destination = destinationOf('http', INTERNAL_HOST, 80, 0);
+        const route: Route = { caller, destination, tunnelled: false, sni: null, lastPool: null };
+        await runExchange(this.#plane, route, { ...request, host: INTERNAL_HOST }, reply);
+        return;
+      }
       caller = await this.#identify(request, peer, socket);
       const match = ABSOLUTE.exec(request.target);
       if (match === null) {
@@ -145,6 +157,20 @@ export class Listener {
       await runExchange(this.#plane, route, request, reply);
     } catch (thrown) {
       await this.#refuse(basePeer, caller, destination, request.method, thrown, reply);
+    }
+  }
+
+  /**
+   * AWS SDKs ask the container endpoint without a proxy and say who they are by Authorization. SECURITY: the key is needed here as
+   * everywhere: pages and other users reach this port too.
+   */
+  #identifyDirect(request: AgentRequest, peer: Peer): Caller {
+    const value = findHeader(request.headers, 'authorization');
+    if (value === null) throw new AlterError('caller_unauthenticated', {});
+    try {
+      return callerOf(value, this.#plane.vault, peer);
+    } catch (thrown) {
+      throw this.#failures.note(peer, toAlterError(thrown), Date.now());
     }
   }
 
@@ -231,3 +257,5 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroy();
   }
 }
+
+const isLoopback = (address: string | undefined): boolean => address === '::1' || /^(?:::ffff:)?127\./.test(address ?? '');

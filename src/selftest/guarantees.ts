@@ -103,7 +103,10 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-80', text: 'The CA’s key is sealed and closed to others, enters no trust store, and can be bound to names' },
   { id: 'S-81', text: '`alterd run` starts nothing when the CA file is not the CA of the daemon' },
   { id: 'S-82', text: 'Trust files are written whole and never through planted links; the bundle keeps the system’s roots' },
-  { id: 'S-83', text: 'The origin’s certificate is verified for its name whatever the environment says' },
+  {
+    id: 'S-83',
+    text: 'The origin’s certificate is verified for its name whatever the environment says, and held against the revocation lists that are named (no OCSP)',
+  },
   { id: 'S-84', text: 'Proxy variables of the daemon’s own environment are ignored; a loop is noticed' },
   { id: 'S-85', text: 'Files that became links, open directories and foreign sockets stop the start' },
   { id: 'S-86', text: 'A copied database opens nowhere else, and an older one not without a word' },
@@ -128,7 +131,10 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-102', text: 'Token endpoints come from the catalogue or the operator, and their addresses are judged' },
   { id: 'S-103', text: 'A refused token is refreshed at most once in a while' },
   { id: 'S-104', text: 'On a full disk nothing leaves' },
-  { id: 'S-105', text: 'Nothing that an agent says makes a second row; a changed row is found' },
+  {
+    id: 'S-105',
+    text: 'Nothing that an agent says makes a second row; a changed, missing or moved row is found, in an export even without the daemon',
+  },
   { id: 'S-106', text: 'A signed call can not be sent again' },
   { id: 'S-107', text: 'A wrong configuration changes nothing, and is told' },
   { id: 'S-108', text: 'SIGTERM lets requests finish, takes no new ones, and loses no row' },

@@ -15,7 +15,7 @@ export interface Arrival {
 
 export interface Origin {
   readonly port: number;
-  /** `127.0.0.1:PORT`. */
+  /** `ADDRESS:PORT`. */
   readonly authority: string;
   readonly arrivals: Arrival[];
   /** Values of a header in the newest arrival, in whatever letter case. */
@@ -23,7 +23,7 @@ export interface Origin {
   close(): Promise<void>;
 }
 
-export async function startOrigin(): Promise<Origin> {
+export async function startOrigin(host = '127.0.0.1'): Promise<Origin> {
   const arrivals: Arrival[] = [];
   const sockets = new Set<Socket>();
   const server: Server = createServer((request, response) => {
@@ -45,10 +45,10 @@ export async function startOrigin(): Promise<Origin> {
       'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n',
     );
   });
-  const port = await listen(server);
+  const port = await listen(server, host);
   return {
     port,
-    authority: `127.0.0.1:${port}`,
+    authority: `${host}:${port}`,
     arrivals,
     lastValues: (name) => valuesOf(arrivals.at(-1)?.rawHeaders ?? [], name),
     close: () => closeAll(server, sockets),
@@ -78,7 +78,7 @@ export async function startTrap(): Promise<Trap> {
   return { host: TRAP_HOST, port, contacts: () => contacts, close: () => closeAll(server, sockets) };
 }
 
-function listen(server: NetServer, host = '127.0.0.1'): Promise<number> {
+function listen(server: NetServer, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, host, () => resolve((server.address() as AddressInfo).port));

@@ -4,6 +4,7 @@
  * in the same way. Sessions live in memory alone: a restart ends them, and only what was connected stays.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import type { AgentStatus } from '../domain/agent.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Secret } from '../domain/secret.ts';
@@ -66,8 +67,8 @@ interface ConnectRecord extends ConnectSession {
 
 export interface ConnectSessionsOptions {
   readonly audit: AuditPort;
-  /** The agent that is named, if it may be given a grant. @throws AlterError not_found, conflict */
-  readonly findAgent: (nameOrId: string) => { readonly id: string; readonly name: string };
+  /** @throws AlterError not_found */
+  readonly findAgent: (nameOrId: string) => { readonly name: string; readonly status: AgentStatus };
   readonly now?: (() => number) | undefined;
 }
 
@@ -88,6 +89,8 @@ export class ConnectSessions {
   ): Promise<{ readonly id: string; readonly token: Secret; readonly expiresAt: number }> {
     this.#sweep();
     const agent = input.agent === null ? null : this.#options.findAgent(input.agent);
+    if (agent?.status === 'revoked')
+      throw new AlterError('conflict', { reason: `Agent "${agent.name}" is revoked`, hint: 'Name another agent.' });
     const request = { ...checkConnectSessionRequest(input), agent: agent?.name ?? null };
     if (this.#byToken.size >= MAX_SESSIONS)
       throw new AlterError('conflict', { reason: `${MAX_SESSIONS} Connect sessions are open`, hint: 'Wait until some end.' });

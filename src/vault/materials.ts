@@ -1,35 +1,43 @@
 /**
  * Opened credentials, in memory: the only place where plaintext secrets live in the vault, each for as long as it is in use
- * and five idle minutes more. Keyed by version, so that a rotation is seen by the next request.
+ * and five idle minutes more. Keyed by version, so that a rotation is seen by the next request. What was fetched from elsewhere
+ * serves for its lifetime, and is fetched anew before that ends.
  */
 import type { CredentialMaterial } from '../domain/credential.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import type { Secret } from '../domain/secret.ts';
-import type { CredentialRow } from '../store/rows.ts';
+import type { CredentialRow, SealedRow } from '../store/rows.ts';
 import { isLive } from './authority.ts';
-import type { DataKeys } from './data-keys.ts';
 import type { LastUses } from './last-uses.ts';
+import { type MadeMaterial, type MaterialMaker, roleInjectionOf } from './material-maker.ts';
 import { type Refresher, reAuthRequired, refusalOf } from './oauth/refresher.ts';
 import { termsOf } from './oauth/token-terms.ts';
+import { SourceFailure } from './sources/source-failure.ts';
 import type { VaultState } from './state.ts';
 
 const IDLE_MS = 5 * 60_000;
 const SWEEP_EVERY_MS = 60_000;
 const NOTE_EVERY_MS = 1_000;
 
-interface CachedMaterial {
-  readonly material: CredentialMaterial;
-  /** From here on a new token is fetched, while this one serves; never for a secret that is stored as it is. */
+/** After a failure a source is left alone for this long: it may be a command, and requests come by the thousand. */
+const RETRY_AFTER_MS = 2_000;
+
+interface CachedMaterial extends MadeMaterial {
+  /** From here on a new token is fetched, while this one serves; never for what is no token. */
   readonly dueAt: number;
   /** From here on requests wait for a new token. */
   readonly endsAt: number;
   usedAt: number;
 }
 
+interface Failed {
+  readonly error: AlterError;
+  readonly until: number;
+}
+
 export interface MaterialParts {
   readonly state: VaultState;
-  readonly dataKeys: DataKeys;
+  readonly maker: MaterialMaker;
   readonly uses: LastUses;
   /** Brings new access tokens; absent where nothing is connected. */
   readonly renewal?: Pick<Refresher, 'mayRenew' | 'renew' | 'renewRefused' | 'start'>;
@@ -39,11 +47,16 @@ export class Materials {
   readonly #parts: MaterialParts;
   readonly #cached = new Map<string, CachedMaterial>();
   readonly #opening = new Map<string, Promise<CredentialMaterial>>();
+  readonly #failed = new Map<string, Failed>();
   #credentials: ReadonlyMap<string, CredentialRow> = new Map();
   #grants: ReadonlyMap<string, Grant> = new Map();
   #indexedVersion = -1;
   /** The name of the credential asked for last: nearly always the next one too. */
-  #last: { readonly credential: CredentialRow | null; readonly name: string } = { credential: null, name: '' };
+  #last: { readonly credential: CredentialRow | null; readonly grant: Grant | null; readonly name: string } = {
+    credential: null,
+    grant: null,
+    name: '',
+  };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: MaterialParts) {
@@ -54,20 +67,22 @@ export class Materials {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     const credential = this.#credentialOf(grant);
     const now = this.#parts.state.now();
-    const name = credential === this.#last.credential ? this.#last.name : `${credential.id}:${credential.version}`;
+    const isLast = credential === this.#last.credential && grant === this.#last.grant;
+    const name = isLast ? this.#last.name : nameOf(grant, credential);
     const cached = this.#cached.get(name);
-    if (cached !== undefined && now < cached.dueAt) {
+    const serves = cached !== undefined && now < cached.dueAt;
+    if (serves && (cached.freshness === null || this.#serves(name, grant, credential, cached, now))) {
       // Once a second is exact enough for "last used", and this runs for every request.
       if (now - cached.usedAt >= NOTE_EVERY_MS) {
         cached.usedAt = now;
         this.#parts.uses.note('credential', credential.id, now);
       }
-      if (credential !== this.#last.credential) this.#last = { credential, name };
+      if (!isLast) this.#last = { credential, grant, name };
       return cached.material;
     }
     this.#parts.uses.note('credential', credential.id, now);
     if (credential.oauth !== undefined) return this.#obtainToken(grant, credential, name);
-    return this.#opened(name, grant, credential);
+    return this.#refresh(name, grant, credential, now);
   }
 
   /**
@@ -80,6 +95,27 @@ export class Materials {
     if (!(await this.#parts.renewal.renewRefused(credential.id, version))) return null;
     const material = await this.obtain(grant);
     return material.version === version ? null : material;
+  }
+
+  /** True while it may be used; begins its renewal in time. */
+  #serves(name: string, grant: Grant, credential: CredentialRow, { freshness }: CachedMaterial, now: number): boolean {
+    if (freshness === null) return true;
+    if (now >= freshness.endsAt || freshness.isChanged(now)) return false;
+    if (now >= freshness.renewAt) {
+      try {
+        this.#refresh(name, grant, credential, now).catch(() => {});
+      } catch {
+        // It failed a moment ago. What there is still serves.
+      }
+    }
+    return true;
+  }
+
+  /** @throws AlterError of the failure that it had a moment ago */
+  #refresh(name: string, grant: Grant, credential: CredentialRow, now: number): Promise<CredentialMaterial> {
+    const failed = this.#failed.get(name);
+    if (failed !== undefined && now < failed.until) throw unavailable(grant, String(failed.error.details.reason), failed.error);
+    return this.#opened(name, grant, credential);
   }
 
   #opened(name: string, grant: Grant, credential: CredentialRow): Promise<CredentialMaterial> {
@@ -112,7 +148,7 @@ export class Materials {
     }
     const current = this.#credentialOf(grant);
     if (current.version === credential.version) throw unavailable(grant, 'no new access token came');
-    return this.#opened(`${current.id}:${current.version}`, grant, current);
+    return this.#opened(nameOf(grant, current), grant, current);
   }
 
   /** Forgets what has not been used for five minutes. */
@@ -126,7 +162,8 @@ export class Materials {
 
   /** Forgets every version of a credential. */
   drop(credentialId: string): void {
-    for (const name of this.#cached.keys()) if (name.startsWith(`${credentialId}:`)) this.#cached.delete(name);
+    for (const kept of [this.#cached, this.#failed])
+      for (const name of kept.keys()) if (name.startsWith(`${credentialId}:`)) kept.delete(name);
   }
 
   clear(): void {
@@ -153,22 +190,34 @@ export class Materials {
     return credential;
   }
 
+  async #made(name: string, grant: Grant, credential: CredentialRow, row: SealedRow): Promise<Omit<CachedMaterial, 'usedAt'>> {
+    const { maker, renewal } = this.#parts;
+    if (credential.oauth === undefined) {
+      const made = await maker.make(grant, credential, row, this.#cached.get(name)?.material ?? null);
+      return { ...made, ...termsOf(credential, false) };
+    }
+    const { material, opened } = maker.openTokens(credential, row);
+    return { material, freshness: null, ...termsOf(credential, renewal?.mayRenew(credential, opened) === true) };
+  }
+
   async #open(name: string, grant: Grant, credential: CredentialRow): Promise<CredentialMaterial> {
+    const { state } = this.#parts;
     try {
-      const { state, dataKeys } = this.#parts;
       const row = await state.store.readSealed(credential.id);
       // A rotation or removal that happened meanwhile: the request fails and its retry gets the new version.
       if (row === undefined || row.version !== credential.version)
         throw unavailable(grant, 'it has just been changed; try again');
-      const publicFields = new Set(Object.keys(credential.publicFields));
-      const opened = dataKeys.open(row);
-      const fields = credential.oauth === undefined ? opened : tokensOf(opened, publicFields);
-      const material = { credentialId: credential.id, version: row.version, fields, publicFields };
-      const mayRenew = credential.oauth !== undefined && this.#parts.renewal?.mayRenew(credential, opened) === true;
-      this.#cached.set(name, { material, ...termsOf(credential, mayRenew), usedAt: state.now() });
+      const made = await this.#made(name, grant, credential, row);
+      this.#failed.delete(name);
+      this.#cached.set(name, { ...made, usedAt: state.now() });
       this.#timer ??= setInterval(() => this.sweep(), SWEEP_EVERY_MS).unref();
-      return material;
+      return made.material;
     } catch (thrown) {
+      if (thrown instanceof SourceFailure) {
+        const error = unavailable(grant, `its value could not be fetched (${thrown.code})`);
+        this.#failed.set(name, { error, until: state.now() + RETRY_AFTER_MS });
+        throw error;
+      }
       const error = toAlterError(thrown);
       throw error.code === 'vault_unavailable' ? unavailable(grant, 'its sealed value does not open', error) : error;
     } finally {
@@ -177,9 +226,11 @@ export class Materials {
   }
 }
 
-/** SECURITY: private keys and stored subjects are for the vault's own calls; no request ever needs them. */
-const tokensOf = (opened: ReadonlyMap<string, Secret>, publicFields: ReadonlySet<string>): ReadonlyMap<string, Secret> =>
-  new Map([...opened].filter(([name]) => name === 'access_token' || name === 'refresh_token' || publicFields.has(name)));
+/** A credential with a role is another material than the one without. */
+function nameOf(grant: Grant, credential: CredentialRow): string {
+  const role = roleInjectionOf(grant);
+  return `${credential.id}:${credential.version}${role === null ? '' : `:${role.role}`}`;
+}
 
 const unavailable = (grant: Grant, reason: string, cause?: unknown): AlterError =>
   new AlterError('credential_unavailable', { grant_id: grant.id, reason }, cause === undefined ? {} : { cause });

@@ -4,7 +4,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import { matchesPattern, resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
-import type { CredentialKind, Injection } from '../domain/credential.ts';
+import type { CredentialKind, FieldSources, Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { GrantDestination } from '../domain/grant.ts';
 import { Secret } from '../domain/secret.ts';
@@ -13,6 +13,7 @@ import { validateFieldValue, validateInjections } from '../injection/compile.ts'
 import { multilineFieldsOf } from '../injection/injection-parts.ts';
 import { checkDestination, readDestination } from './grant-scope.ts';
 import { slugProblem } from './names.ts';
+import { sourceProblems } from './sources/source.ts';
 
 const FIELD_NAME = /^[a-z][a-z0-9_]{0,62}$/;
 const KINDS: readonly CredentialKind[] = [
@@ -42,6 +43,8 @@ export interface NewSecret {
   readonly destinations?: readonly GrantDestination[] | undefined;
   /** The same as text: `host`, `host:port`, `http://host:port`. */
   readonly hosts?: readonly string[] | undefined;
+  /** Fields that are fetched when they are needed instead of stored. */
+  readonly sources?: FieldSources | undefined;
 }
 
 /** A secret that may be stored. */
@@ -52,6 +55,7 @@ export interface CheckedSecret {
   readonly publicFields: Readonly<Record<string, string>>;
   readonly injections: readonly Injection[] | null;
   readonly destinations: readonly GrantDestination[] | null;
+  readonly sources?: FieldSources;
 }
 
 /** The checked secret, meaningful only when `problems` is empty. `placeholders`: those of all grants. */
@@ -70,6 +74,7 @@ export function checkNewSecret(
     ...fieldProblems(input.fields, fieldNames, provider, placeholders, injections),
     ...(provider ? providerProblems(provider, publicFields, destinations.value) : customProblems(input, injections)),
     ...destinations.problems,
+    ...(input.sources === undefined ? [] : fetchedProblems(input.sources, fieldNames, publicFields)),
     ...(injections === null ? [] : validateInjections(injections, fieldNames)),
   ];
   const secret: CheckedSecret = {
@@ -80,6 +85,7 @@ export function checkNewSecret(
     publicFields,
     injections,
     destinations: destinations.value,
+    ...(input.sources === undefined ? {} : { sources: input.sources }),
   };
   return { secret, problems };
 }
@@ -154,6 +160,19 @@ const publicValues = (provider: ProviderSpec | undefined, fields: ReadonlyMap<st
       return value === undefined ? [] : [[field.name, value.reveal()]];
     }),
   );
+
+/** What is no secret decides hosts and pins, once and for all. */
+function fetchedProblems(
+  sources: FieldSources,
+  fieldNames: readonly string[],
+  publicFields: Readonly<Record<string, string>>,
+): string[] {
+  const shown = Object.keys(sources.fields).filter((name) => Object.hasOwn(publicFields, name));
+  return [
+    ...sourceProblems(sources, fieldNames),
+    ...shown.map((name) => `sources.${name}: is no secret, and can't change; give its value`),
+  ];
+}
 
 /** Fills the provider's templates once, so that a bad site or region is told when it is typed. */
 function providerProblems(

@@ -2,9 +2,11 @@
  * Secrets: stored, rotated, removed. Write-only: nothing here answers a value that was marked secret.
  */
 import { randomUUID } from 'node:crypto';
-import type { CredentialInfo } from '../domain/credential.ts';
+import type { CredentialInfo, FieldSources, Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
+import type { HttpsCall } from '../domain/https-call.ts';
 import { Secret } from '../domain/secret.ts';
+import { multilineFieldsOf } from '../injection/injection-parts.ts';
 import type { CredentialRow, StoreChange } from '../store/rows.ts';
 import { credentialInfoOf, isLive } from './authority.ts';
 import type { DataKeys } from './data-keys.ts';
@@ -14,6 +16,9 @@ import { requireNone, slugProblem } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { checkNewSecret, fieldProblems, type NewSecret, withOptionalFields } from './secret-input.ts';
+import { fetchFields } from './sources/fetched-fields.ts';
+import { sourceProblems } from './sources/source.ts';
+import { SourceFailure } from './sources/source-failure.ts';
 import type { VaultState } from './state.ts';
 
 export interface VaultSecrets {
@@ -37,6 +42,7 @@ export interface SecretParts {
   readonly uses: LastUses;
   readonly catalogue: ProviderSource;
   readonly endings: TokenEndings;
+  readonly call: HttpsCall | null;
 }
 
 export class EmbeddedSecrets implements VaultSecrets {
@@ -58,10 +64,12 @@ export class EmbeddedSecrets implements VaultSecrets {
     return new Map(Object.entries(findCredential(this.#parts.state, nameOrId).publicFields));
   }
 
-  create(asked: NewSecret): Promise<CredentialInfo> {
+  async create(asked: NewSecret): Promise<CredentialInfo> {
     const { state, dataKeys, catalogue } = this.#parts;
+    // Before anything else waits: a source that does not work, or what it gives, is told when it is named.
+    const fetched = await this.#fetched(asked);
     return state.exclusive(async () => {
-      const input = { ...asked, fields: withOptionalFields(asked.fields, catalogue.find(asked.providerId)) };
+      const input = { ...asked, fields: withOptionalFields(fetched, catalogue.find(asked.providerId)) };
       const { secret, problems } = checkNewSecret(input, catalogue.find(input.providerId), this.#placeholders());
       requireNone([input.name === undefined ? undefined : slugProblem('name', input.name), ...problems]);
       if (input.name !== undefined && this.#isTaken(input.name)) {
@@ -81,7 +89,7 @@ export class EmbeddedSecrets implements VaultSecrets {
       };
       await state.commit({ action: 'secret.created', credential: row }, [
         { put: 'credential', row },
-        { put: 'sealed', row: dataKeys.seal(row.id, row.version, inOrder(row.fieldNames, input.fields)) },
+        { put: 'sealed', row: dataKeys.seal(row.id, row.version, stored(row, input.fields)) },
       ]);
       return this.#infoOf(row);
     });
@@ -99,8 +107,12 @@ export class EmbeddedSecrets implements VaultSecrets {
       }
       const fixed = Object.entries(before.publicFields);
       const provider = catalogue.find(before.providerId);
+      const fetchedNames = Object.keys(before.sources?.fields ?? {});
+      const rotated = fetchedNames.filter((name) => fields.has(name));
+      requireNone(rotated.map((name) => `fields.${name}: comes from ${before.sources?.fields[name]}; change it there`));
+      const fetched = before.sources === undefined ? fields : await this.#fetchedFields(fields, before.sources, null);
       const kept = fixed.map(([name, value]) => [name, new Secret(value)] as const);
-      const all = withOptionalFields(new Map([...kept, ...fields]), provider);
+      const all = withOptionalFields(new Map([...kept, ...fetched]), provider);
       requireNone([
         // Grants point to hosts that were made from these values.
         ...fixed.map(([name, value]) =>
@@ -113,7 +125,7 @@ export class EmbeddedSecrets implements VaultSecrets {
         { action: 'secret.rotated', credential: row, details: { version: row.version } },
         [
           { put: 'credential', row },
-          { put: 'sealed', row: dataKeys.seal(row.id, row.version, inOrder(row.fieldNames, all)) },
+          { put: 'sealed', row: dataKeys.seal(row.id, row.version, stored(row, all)) },
         ],
         { beforePublishing: () => materials.drop(row.id) },
       );
@@ -145,6 +157,35 @@ export class EmbeddedSecrets implements VaultSecrets {
     });
   }
 
+  async #fetched(input: NewSecret): Promise<ReadonlyMap<string, Secret>> {
+    if (input.sources === undefined) return input.fields;
+    const provider = this.#parts.catalogue.find(input.providerId);
+    const names = provider?.fields.map((field) => field.name) ?? [...input.fields.keys(), ...Object.keys(input.sources.fields)];
+    requireNone([
+      ...sourceProblems(input.sources, names),
+      ...Object.keys(input.sources.fields).map((name) =>
+        input.fields.has(name) ? `fields.${name}: has a value and a source; give one of them` : undefined,
+      ),
+    ]);
+    return this.#fetchedFields(input.fields, input.sources, input.injections ?? provider?.inject ?? null);
+  }
+
+  /** @throws AlterError invalid_input */
+  async #fetchedFields(
+    fields: ReadonlyMap<string, Secret>,
+    sources: FieldSources,
+    injections: readonly Injection[] | null,
+  ): Promise<ReadonlyMap<string, Secret>> {
+    const { state, call } = this.#parts;
+    try {
+      const parts = { call, now: state.now, multiline: multilineFieldsOf(injections ?? []) };
+      return (await fetchFields(fields, sources, parts)).fields;
+    } catch (thrown) {
+      if (!(thrown instanceof SourceFailure)) throw thrown;
+      throw new AlterError('invalid_input', { problems: [`sources: the value can't be fetched (${thrown.code})`] });
+    }
+  }
+
   #infoOf(row: CredentialRow): CredentialInfo {
     return { ...credentialInfoOf(row), lastUsedAt: this.#parts.uses.latest('credential', row.id, row.lastUsedAt) };
   }
@@ -163,8 +204,9 @@ export class EmbeddedSecrets implements VaultSecrets {
   }
 }
 
-const inOrder = (names: readonly string[], fields: ReadonlyMap<string, Secret>): ReadonlyMap<string, Secret> =>
-  new Map(names.map((name) => [name, fields.get(name)!]));
+/** What is sealed, in order: nothing of what is fetched. */
+const stored = (row: CredentialRow, fields: ReadonlyMap<string, Secret>): ReadonlyMap<string, Secret> =>
+  new Map(row.fieldNames.map((name) => [name, row.sources?.fields[name] === undefined ? fields.get(name)! : new Secret('')]));
 
 /** @throws AlterError not_found */
 export function findCredential(state: VaultState, nameOrId: string): CredentialRow {

@@ -18,6 +18,7 @@ import { Callers } from './callers.ts';
 import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
+import { MaterialMaker } from './material-maker.ts';
 import { Materials } from './materials.ts';
 import type { ConnectFlows } from './oauth/connect-flows.ts';
 import { Connections } from './oauth/connections.ts';
@@ -137,8 +138,9 @@ class EmbeddedVault implements Vault {
     const tokenClients = new TokenClients({ https, clients, catalogue, now: state.now });
     const dropMaterial = (credentialId: string): void => materials.drop(credentialId);
     const shared = { state, dataKeys, clients: tokenClients, dropMaterial };
+    const maker = new MaterialMaker(dataKeys, https, state.now);
     const refresher = new Refresher(shared);
-    const materials: Materials = new Materials({ state, dataKeys, uses, renewal: refresher });
+    const materials: Materials = new Materials({ state, maker, uses, renewal: refresher });
     const endings = new TokenEndings(shared);
     const grants = new EmbeddedGrants(state, catalogue, endings);
     const connections = new Connections({ state, dataKeys, grants, dropMaterial });
@@ -151,7 +153,7 @@ class EmbeddedVault implements Vault {
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses });
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings });
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.grants = grants;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });

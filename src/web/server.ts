@@ -57,7 +57,14 @@ export async function servePages(options: PageServerOptions): Promise<PageServer
       else sendJson(response, 500, { error: 'server_error', message: 'alterd failed in a way that it should not.' });
     });
   };
-  const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 20_000, keepAliveTimeout: 5_000 };
+  const limits = {
+    maxHeaderSize: 16 * 1024,
+    headersTimeout: 10_000,
+    requestTimeout: 20_000,
+    keepAliveTimeout: 5_000,
+    // Node looks for late requests only this often, and by default every half minute.
+    connectionsCheckingInterval: 5_000,
+  };
   const server: Server =
     options.tls === null
       ? createHttpServer(limits, listener)

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { closing, opening } from '../integration/journal/samples.ts';
 import { median } from './arithmetic.ts';
 import { decisionMicros, policyMicros } from './micro-decision.ts';
+import { journalUnderLoad, meterMicros } from './micro-journal.ts';
 
 const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
 const AT_ONCE = 16;
@@ -75,7 +76,7 @@ async function leafMillis(): Promise<number> {
   }
 }
 
-/** @returns the journal and the decision in µs for each request, a leaf in ms */
+/** @returns the journal, the decision and the metrics in µs for each request, a leaf in ms, and the journal under load */
 export async function microCosts(): Promise<Readonly<Record<string, number>>> {
   const { rulesUs, celUs } = await policyMicros();
   return {
@@ -84,5 +85,7 @@ export async function microCosts(): Promise<Readonly<Record<string, number>>> {
     decisionUs: await decisionMicros(),
     policyUs: rulesUs,
     celUs,
+    meterUs: await meterMicros(),
+    ...(await journalUnderLoad()),
   };
 }

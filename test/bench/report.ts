@@ -58,6 +58,9 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'decisionUs', title: 'decision µs' },
     { key: 'policyUs', title: '200 rules µs' },
     { key: 'celUs', title: 'expression µs' },
+    { key: 'meterUs', title: 'metrics µs' },
+    { key: 'auditRate', title: 'audit rows/s' },
+    { key: 'auditStallMs', title: 'audit stall p99 ms' },
   ],
 };
 

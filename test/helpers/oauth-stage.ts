@@ -193,7 +193,7 @@ export async function startOAuthStage(
     },
     agent: async (name) => {
       const { authorization } = await daemon.agent(name);
-      return { ask: (path, ask) => askThrough(daemon, authorization, path, ask) };
+      return { ask: (path, ask) => askHost(daemon, authorization, API, path, ask) };
     },
     stop: async () => {
       await daemon.stop();
@@ -203,12 +203,18 @@ export async function startOAuthStage(
   return stage;
 }
 
-/** One request to the API in a tunnel of its own. */
-async function askThrough(daemon: TestDaemon, authorization: string, path: string, options: AskOptions = {}): Promise<Asked> {
+/** One request to a host in a tunnel of its own. */
+export async function askHost(
+  daemon: TestDaemon,
+  authorization: string,
+  host: string,
+  path: string,
+  options: AskOptions = {},
+): Promise<Asked> {
   const socket = dial(daemon.port, '127.0.0.1');
-  socket.write(`CONNECT ${API}:443 HTTP/1.1\r\nHost: ${API}:443\r\nProxy-Authorization: ${authorization}\r\n\r\n`);
+  socket.write(`CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}:443\r\nProxy-Authorization: ${authorization}\r\n\r\n`);
   await once(socket, 'data');
-  const tls = connectTls({ socket, servername: API, ca: daemon.running.ca().pem });
+  const tls = connectTls({ socket, servername: host, ca: daemon.running.ca().pem });
   await once(tls, 'secureConnect');
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
@@ -217,7 +223,7 @@ async function askThrough(daemon: TestDaemon, authorization: string, path: strin
         method: options.method ?? 'GET',
         path,
         headers: {
-          host: API,
+          host,
           connection: 'close',
           ...options.headers,
           ...(options.body === undefined ? {} : { 'content-length': Buffer.byteLength(options.body) }),

@@ -1,5 +1,6 @@
 /** S-91, S-99, S-104, S-105, S-107, S-108: what ends, fills up, breaks or is changed while requests are under way. */
 import { spawnSync } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
@@ -7,7 +8,9 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestDaemon } from '../helpers/daemon.ts';
+import { openClient } from '../../src/api/client.ts';
+import { readCheckpoints, verifyExport } from '../../src/journal/offline-verify.ts';
+import { startTestDaemon, type TestDaemon } from '../helpers/daemon.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { startProcess } from './support/child.ts';
 import {
@@ -226,6 +229,32 @@ describe('the journal', () => {
     }
   }, 60_000);
 
+  /** What an export shows of itself, with the key that was kept and no daemon. */
+  async function expectOfflineChecks(daemon: TestDaemon): Promise<void> {
+    const { public_key } = await daemon.api<{ public_key: string }>('GET', '/v1/audit/key');
+    const lines: string[] = [];
+    for await (const part of openClient(daemon.paths.apiSocket).stream('/v1/audit/export')) lines.push(part.toString('latin1'));
+    const all = lines.join('').trimEnd().split('\n');
+    const check = async (changed: readonly string[]): Promise<unknown> => {
+      const source = async function* () {
+        yield* changed;
+      };
+      const kept = await readCheckpoints(source());
+      return verifyExport(source(), kept, { publicKey: createPublicKey(public_key), partial: false });
+    };
+    const rows = all.filter((line) => line.startsWith('{"n":')).length;
+    const at = all.findIndex((line) => line.includes('marker-to-tamper'));
+    expect(at).toBeGreaterThan(2);
+    expect(await check(all)).toMatchObject({ ok: true, signedUpTo: rows });
+    const damaged: [string[], number][] = [
+      [all.with(at, (all[at] as string).replace('marker', 'MARKER')), at + 1],
+      [all.toSpliced(at - 1, 1), at],
+      [all.toSpliced(at - 1, 2, all[at] as string, all[at - 1] as string), at],
+      [all.toSpliced(2, rows - 2), 3],
+    ];
+    for (const [changed, firstBad] of damaged) expect(await check(changed)).toMatchObject({ ok: false, firstBad });
+  }
+
   it('S-105 nothing that an agent says makes a second row, and a changed byte is found', async () => {
     const home = mkdtempSync(join(tmpdir(), 'alterd-chain-'));
     const first = await startTestDaemon({ home, config: 'egress = "refuse"' });
@@ -244,8 +273,9 @@ describe('the journal', () => {
     );
     const rows = entries.filter(({ kind }) => kind === 'exchange');
     expect(rows.map(({ agent }) => agent)).toEqual(['bot', 'bot', 'bot', 'bot']);
-    expect(entries.filter(({ kind, action }) => kind === 'event' && !/^(daemon|agent|key|ca)\./.test(action))).toEqual([]);
+    expect(entries.filter(({ kind, action }) => kind === 'event' && !/^(daemon|agent|key|ca|audit)\./.test(action))).toEqual([]);
     expect(await first.api('POST', '/v1/audit/verify')).toMatchObject({ ok: true });
+    await expectOfflineChecks(first);
     await first.running.stop();
     const files = readdirSync(first.paths.auditDir).map((name) => join(first.paths.auditDir, name));
     let changed = 0;

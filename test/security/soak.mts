@@ -250,9 +250,9 @@ const lines =
   ended.code === 0 ? await linesOf(exported) : (await daemon.cli(['audit', 'export', '--format', 'jsonl'])).stdout.split('\n');
 for (const line of lines) {
   if (line === '') continue;
-  const row = JSON.parse(line) as { path: string | null; outcome: string };
+  const row = JSON.parse(line) as { path?: string; outcome?: string };
   if (row.outcome === 'unknown') unknown++;
-  if (row.path !== null) rows.set(row.path, (rows.get(row.path) ?? 0) + 1);
+  if (row.path !== undefined) rows.set(row.path, (rows.get(row.path) ?? 0) + 1);
 }
 async function linesOf(file: string): Promise<string[]> {
   let text = '';

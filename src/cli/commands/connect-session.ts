@@ -72,8 +72,11 @@ function defineCreate(command: Command, cli: Cli): void {
       cli.output.record(made, [
         ['link', made.connect_url],
         ['expires', made.expires_at],
+        ['redirect address', made.redirect_uri],
       ]);
-      cli.output.hint('Open the link, or hand it over like a password: it works once. See the result: `alterd grant list`.');
+      cli.output.hint(
+        'Open the link, or hand it over like a password: it works once. The provider must know the redirect address. See the result: `alterd grant list`.',
+      );
     },
   );
 }

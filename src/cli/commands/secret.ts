@@ -11,10 +11,11 @@ import type { Cli } from '../cli.ts';
 import { customInjection, KINDS, type SecretKind } from '../custom-secret.ts';
 import { collect, collectList, example } from '../define.ts';
 import { type FieldFlags, planFields, readFields } from '../secret-input.ts';
+import { readSources, type SourceFlags } from '../secret-sources.ts';
 
 type Field = ProviderView['fields'][number];
 
-interface AddFlags extends FieldFlags {
+interface AddFlags extends FieldFlags, SourceFlags {
   readonly name?: string;
   readonly host?: readonly string[];
   readonly kind?: SecretKind;
@@ -49,17 +50,26 @@ function defineAdd(command: Command, cli: Cli): void {
     .option('--host <host>', 'where it may go: HOST or HOST:PORT; repeatable', collectList)
     .option('--kind <kind>', `for a provider that alterd does not know: ${KINDS.join(', ')}`)
     .option('--header <name>', 'name of the header, query parameter or cookie for --kind')
-    .option('--template <text>', 'how the value is written there, such as "Token {token}"');
+    .option('--template <text>', 'how the value is written there, such as "Token {token}"')
+    .option(
+      '--from <[field=]source>',
+      'fetch it when it is needed: file:PATH, env:NAME, command:[…], vault:URL; repeatable',
+      collect,
+    )
+    .option('--lifetime <duration>', 'how long a fetched value is used (default: 5m)');
   example(withFieldOptions(add), 'alterd secret add github --token-stdin < token.txt').action(
     async (slug: string, flags: AddFlags) => {
       const provider = await findProvider(cli, slug);
       const custom = provider === null || flags.kind !== undefined ? customInjection(slug, flags) : null;
       const fields = custom?.fields ?? provider?.fields ?? [];
-      const plan = planFields(fields, flags, add.args.slice(1));
+      const sources = readSources(fields, flags);
+      const asked = fields.filter((field) => sources?.fields[field.name] === undefined);
+      const plan = planFields(asked, flags, add.args.slice(1));
       const { secret } = await cli.client().send<{ secret: SecretView }>(apiPath('secrets'), {
         provider: provider?.slug ?? slug,
         name: flags.name,
-        fields: await readFields(fields, plan),
+        fields: await readFields(asked, plan),
+        sources,
         hosts: flags.host,
         ...(custom === null ? {} : { kind: custom.kind, inject: custom.inject }),
       });
@@ -107,6 +117,7 @@ function defineReading(command: Command, cli: Cli): void {
       ['provider', secret.provider],
       ['kind', secret.kind],
       ['fields', secret.fields.join(', ')],
+      ...Object.entries(secret.sources ?? {}).map(([field, source]): [string, string] => ['source', `${field}  ${source}`]),
       ['version', secret.version],
       ['created', secret.created_at],
       ['rotated', secret.rotated_at],
@@ -126,7 +137,7 @@ function defineRotate(command: Command, cli: Cli): void {
       // Fields that are no secret are part of the grants' hosts: they stay.
       const fields = secret.fields
         .map((field): Field => known(field) ?? { name: field, label: field, secret: true, pattern: null })
-        .filter((field) => field.secret);
+        .filter((field) => field.secret && secret.sources?.[field.name] === undefined);
       const values = await readFields(fields, planFields(fields, flags, rotate.args.slice(1)));
       const answer = await cli.client().send<{ secret: SecretView }>(apiPath('secrets', name, 'rotate'), { fields: values });
       showSecret(cli, answer.secret);

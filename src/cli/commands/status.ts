@@ -1,7 +1,7 @@
 /** `alterd status`: where the daemon listens, what it holds, whether it is well. */
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { StatusView } from '../../api/status.ts';
+import type { SinkView, StatusView } from '../../api/status.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 
@@ -23,16 +23,25 @@ export function defineStatus(command: Command, cli: Cli): void {
       ['grants', status.grants],
       ['sessions', status.sessions],
       ['open tunnels', status.tunnels],
+      ['requests', `${status.requests.ended} since the start, ${status.requests.denied} denied`],
+      ['metrics', status.metrics === null ? null : `http://${status.metrics}/metrics`],
       [
         'audit',
         status.audit.healthy ? `healthy, ${status.audit.rows} entries` : `NOT HEALTHY: ${status.audit.error ?? 'unknown'}`,
       ],
+      ...status.sinks.map((sink): [string, string] => [`audit sink ${sink.name}`, sinkText(sink)]),
       ['memory', `${Math.round(status.memory_rss_bytes / 1_048_576)} MiB`],
     ]);
     if (!status.audit.healthy) cli.output.warn('the audit journal is not healthy: requests are refused until it is');
     else if (status.agents === 0)
       cli.output.hint('Next: `alterd secret add github --token-stdin`, then `alterd agent create NAME`.');
   });
+}
+
+function sinkText({ kind, lag, failures, error, skipped }: SinkView): string {
+  const lost = skipped === 0 ? '' : `, ${skipped} entries were removed before they could be sent`;
+  if (failures > 0) return `${kind}, NOT DELIVERING (${failures} attempts): ${error ?? 'unknown'}, ${lag} entries wait${lost}`;
+  return `${kind}, ${lag === 0 ? 'up to date' : `${lag} entries behind`}${error === null ? '' : `; ${error}`}${lost}`;
 }
 
 function durationText(ms: number): string {

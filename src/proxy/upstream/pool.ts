@@ -67,6 +67,9 @@ export class UpstreamPool implements UpstreamOwner {
     this.#onEmpty = onEmpty;
   }
 
+  get openSockets(): number {
+    return this.#open.size + (this.#http2?.usable === true ? 1 : 0);
+  }
   get host(): string {
     return this.destination.host;
   }

@@ -41,6 +41,13 @@ export class PoolRegistry {
     this.#pools.clear();
   }
 
+  /** How many pools there are, and how many sockets are open in them. */
+  get sizes(): { readonly pools: number; readonly sockets: number } {
+    let sockets = 0;
+    for (const pool of this.#pools.values()) sockets += pool.openSockets;
+    return { pools: this.#pools.size, sockets };
+  }
+
   close(): void {
     for (const pool of this.#pools.values()) pool.close();
   }

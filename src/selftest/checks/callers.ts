@@ -89,7 +89,12 @@ export const CALLER_CHECKS: readonly Check[] = [
       );
       insist(status === null || status === 403, `after the revocation the open tunnel was answered ${status}`);
       insist(ground.origin.arrivals.length === heard, 'a request reached the origin after the revocation');
+      await ground.grant(name, 'first', { hosts: [`http://${ground.origin.authority}`], allow_plaintext: true });
+      const other = await speaker.tunnel(ground.origin.authority);
       await ground.client.send(apiPath('agents', name, 'status'), { status: 'revoked' });
+      other.write(`GET /public/x HTTP/1.1\r\nHost: ${ground.origin.authority}\r\n\r\n`);
+      await other.reader.next().catch(() => null);
+      insist(ground.origin.arrivals.length === heard, 'a request of a revoked agent reached the origin');
       expectRefusal(await speaker.ask('GET', ground.url('/public/x')), 407, 'the key of a revoked agent');
     },
   },

@@ -125,6 +125,8 @@ create table rate_limits (
 
 const APPROVAL = 'alter table grants add column approval text;';
 
+const SOURCES = 'alter table credentials add column sources text;';
+
 /** Grants of before are for whatever their other rules say. */
 const GIT_ACCESS = 'alter table grants add column git_access text;';
 
@@ -149,5 +151,6 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 4, name: 'approval of grants', sql: APPROVAL },
   { version: 5, name: 'grants for git', sql: GIT_ACCESS },
   { version: 6, name: 'connected accounts', sql: OAUTH },
-  { version: 7, name: 'policies', sql: POLICIES },
+  { version: 7, name: 'sources of secrets', sql: SOURCES },
+  { version: 8, name: 'policies', sql: POLICIES },
 ];

@@ -1,4 +1,5 @@
 /** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
+import type { FieldSources } from '../../domain/credential.ts';
 import type {
   AgentRow,
   CredentialRow,
@@ -41,6 +42,7 @@ export const TABLES = {
       'destinations',
       'public_fields',
       'oauth',
+      'sources',
     ],
   },
   data_key: { name: 'data_keys', columns: ['id', 'wrapped', 'created_at'] },
@@ -138,6 +140,7 @@ export const credentialColumns = (row: CredentialRow): Columns => ({
   destinations: json(row.destinations),
   public_fields: json(row.publicFields),
   oauth: json(row.oauth ?? null),
+  sources: json(row.sources ?? null),
 });
 
 export const credentialRow = (c: Columns): CredentialRow => ({
@@ -154,6 +157,8 @@ export const credentialRow = (c: Columns): CredentialRow => ({
   destinations: parsed(c.destinations),
   publicFields: parsed(c.public_fields),
   ...(c.oauth === null ? {} : { oauth: parsed(c.oauth) }),
+  // Absent rather than null, so that the MAC of a row without sources is what it was before there were any.
+  ...(c.sources === null ? {} : { sources: parsed<FieldSources>(c.sources) }),
 });
 
 export const providerClientColumns = (row: ProviderClientRow): Columns => ({

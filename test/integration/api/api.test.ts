@@ -274,8 +274,11 @@ describe('audit', () => {
   test('the chain is verified, and exported whole in both formats', async () => {
     const verdict = await parsed<{ ok: boolean; rows: number }>(raw('POST', '/v1/audit/verify'));
     expect(verdict.ok).toBe(true);
-    const lines = (await raw('GET', '/v1/audit/export')).text.trimEnd().split('\n');
+    const all = (await raw('GET', '/v1/audit/export')).text.trimEnd().split('\n');
+    const lines = all.filter((line) => !line.startsWith('{"kind":"checkpoint"'));
     expect(lines).toHaveLength(verdict.rows);
+    // Signed for this export, behind its rows.
+    expect(JSON.parse(all.at(-1) ?? '')).toMatchObject({ kind: 'checkpoint', n: verdict.rows, rows: verdict.rows });
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({ n: expect.any(Number), request_id: expect.any(String) });
     const csv = await raw('GET', '/v1/audit/export?format=csv&kind=event');
     expect(csv.headers['content-type']).toContain('text/csv');

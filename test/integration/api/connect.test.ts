@@ -47,8 +47,17 @@ describe('a Connect session', () => {
       requested_grant: { label: 'work', methods: ['GET'] },
       metadata: { end_user: 'u-17' },
     });
-    expect(Object.keys(made).toSorted()).toEqual(['base_url', 'connect_url', 'expires_at', 'expires_in', 'id', 'session_token']);
+    expect(Object.keys(made).toSorted()).toEqual([
+      'base_url',
+      'connect_url',
+      'expires_at',
+      'expires_in',
+      'id',
+      'redirect_uri',
+      'session_token',
+    ]);
     expect(made.connect_url).toBe(`${made.base_url}/sdk/oauth/connect#session=${made.session_token}`);
+    expect(made.redirect_uri).toBe(`${made.base_url}/oauth/callback`);
     expect(made.expires_in).toBe(600);
     const { sessions } = await daemon.api<{ sessions: ConnectSessionView[] }>('GET', '/v1/connect/sessions');
     expect(sessions).toEqual([

@@ -128,7 +128,9 @@ describe('the files of a vault (S-86, S-87)', () => {
     db.exec(
       ['pass_response_cookies', 'operations', 'approval', 'git_access']
         .map((column) => `alter table grants drop column ${column};`)
-        .concat('alter table credentials drop column oauth; drop table provider_clients;')
+        .concat(
+          'alter table credentials drop column oauth; alter table credentials drop column sources; drop table provider_clients;',
+        )
         .concat('drop table policies; drop table policy_sets; drop table rate_limits;')
         .concat('delete from migrations where version > 1; pragma user_version = 1')
         .join(' '),
@@ -159,7 +161,7 @@ describe('a database that was edited without the key', () => {
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],
     [
       'a grant is planted',
-      `insert into grants select 'planted', label, principal_type, agent_id, grant_kind, provider_id, credential_id, '[{"pattern":"evil.test","port":443,"scheme":"https"}]', methods, paths, excluded_paths, override_mode, placeholder, injections, 1, 1, status, expires_at, created_at, revoked_at, 0, '[]', null, null from grants limit 1`,
+      `create temp table planted as select * from grants limit 1; update planted set id = 'planted', destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]', allow_private = 1; insert into grants select * from planted`,
     ],
     ['a grant is deleted', `delete from grants where label = 'main'`],
     [

@@ -6,6 +6,7 @@ import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { grantOf } from '../../../src/vault/authority.ts';
 import { DataKeys, mintDataKey } from '../../../src/vault/data-keys.ts';
 import { LastUses } from '../../../src/vault/last-uses.ts';
+import { MaterialMaker } from '../../../src/vault/material-maker.ts';
 import { Materials } from '../../../src/vault/materials.ts';
 import { VaultState } from '../../../src/vault/state.ts';
 import { credentialRow, grantRow } from '../../contract/store/store-rows.ts';
@@ -37,7 +38,8 @@ async function cache() {
     audit: new MemoryJournal(),
     now: () => clock.now,
   });
-  const materials = new Materials({ state, dataKeys, uses: new LastUses(async () => {}) });
+  const maker = new MaterialMaker(dataKeys, null, () => clock.now);
+  const materials = new Materials({ state, maker, uses: new LastUses(async () => {}) });
   return { clock, materials, grant: grantOf(grant, 'secret-c1') };
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AlterError } from '../../../src/domain/errors.ts';
 import type { HttpsCall } from '../../../src/domain/https-call.ts';
+import { Secret } from '../../../src/domain/secret.ts';
 import { refusal } from '../../contract/vault/fixtures.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { answered, answerTo, connectAccount, openAccountVault } from './oauth-vault.ts';
@@ -92,7 +93,6 @@ it('an answer that comes after the account was connected again is dropped', asyn
   const { vault, provider, clock, token, grant } = await connected();
   clock.now += 2 * HOUR;
   const { answer } = provider;
-  const again = { done: Promise.resolve() };
   provider.answer = async (request) => {
     provider.answer = answer;
     const answerNow = await answer(request);
@@ -100,7 +100,6 @@ it('an answer that comes after the account was connected again is dropped', asyn
     return answerNow;
   };
   const connectAgain = async (): Promise<void> => {
-    const { Secret } = await import('../../../src/domain/secret.ts');
     await vault.connect.connectWith({
       provider: 'acme',
       grantId: grant().id,
@@ -108,7 +107,6 @@ it('an answer that comes after the account was connected again is dropped', asyn
       inputs: new Map([['refresh_token', new Secret('SEKRET-marker-refresh-70')]]),
     });
   };
-  await again.done;
   expect(await token()).toBe('SEKRET-marker-access-71');
   expect(await token()).toBe('SEKRET-marker-access-71');
 });

@@ -85,7 +85,7 @@ export async function startPages(
         return Promise.resolve('req_1');
       },
     },
-    findAgent: (name) => ({ id: 'a-1', name }),
+    findAgent: (name) => ({ name, status: 'active' }),
     now: () => clock.now,
   });
   const nobody = () => Promise.reject(new Error('no device here'));

@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { AuditEntry } from '../../../src/domain/audit.ts';
+import { GENESIS, nextHash } from '../../../src/journal/chain.ts';
 import { closedEnd, entryOf, openingText } from '../../../src/journal/entry-text.ts';
-import { CSV_HEADER, csvLineOf, jsonLineOf } from '../../../src/journal/export.ts';
+import { CSV_HEADER, csvLineOf } from '../../../src/journal/export.ts';
+import { parseRowLine, rowLineOf } from '../../../src/journal/row-line.ts';
 import { closing, opening } from '../../integration/journal/samples.ts';
 
 const entry = (changes: Parameters<typeof opening>[0] = {}): AuditEntry =>
@@ -38,9 +41,36 @@ describe('CSV', () => {
 });
 
 describe('JSON lines', () => {
-  test('stay one line in every reader', () => {
-    const line = jsonLineOf(entry({ path: '/\n{"type":1}\u2028\u2029\u0085' }));
-    expect(line.slice(0, -1)).not.toMatch(/[\n\r\u2028\u2029\u0085]/);
-    expect(JSON.parse(line)).toEqual(entry({ path: '/\n{"type":1}\u2028\u2029\u0085' }));
+  const body =
+    openingText('req_000000000001', opening({ path: '/\n{"type":1}\u2028\u2029\u0085","hash":"' })) +
+    closedEnd(null, closing(), 9);
+  const row = { n: 7, prev: GENESIS, body, hash: nextHash(GENESIS, body) };
+
+  test('stay one line in every reader, and say what the row says', () => {
+    const line = rowLineOf(row);
+    expect(line).toMatch(/^[\x20-\x7e]+$/);
+    expect(JSON.parse(line)).toEqual({ n: 7, prev: row.prev, ...JSON.parse(body), hash: row.hash });
   });
+
+  test('give back the text that was hashed, whatever an agent put into it', () => {
+    expect(parseRowLine(rowLineOf(row))).toEqual(row);
+  });
+
+  test('the hash can be computed with sed and sha256sum', () => {
+    const script = `prev=$(sed -E 's/^\\{"n":[0-9]+,"prev":"([0-9a-f]+)".*/\\1/' line); text=$(sed -E 's/^\\{"n":[0-9]+,"prev":"[0-9a-f]+",/{/; s/,"hash":"[0-9a-f]{64}"\\}$/}/' line); printf '%s\\n%s' "$prev" "$text" | sha256sum`;
+    const found = spawnSync('bash', ['-c', script.replaceAll(' line)', ' /dev/stdin <<<"$LINE")')], {
+      env: { ...process.env, LINE: rowLineOf(row) },
+      encoding: 'utf8',
+    });
+    expect(found.stdout.slice(0, 64)).toBe(row.hash);
+  });
+
+  test.each([
+    '',
+    '{}',
+    '{"n":1}',
+    rowLineOf(row).slice(1),
+    `${rowLineOf(row)} `,
+    rowLineOf(row).replace('"prev":"0', '"prev":"g'),
+  ])('%j is no row', (line) => expect(parseRowLine(line)).toBeUndefined());
 });

@@ -44,8 +44,8 @@ function rig() {
       },
     },
     findAgent: (name) => {
-      if (name !== 'bot') throw new AlterError('not_found', { what: 'agent', name });
-      return { id: 'a-1', name };
+      if (name === 'nobody') throw new AlterError('not_found', { what: 'agent', name });
+      return { name, status: name === 'gone' ? 'revoked' : 'active' };
     },
     now: () => state.now,
   });
@@ -132,8 +132,11 @@ describe('a token', () => {
     expect((await sessions.redeem(token)).session.phase).toBe('open');
   });
 
-  test('of an agent that is not there is not made', async () => {
-    expect(await code(rig().sessions.create({ ...REQUEST, agent: 'nobody' }))).toBe('not_found');
+  test('of an agent that is not there, or no more, is not made', async () => {
+    const { sessions } = rig();
+    expect(await code(sessions.create({ ...REQUEST, agent: 'nobody' }))).toBe('not_found');
+    expect(await code(sessions.create({ ...REQUEST, agent: 'gone' }))).toBe('conflict');
+    expect(sessions.list()).toEqual([]);
   });
 });
 

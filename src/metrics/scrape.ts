@@ -1,0 +1,74 @@
+/** All metrics as one text. The names are those of the README; nothing here may name a host, an agent, a path or a person. */
+import type { SinkStatus } from '../domain/sink-status.ts';
+import { type Reading, writeReading } from './families.ts';
+import type { ProcessMeter } from './process-meter.ts';
+import type { RequestMeter } from './request-meter.ts';
+
+/** What the daemon reads of its rooms for a scrape. */
+export interface RoomReadings {
+  readonly tunnels: number;
+  readonly agentSockets: number;
+  readonly underWay: number;
+  readonly pools: number;
+  readonly upstreamSockets: number;
+  readonly audit: {
+    readonly rows: number;
+    readonly open: number;
+    readonly healthy: boolean;
+    readonly backlogSegments: number;
+  };
+  readonly sinks: readonly SinkStatus[];
+}
+
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+export function scrapeText(requests: RequestMeter, own: ProcessMeter, rooms: RoomReadings): string {
+  const out: string[] = [];
+  requests.write(out);
+  for (const reading of [...roomReadings(rooms), ...own.readings()]) writeReading(out, reading);
+  return `${out.join('\n')}\n`;
+}
+
+function roomReadings({ audit, sinks, ...rooms }: RoomReadings): Reading[] {
+  const gauge = (name: string, help: string, value: number): Reading => ({ name, help, type: 'gauge', values: [{ value }] });
+  const each = (name: string, help: string, read: (sink: SinkStatus) => number, type: Reading['type'] = 'gauge'): Reading => ({
+    name,
+    help,
+    type,
+    label: 'sink',
+    values: sinks.map((sink) => ({ label: sink.name, value: read(sink) })),
+  });
+  return [
+    gauge('alterd_tunnels_open', 'Open tunnels of agents.', rooms.tunnels),
+    gauge('alterd_agent_sockets_open', 'Open sockets of agents.', rooms.agentSockets),
+    gauge('alterd_exchanges_under_way', 'Requests, WebSockets and blind tunnels under way.', rooms.underWay),
+    gauge('alterd_upstream_pools', 'Pools of sockets to providers.', rooms.pools),
+    gauge('alterd_upstream_sockets_open', 'Open sockets to providers.', rooms.upstreamSockets),
+    gauge('alterd_audit_rows', 'Rows of the audit journal.', audit.rows),
+    gauge('alterd_audit_open_entries', 'Audit entries that have not ended yet.', audit.open),
+    gauge(
+      'alterd_audit_healthy',
+      '1 while the journal takes rows, 0 while requests are refused for its sake.',
+      audit.healthy ? 1 : 0,
+    ),
+    gauge('alterd_audit_backlog_segments', 'Segments of the journal that wait for the database.', audit.backlogSegments),
+    ...(sinks.length === 0
+      ? []
+      : [
+          each('alterd_audit_sink_lag_rows', 'Rows that a sink has yet to deliver.', ({ lag }) => lag),
+          each(
+            'alterd_audit_sink_delivered_total',
+            'Rows and checkpoints that a sink delivered.',
+            ({ delivered }) => delivered,
+            'counter',
+          ),
+          each('alterd_audit_sink_failures', 'Attempts that failed since the last that did not.', ({ failures }) => failures),
+          each(
+            'alterd_audit_sink_skipped_total',
+            'Rows that retention removed before a sink had them.',
+            ({ skipped }) => skipped,
+            'counter',
+          ),
+        ]),
+  ];
+}
