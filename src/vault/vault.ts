@@ -151,11 +151,9 @@ class EmbeddedVault implements Vault {
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
-||||||| merged common ancestors
->>>>>>>>> Temporary merge branch 2
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.grants = grants;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });

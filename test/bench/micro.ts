@@ -83,9 +83,9 @@ export async function microCosts(): Promise<Readonly<Record<string, number>>> {
     auditUs: await auditMicros(),
     leafMs: await leafMillis(),
     decisionUs: await decisionMicros(),
-    meterUs: await meterMicros(),
-    ...(await journalUnderLoad()),
     policyUs: rulesUs,
     celUs,
+    meterUs: await meterMicros(),
+    ...(await journalUnderLoad()),
   };
 }

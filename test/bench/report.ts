@@ -56,11 +56,11 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'auditUs', title: 'audit µs' },
     { key: 'leafMs', title: 'leaf ms' },
     { key: 'decisionUs', title: 'decision µs' },
+    { key: 'policyUs', title: '200 rules µs' },
+    { key: 'celUs', title: 'expression µs' },
     { key: 'meterUs', title: 'metrics µs' },
     { key: 'auditRate', title: 'audit rows/s' },
     { key: 'auditStallMs', title: 'audit stall p99 ms' },
-    { key: 'policyUs', title: '200 rules µs' },
-    { key: 'celUs', title: 'expression µs' },
   ],
 };
 
