@@ -231,7 +231,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         await pages.close();
         await metrics?.close();
         own.close();
-        await stopAll(plane, listener, api, vault, journal, approvals, sinks, limitKeeper, loaded.config, log);
+        await stopAll(plane, listener, api, vault, journal, approvals, limitKeeper, sinks, loaded.config, log);
       },
     };
   } catch (thrown) {
@@ -424,8 +424,8 @@ async function stopAll(
   vault: Vault,
   journal: Journal,
   approvals: Approvals,
-  sinks: Sinks,
   limitKeeper: LimitKeeper,
+  sinks: Sinks,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {

@@ -160,10 +160,10 @@ class EmbeddedVault implements Vault {
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.users = users;
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.grants = grants;
     this.delegations = delegations;
     this.clients = clients;

@@ -85,9 +85,9 @@ export async function microCosts(): Promise<Readonly<Record<string, number>>> {
     leafMs: await leafMillis(),
     decisionUs: await decisionMicros(),
     ...(await identityCosts()),
-    meterUs: await meterMicros(),
-    ...(await journalUnderLoad()),
     policyUs: rulesUs,
     celUs,
+    meterUs: await meterMicros(),
+    ...(await journalUnderLoad()),
   };
 }

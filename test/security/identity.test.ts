@@ -477,3 +477,26 @@ it('access and reach name every path that works, and none that does not', async 
   const { access } = await wall.daemon.api<{ access: { agent: string }[] }>('GET', '/v1/access/ben');
   expect(access.filter(({ agent }) => agent === bot.name)).toEqual([]);
 });
+
+describe('policies about people', () => {
+  const POLICY = (when: string): string =>
+    `name = "people"\nlayer = "installation"\n[[rules]]\nname = "r"\neffect = "deny"\nwhen = { ${when} }\n`;
+
+  it('a rule about users and groups is asked of who the user is now, also when the grant alone says who', async () => {
+    const { bot } = await sharedAgent();
+    const alone = await wall.agent(null);
+    await wall.delegate(await wall.grant('anna', { user: anna }), alone);
+    const [asAnna, asBen] = [await wall.issuer.token('anna'), await wall.issuer.token('ben')];
+    for (const when of [`users = ["${anna}"]`, 'groups = ["writers"]']) {
+      await wall.daemon.api('POST', '/v1/policies', { toml: POLICY(when), replace: true });
+      try {
+        expectRefusal(await nothingLeaves(() => askAs(bot, asAnna)), 403, 'policy_violation');
+        expectRefusal(await nothingLeaves(() => askAs(alone, null)), 403, 'policy_violation');
+        expect((await askAs(bot, asBen)).status).toBe(200);
+        expect(sentSecret()).toBe(bearer(BEN_SECRET));
+      } finally {
+        await wall.daemon.api('DELETE', '/v1/policies/people');
+      }
+    }
+  });
+});
