@@ -1,14 +1,9 @@
 /** A wall with an issuer behind it, and two people who sign in there, each with a secret of their own for the same provider. */
-import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import type { LoginAnswer, StartedLogin } from '../../../src/api/login.ts';
 import { startIssuer, type TestIssuer } from '../../helpers/issuer.ts';
+import { signIn } from '../../helpers/sign-in.ts';
 import { GOOD, startWall, type Wall, type WallAgent } from './wall.ts';
 import type { Answer } from './wire.ts';
-
-const BROWSER = fileURLToPath(new URL('../../helpers/browser.mjs', import.meta.url));
 
 export const ANNA_SECRET = 'SEKRET-marker-anna-5b1d77c0';
 export const BEN_SECRET = 'SEKRET-marker-ben-e94a03f2';
@@ -62,16 +57,7 @@ export async function startPeopleWall(tables = ''): Promise<PeopleWall> {
       });
       return user_id;
     },
-    signIn: async (subject) => {
-      const { login_id: id, verification_uri_complete: url } = await wall.daemon.api<StartedLogin>('POST', '/v1/login', {});
-      await promisify(execFile)(process.execPath, [BROWSER, String(url)], {
-        env: { ISSUER_PORT: String(issuer.port), ISSUER_CA: wall.pki.caFile, ACCOUNT: subject },
-      });
-      for (;;) {
-        const answer = await wall.daemon.api<LoginAnswer>('POST', `/v1/login/${id}`, {});
-        if (answer.user_session !== undefined) return answer.user_session;
-      }
-    },
+    signIn: (subject) => signIn(wall.daemon, issuer, wall.pki, subject),
     grant: async (secret, owner, more = {}) => {
       const { grant } = await wall.daemon.api<{ grant: { id: string } }>('POST', '/v1/grants', {
         credential: secret,
