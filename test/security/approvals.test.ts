@@ -271,14 +271,19 @@ describe('where issuers say who people are (S-94)', () => {
     expect((await decide(people, id, 'deny', { user_session: annaSession })).approval.status).toBe('denied');
   });
 
-  it('S-95 an approval for one user lets no request of another pass, for a time neither', async () => {
+  it('S-95 an approval for one user lets no request of another pass, for a time neither, though they share the grant', async () => {
+    const shared = await people.agent(null);
+    await people.delegate(await people.grant('team', { group: 'staff' }, { approval: ['*'] }), shared);
     const [asAnna, asBen] = [await people.issuer.token('anna'), await people.issuer.token('ben')];
-    const id = await asked(asAnna, '/shared');
-    await approve(id, benSession, { for_ms: 60_000 });
-    const other = await asked(asBen, '/shared');
-    expect(other).not.toBe(id);
-    expect((await askAs(assistant, asAnna, '/shared')).status).toBe(200);
-    await decide(people, other, 'deny', { user_session: benSession });
+    const once = await asked(asAnna, '/shared', shared);
+    await approve(once, benSession);
+    const bens = await asked(asBen, '/shared', shared);
+    expect(bens).not.toBe(once);
+    expect((await askAs(shared, asAnna, '/shared')).status).toBe(200);
+    await approve(await asked(asAnna, '/shared', shared), benSession, { for_ms: 60_000 });
+    expect((await askAs(shared, asAnna, '/shared')).status).toBe(200);
+    expect(await asked(asBen, '/shared', shared)).toBe(bens);
+    await decide(people, bens, 'deny', { user_session: benSession });
   });
 
   it('S-95 a delegation that was given anew meanwhile is another consent', async () => {
