@@ -136,18 +136,25 @@ describe('kill -9 at full speed', () => {
   });
 
   test('segments are used again, and nothing of a former life comes back', async () => {
-    // 6000 openings fill some 40 segments of 256 KiB; only a few files are ever made for them.
-    const { opened, closed } = await killedAfter(6000, 'interval');
-    const files = readdirSync(here.dir).filter((name) => name.endsWith('.seg'));
-    const reused = files.filter((name) => {
-      const text = readFileSync(join(here.dir, name), 'latin1');
-      const own = `#${text.slice(28, 50)} `;
-      return text.match(/#[\w-]{22} /g)?.some((tag) => tag !== own);
-    });
-    expect(reused.length).toBeGreaterThan(0);
+    // 6000 openings fill some 40 segments of 256 KiB; only a few files are ever made for them, or a few more where the worker is slow:
+    // then another life goes on with them.
+    const told = new Set<string>();
+    const reusedFiles = (): string[] =>
+      readdirSync(here.dir).filter((name) => {
+        if (!name.endsWith('.seg')) return false;
+        const text = readFileSync(join(here.dir, name), 'latin1');
+        const own = `#${text.slice(28, 50)} `;
+        return text.match(/#[\w-]{22} /g)?.some((tag) => tag !== own);
+      });
+    let lives = 0;
+    for (; lives === 0 || (reusedFiles().length === 0 && lives < 6); lives += 1) {
+      const { opened, closed } = await killedAfter(6000, 'interval');
+      for (const id of [...opened, ...closed]) told.add(id);
+    }
+    expect(reusedFiles().length).toBeGreaterThan(0);
     const ids = await idsAfterReplay();
     expect(new Set(ids).size).toBe(ids.length);
     // Every id was handed out: the child told of all but those of its last turns.
-    expect(ids.length - new Set([...opened, ...closed]).size).toBeLessThanOrEqual(80);
+    expect(ids.length - told.size).toBeLessThanOrEqual(80 * lives);
   });
 });
