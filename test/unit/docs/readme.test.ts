@@ -35,8 +35,14 @@ function isRaised(): (code: string) => boolean {
 }
 
 test('names every error code with its statuses and what to do', () => {
-  // Hints are told without details, as they read when nothing more is known.
-  const details = { candidates: [], problems: [] } as never;
+  // Hints are told with words in capitals where a refusal names the thing itself.
+  const details = {
+    candidates: [],
+    problems: [],
+    approval_id: 'ID',
+    grant_id: 'ID',
+    provider_id: 'PROVIDER',
+  } as never;
   const raised = isRaised();
   const rows = Object.entries(ERRORS as Record<string, ErrorSpec<never>>).map(([code, spec]) => [
     raised(code) ? `\`${code}\`` : `\`${code}\` (reserved)`,
@@ -45,7 +51,8 @@ test('names every error code with its statuses and what to do', () => {
     spec.title,
     spec.hint(details) ?? '–',
   ]);
-  expectBlock('README.md', 'errors', table(['code', 'proxy', 'API', 'means', 'what to do'], rows));
+  expect(textOf('README.md')).toContain('](src/domain/ERRORS.md)');
+  expectBlock('src/domain/ERRORS.md', 'errors', table(['code', 'proxy', 'API', 'means', 'what to do'], rows));
 });
 
 describe('the table of dependencies', () => {
