@@ -6,7 +6,8 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { type CommandNode, treeOf } from '../../../src/cli/completion.ts';
 import { buildProgram } from '../../../src/cli/program.ts';
-import { ERRORS, type ErrorSpec } from '../../../src/domain/errors.ts';
+import type { ErrorSpec } from '../../../src/domain/error-spec.ts';
+import { ERRORS } from '../../../src/domain/errors.ts';
 import { blockOf, expectBlock, ROOT, table, textOf } from './documents.ts';
 
 test('has at most 200 lines', () => {
