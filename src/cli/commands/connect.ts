@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { ConnectedView } from '../../api/connect.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import type { GrantView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
@@ -59,12 +60,25 @@ export function defineConnect(command: Command, cli: Cli): void {
     .option('--installation <id>', 'the installation for --app-key');
   example(command, 'alterd connect github --agent research-bot --scopes repo').action(
     async (provider: string, flags: ConnectFlags) => {
-      const connected = await connectBy(cli, flags, wantedOf(provider, flags));
+      const wanted = wantedOf(provider, flags);
+      if (flags.scopes !== undefined) await noteUnlisted(cli, provider, flags.scopes);
+      const connected = await connectBy(cli, flags, wanted);
       showConnected(cli, connected);
       const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', connected.grant_id));
       const host = grant.hosts.find((each) => !each.includes('*') && !each.includes('://')) ?? 'HOST';
       cli.output.hint(`Next: \`alterd run --agent ${grant.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
     },
+  );
+}
+
+/** A typing error is told before anybody consents; what the catalogue does not know may still be right. */
+async function noteUnlisted(cli: Cli, provider: string, scopes: readonly string[]): Promise<void> {
+  const { oauth, slug } = (await cli.client().read<{ provider: ProviderView }>(apiPath('providers', provider))).provider;
+  if (oauth === null || oauth.scopes.length === 0) return;
+  const unlisted = scopes.filter((scope) => oauth.scopes.every((each) => each.name !== scope));
+  if (unlisted.length === 0) return;
+  cli.output.note(
+    `alterd's file of ${slug} does not describe ${unlisted.join(', ')}; asking for it all the same (\`alterd provider show ${slug}\` lists what it knows).`,
   );
 }
 

@@ -7,7 +7,7 @@ import { ended, runCli, runInside, spawnCli, untilSaid } from './cli-process.ts'
 
 let stage: OAuthStage;
 beforeAll(async () => {
-  stage = await startOAuthStage({ toml: providerToml('refresh = "reused"') });
+  stage = await startOAuthStage({ toml: providerToml('refresh = "reused"\n[[oauth.scopes]]\nname = "read"\nlabel = "Read"') });
   stage.behaviour.isRotating = false;
   await stage.daemon.api('POST', '/v1/agents', { name: 'ada' });
 });
@@ -83,6 +83,15 @@ test('a refresh token is taken over from stdin, never from the command line', as
   expect(result.stderr).not.toContain('error');
   expect(JSON.parse(result.stdout)).toMatchObject({ provider: 'acme', account_name: 'ada' });
   expect(result.stdout + result.stderr).not.toContain('SEKRET');
+});
+
+test('a scope that the provider file does not list is a note, and asked for', async () => {
+  const refresh = [...stage.goodTokens].find((token) => token.includes('refresh'))!;
+  const flags = ['connect', 'acme', '--allow-private', '--agent', 'ada', '--label', 'rare', '--import-refresh-token'];
+  const input = `${refresh}\n`;
+  const result = await runCli(stage.daemon.home, [...flags, '--scopes', 'read,rare:write', '--output', 'json'], { input });
+  expect([result.code, result.stderr]).toEqual([0, expect.stringContaining('does not describe rare:write;')]);
+  expect(JSON.parse(result.stdout)).toMatchObject({ scopes: ['rare:write', 'read'] });
 });
 
 test('a client is set from stdin, listed without its secret, and removed', async () => {
