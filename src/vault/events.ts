@@ -19,6 +19,7 @@ export type VaultAction =
   | 'grant.created'
   | 'grant.revoked'
   | 'grant.removed'
+  | 'grant.expired'
   | 'policy.created'
   | 'policy.replaced'
   | 'policy.removed'
