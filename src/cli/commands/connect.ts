@@ -18,7 +18,7 @@ import {
 import { collect, collectList, example } from '../define.ts';
 import { parseFuture } from '../duration.ts';
 
-interface ConnectFlags extends ImportFlags {
+export interface ConnectFlags extends ImportFlags {
   readonly label?: string;
   readonly scopes?: readonly string[];
   readonly agent?: string;
@@ -58,17 +58,20 @@ export function defineConnect(command: Command, cli: Cli): void {
     .option('--subject-token-file <file>', 'exchange a token of your own for those of the provider')
     .option('--app-key <file>', 'as an installation of an app, with its private key')
     .option('--installation <id>', 'the installation for --app-key');
-  example(command, 'alterd connect github --agent research-bot --scopes repo').action(
-    async (provider: string, flags: ConnectFlags) => {
-      const wanted = wantedOf(provider, flags);
-      if (flags.scopes !== undefined) await noteUnlisted(cli, provider, flags.scopes);
-      const connected = await connectBy(cli, flags, wanted);
-      showConnected(cli, connected);
-      const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', connected.grant_id));
-      const host = grant.hosts.find((each) => !each.includes('*') && !each.includes('://')) ?? 'HOST';
-      cli.output.hint(`Next: \`alterd run --agent ${grant.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
-    },
+  example(command, 'alterd connect github --agent research-bot --scopes repo').action((provider: string, flags: ConnectFlags) =>
+    connectAccount(cli, provider, flags),
   );
+}
+
+/** Connects, and shows what came of it with the next command. */
+export async function connectAccount(cli: Cli, provider: string, flags: ConnectFlags): Promise<void> {
+  const wanted = wantedOf(provider, flags);
+  if (flags.scopes !== undefined) await noteUnlisted(cli, provider, flags.scopes);
+  const connected = await connectBy(cli, flags, wanted);
+  showConnected(cli, connected);
+  const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', connected.grant_id));
+  const host = grant.hosts.find((each) => !each.includes('*') && !each.includes('://')) ?? 'HOST';
+  cli.output.hint(`Next: \`alterd run --agent ${grant.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
 }
 
 /** A typing error is told before anybody consents; what the catalogue does not know may still be right. */
