@@ -43,10 +43,12 @@ export interface NotedPolicy {
   policy: PolicyAdmission;
 }
 
-/** SECURITY: a user who is not known here is no user at all to no rule: what is asked about one then denies (S-91). */
+/**
+ * SECURITY: that nobody was proved says nothing for certain: an agent that leaves the token out would otherwise slip past every rule
+ * about its user. What is asked about a user then denies (S-91).
+ */
 function principalFacts({ users }: Authority, userId: string | null): PrincipalFacts | null {
-  if (userId === null) return { kind: 'none' };
-  const user = users.get(userId);
+  const user = userId === null ? undefined : users.get(userId);
   return user === undefined ? null : { kind: 'user', user: user.id, groups: user.groups };
 }
 

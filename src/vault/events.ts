@@ -31,6 +31,7 @@ export type VaultAction =
   | 'grant.created'
   | 'grant.revoked'
   | 'grant.removed'
+  | 'grant.expired'
   | 'policy.created'
   | 'policy.replaced'
   | 'policy.removed'

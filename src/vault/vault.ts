@@ -29,6 +29,7 @@ import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-
 import { Refresher } from './oauth/refresher.ts';
 import { TokenClients } from './oauth/token-clients.ts';
 import { TokenEndings } from './oauth/token-endings.ts';
+import { UPKEEP_EVERY_MS, Upkeep } from './oauth/upkeep.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
@@ -79,6 +80,8 @@ export interface VaultOptions {
   readonly policiesDir?: string | undefined;
   /** How token endpoints are reached; without it nothing can be connected or renewed. */
   readonly https?: HttpsCall | undefined;
+  /** How often connected accounts are looked after, where there is a network to do it by. */
+  readonly upkeepEveryMs?: number | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -97,7 +100,9 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
     const policyProblems = await policies.start();
     const https = options.https ?? noNetwork;
-    return new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
+    const vault = new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
+    if (options.https !== undefined) vault.upkeep.start(options.upkeepEveryMs ?? UPKEEP_EVERY_MS);
+    return vault;
   } catch (thrown) {
     await store.close();
     throw thrown;
@@ -133,6 +138,7 @@ class EmbeddedVault implements Vault {
   readonly #uses: LastUses;
   readonly #materials: Materials;
   readonly #callers: Callers;
+  readonly upkeep: Upkeep;
   readonly #refresher: Refresher;
   readonly #endings: TokenEndings;
   #closed = false;
@@ -168,6 +174,7 @@ class EmbeddedVault implements Vault {
     this.delegations = delegations;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
+    this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });
     this.#refresher = refresher;
     this.#endings = endings;
   }
@@ -234,6 +241,7 @@ class EmbeddedVault implements Vault {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.upkeep.stop();
     // What a provider is answering just now may be the only copy of a token.
     await this.#refresher.settle();
     await this.#endings.settle();

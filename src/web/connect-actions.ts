@@ -184,10 +184,15 @@ class Steps {
   }
 
   /** SECURITY: never longer than the operator's bound, whatever the page says. */
-  #expiryOf({ maxLifetimeMs: max, defaultLifetimeMs: initial }: ConnectSessionRequest, seconds: unknown): number | null {
+  #expiryOf(
+    { maxLifetimeMs: max, defaultLifetimeMs: initial }: ConnectSessionRequest,
+    seconds: unknown,
+  ): number | null | undefined {
     if (seconds === null || seconds === undefined) {
       const length = seconds === undefined ? (initial ?? max) : max;
-      return length === null ? null : this.#now() + length;
+      if (length !== null) return this.#now() + length;
+      // "Until it is revoked" was chosen, or nothing was: then a grant that is there keeps its end.
+      return seconds === null ? null : undefined;
     }
     if (typeof seconds !== 'number' || !Number.isSafeInteger(seconds) || seconds < 60)
       throw invalid('lifetime_seconds: must be 60 or more');

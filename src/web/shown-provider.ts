@@ -1,5 +1,7 @@
 /** A provider of the catalogue as the Connect page shows it: its scopes in words, and which of them can't be taken away. Pure. */
 import { AlterError } from '../domain/errors.ts';
+import { requireNone } from '../vault/names.ts';
+import { scopeProblem } from '../vault/oauth/consent-input.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { ScopeView, ShownProvider } from './view.ts';
 
@@ -19,14 +21,11 @@ export function shownProvider(providers: ProviderSource, slug: string, required:
       ],
     });
   const known = oauth.scopes.map((scope) => ({ id: scope.name, words: scope.label, isRequired: scope.required }));
-  const strange = required.filter((id) => known.length > 0 && known.every((scope) => scope.id !== id));
-  if (strange.length > 0)
-    throw new AlterError('invalid_input', { problems: [`required_scopes: ${spec.name} has no scope ${strange.join(', ')}`] });
-  // A provider that names no scopes in the catalogue takes any: those are shown as they are.
-  const listed =
-    known.length > 0
-      ? known
-      : [...new Set([...oauth.defaultScopes, ...required])].map((id) => ({ id, words: id, isRequired: false }));
+  // A provider that names no scopes in the catalogue takes any, and none names all: those are shown as they are.
+  const usual = known.length > 0 ? required : [...oauth.defaultScopes, ...required];
+  const unlisted = [...new Set(usual)].filter((id) => known.every((scope) => scope.id !== id));
+  requireNone(unlisted.map((id) => scopeProblem('required_scopes', id, oauth.scopeSeparator)));
+  const listed = [...known, ...unlisted.map((id) => ({ id, words: id, isRequired: false }))];
   return {
     id: slug,
     name: spec.name,

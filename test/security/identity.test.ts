@@ -486,12 +486,14 @@ describe('policies about people', () => {
     const { bot } = await sharedAgent();
     const alone = await wall.agent(null);
     await wall.delegate(await wall.grant('anna', { user: anna }), alone);
+    const nobodys = await wall.agent();
     const [asAnna, asBen] = [await wall.issuer.token('anna'), await wall.issuer.token('ben')];
     for (const when of [`users = ["${anna}"]`, 'groups = ["writers"]']) {
       await wall.daemon.api('POST', '/v1/policies', { toml: POLICY(when), replace: true });
       try {
         expectRefusal(await nothingLeaves(() => askAs(bot, asAnna)), 403, 'policy_violation');
         expectRefusal(await nothingLeaves(() => askAs(alone, null)), 403, 'policy_violation');
+        expectRefusal(await nothingLeaves(() => askAs(nobodys, null)), 403, 'policy_violation', 'evaluation_failed');
         expect((await askAs(bot, asBen)).status).toBe(200);
         expect(sentSecret()).toBe(bearer(BEN_SECRET));
       } finally {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { ConnectedView } from '../../api/connect.ts';
+import type { ProviderView } from '../../api/provider-view.ts';
 import type { GrantView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
@@ -18,7 +19,7 @@ import { collect, collectList, example } from '../define.ts';
 import { parseFuture } from '../duration.ts';
 import { readUserSession } from '../user-session.ts';
 
-interface ConnectFlags extends ImportFlags {
+export interface ConnectFlags extends ImportFlags {
   readonly label?: string;
   readonly scopes?: readonly string[];
   readonly agent?: string;
@@ -60,15 +61,31 @@ export function defineConnect(command: Command, cli: Cli): void {
     .option('--subject-token-file <file>', 'exchange a token of your own for those of the provider')
     .option('--app-key <file>', 'as an installation of an app, with its private key')
     .option('--installation <id>', 'the installation for --app-key');
-  example(command, 'alterd connect github --agent research-bot --scopes repo').action(
-    async (provider: string, flags: ConnectFlags) => {
-      const connected = await connectBy(cli, flags, wantedOf(cli, provider, flags));
-      showConnected(cli, connected);
-      const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', connected.grant_id));
-      const host = grant.hosts.find((each) => !each.includes('*') && !each.includes('://')) ?? 'HOST';
-      const as = grant.principal === 'user' ? '--user ' : '';
-      cli.output.hint(`Next: \`alterd run ${as}--agent ${grant.agent ?? flags.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
-    },
+  example(command, 'alterd connect github --agent research-bot --scopes repo').action((provider: string, flags: ConnectFlags) =>
+    connectAccount(cli, provider, flags),
+  );
+}
+
+/** Connects, and shows what came of it with the next command. */
+export async function connectAccount(cli: Cli, provider: string, flags: ConnectFlags): Promise<void> {
+  const wanted = wantedOf(cli, provider, flags);
+  if (flags.scopes !== undefined) await noteUnlisted(cli, provider, flags.scopes);
+  const connected = await connectBy(cli, flags, wanted);
+  showConnected(cli, connected);
+  const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', connected.grant_id));
+  const host = grant.hosts.find((each) => !each.includes('*') && !each.includes('://')) ?? 'HOST';
+  const as = grant.principal === 'user' ? '--user ' : '';
+  cli.output.hint(`Next: \`alterd run ${as}--agent ${grant.agent ?? flags.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
+}
+
+/** A typing error is told before anybody consents; what the catalogue does not know may still be right. */
+async function noteUnlisted(cli: Cli, provider: string, scopes: readonly string[]): Promise<void> {
+  const { oauth, slug } = (await cli.client().read<{ provider: ProviderView }>(apiPath('providers', provider))).provider;
+  if (oauth === null || oauth.scopes.length === 0) return;
+  const unlisted = scopes.filter((scope) => oauth.scopes.every((each) => each.name !== scope));
+  if (unlisted.length === 0) return;
+  cli.output.note(
+    `alterd's file of ${slug} does not describe ${unlisted.join(', ')}; asking for it all the same (\`alterd provider show ${slug}\` lists what it knows).`,
   );
 }
 

@@ -10,12 +10,19 @@ import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
 import { customInjection, KINDS, type SecretKind } from '../custom-secret.ts';
 import { collect, collectList, example } from '../define.ts';
+import {
+  importRefreshToken,
+  type RefreshTokenFlags,
+  takesRefreshToken,
+  withRefreshTokenField,
+  withRefreshTokenOptions,
+} from '../refresh-token-import.ts';
 import { type FieldFlags, planFields, readFields } from '../secret-input.ts';
 import { readSources, type SourceFlags } from '../secret-sources.ts';
 
 type Field = ProviderView['fields'][number];
 
-interface AddFlags extends FieldFlags, SourceFlags {
+interface AddFlags extends FieldFlags, SourceFlags, RefreshTokenFlags {
   readonly name?: string;
   readonly host?: readonly string[];
   readonly kind?: SecretKind;
@@ -57,14 +64,17 @@ function defineAdd(command: Command, cli: Cli): void {
       collect,
     )
     .option('--lifetime <duration>', 'how long a fetched value is used (default: 5m)');
+  withRefreshTokenOptions(add);
   example(withFieldOptions(add), 'alterd secret add github --token-stdin < token.txt').action(
     async (slug: string, flags: AddFlags) => {
       const provider = await findProvider(cli, slug);
+      const rest = add.args.slice(1);
+      if (takesRefreshToken(provider, flags)) return importRefreshToken(cli, slug, flags, rest);
       const custom = provider === null || flags.kind !== undefined ? customInjection(slug, flags) : null;
       const fields = custom?.fields ?? provider?.fields ?? [];
       const sources = readSources(fields, flags);
       const asked = fields.filter((field) => sources?.fields[field.name] === undefined);
-      const plan = planFields(asked, flags, add.args.slice(1));
+      const plan = planFields(asked, flags, withRefreshTokenField(flags, rest));
       const { secret } = await cli.client().send<{ secret: SecretView }>(apiPath('secrets'), {
         provider: provider?.slug ?? slug,
         name: flags.name,

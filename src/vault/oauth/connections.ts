@@ -1,6 +1,6 @@
 /**
  * Stores what a consent brought: the tokens, sealed, and the grant that may use them. The same account with the same scopes is the same
- * credential: it gets the new tokens and every grant of it stays as it is. It must never widen a grant that exists.
+ * credential: it gets the new tokens and every grant of it keeps its id. It must never widen a grant that exists.
  */
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
@@ -21,6 +21,7 @@ import type { VaultState } from '../state.ts';
 import type { Account } from './account.ts';
 import type { ConnectedGrant, ConnectRequest } from './connect-flows.ts';
 import { oauthOf, type PublicFields } from './endpoints.ts';
+import { grantToRenew, renewedGrant } from './renewed-grant.ts';
 import type { TokenAnswer } from './token-answer.ts';
 
 export interface Consent {
@@ -53,15 +54,15 @@ export class Connections {
 
   /** Says before anybody consents what would be refused after it. @throws AlterError not_found, invalid_input, conflict */
   check(request: ConnectRequest, spec: ProviderSpec, flow: OAuthFlow, fields: PublicFields): void {
+    const { grants, state } = this.#parts;
     requireNone([
       request.user !== undefined && request.grantId !== undefined
         ? 'user: a grant that is connected again stays with its owner'
         : undefined,
     ]);
-    if (request.user !== undefined && request.agent !== undefined) this.#parts.state.findAgent(request.agent);
-    if (request.grantId !== undefined) this.#credentialOfGrant(request.grantId, spec);
+    if (request.user !== undefined && request.agent !== undefined) state.findAgent(request.agent);
+    if (request.grantId !== undefined) renewedGrant(this.#credentialOfGrant(request.grantId, spec).grant, request, state.now());
     else {
-      const { grants } = this.#parts;
       const row = draftRow(spec, flow, fields, request);
       grants.draft({ ...newGrant(request, 'draft'), label: undefined }, row);
       try {
@@ -98,11 +99,11 @@ export class Connections {
       const before = named?.row ?? this.#sameAccount(consent, scopes);
       const row = this.#rowOf(consent, scopes, before);
       const sealed = await this.#seal(consent, row, before);
-      const { grant, isNew } = this.#grantOf(request, row, named?.grant ?? null, before !== null);
+      const { grant, isChanged } = this.#grantOf(request, row, named?.grant ?? null, before !== null);
       const changes: StoreChange[] = [
         { put: 'credential', row },
         { put: 'sealed', row: sealed },
-        ...(isNew ? [{ put: 'grant', row: grant } as const] : []),
+        ...(isChanged ? [{ put: 'grant', row: grant } as const] : []),
       ];
       const { principal } = grant;
       const agent = principal.type === 'agent' ? state.authority.agents.get(principal.agentId) : undefined;
@@ -114,7 +115,12 @@ export class Connections {
           user,
           grant,
           credential: row,
-          details: { flow: consent.flow, account: account.name ?? account.id, scopes: scopes.join(' ') },
+          details: {
+            flow: consent.flow,
+            account: account.name ?? account.id,
+            scopes: scopes.join(' '),
+            ...(isChanged ? { expires_at: grant.expiresAt } : {}),
+          },
         },
         changes,
         { beforePublishing: () => this.#parts.dropMaterial(row.id) },
@@ -215,23 +221,17 @@ export class Connections {
     row: CredentialRow,
     named: GrantRow | null,
     isKnown: boolean,
-  ): { readonly grant: GrantRow; readonly isNew: boolean } {
-    if (named !== null) return { grant: named, isNew: false };
+  ): { readonly grant: GrantRow; readonly isChanged: boolean } {
     const { state, grants } = this.#parts;
+    if (named !== null) return changed(named, renewedGrant(named, request, state.now()));
     // SECURITY: spelt out, so that a person's grant is never taken for the system's, which is everybody's.
     const principal: Principal = principalOf(request, state);
-    const existing = isKnown
-      ? state.rows.grants.find(
-          (grant) =>
-            grant.credentialId === row.id &&
-            isLive(grant, state.now()) &&
-            isDeepStrictEqual(grant.principal, principal) &&
-            (request.label === undefined || grant.label === request.label.trim()) &&
-            isWithin(grant, request),
-        )
-      : undefined;
-    if (existing !== undefined) return { grant: existing, isNew: false };
-    return { grant: grants.draft(newGrant(request, row.id), row).row, isNew: true };
+    const live = state.rows.grants.filter(
+      (grant) => grant.credentialId === row.id && isLive(grant, state.now()) && isDeepStrictEqual(grant.principal, principal),
+    );
+    const existing = isKnown ? grantToRenew(live, request) : undefined;
+    if (existing !== undefined) return changed(existing, renewedGrant(existing, request, state.now()));
+    return { grant: grants.draft(newGrant(request, row.id), row).row, isChanged: true };
   }
 
   #freeName(slug: string): string {
@@ -241,23 +241,14 @@ export class Connections {
   }
 }
 
+const changed = (before: GrantRow, grant: GrantRow): { readonly grant: GrantRow; readonly isChanged: boolean } => ({
+  grant,
+  isChanged: grant !== before,
+});
+
 /** What a person consented to is one thing, whichever screen they used. */
 const PERSONAL: ReadonlySet<OAuthFlow> = new Set(['authorization_code', 'device_code', 'refresh_token']);
 const isRenewedAlike = (a: OAuthFlow, b: OAuthFlow): boolean => a === b || (PERSONAL.has(a) && PERSONAL.has(b));
-
-/** SECURITY: with restrictions asked for, only a grant that has the same ones is "the grant that is there already". */
-function isWithin(grant: GrantRow, { restrictions = {} }: ConnectRequest): boolean {
-  const same = (have: readonly string[] | null, want: readonly string[] | undefined): boolean =>
-    want === undefined || JSON.stringify([...(have ?? [])].sort()) === JSON.stringify([...want].sort());
-  return (
-    same(
-      grant.methods,
-      restrictions.methods?.map((method) => method.toUpperCase()),
-    ) &&
-    same(grant.paths, restrictions.paths) &&
-    (restrictions.expiresAt === undefined || restrictions.expiresAt === null || restrictions.expiresAt === grant.expiresAt)
-  );
-}
 
 function requireSameAccount(row: CredentialRow, account: Account, spec: ProviderSpec): void {
   const known = row.oauth!.accountId;

@@ -5,7 +5,6 @@
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { ProviderSpec } from '../../config/provider.ts';
-import { matchesPattern } from '../../config/provider-hosts.ts';
 import { AlterError, type ConnectProblem } from '../../domain/errors.ts';
 import { Secret } from '../../domain/secret.ts';
 import { requireNone } from '../names.ts';
@@ -22,6 +21,7 @@ import type {
   RedirectRequest,
 } from './connect-flows.ts';
 import type { Connections, Consent } from './connections.ts';
+import { publicFieldsOf, scopesToAsk } from './consent-input.ts';
 import { type DeviceFlow, pollDeviceOnce, startDevice } from './device-flow.ts';
 import { oauthOf, type PublicFields } from './endpoints.ts';
 import { checkIdToken, issuerOf } from './id-token.ts';
@@ -182,7 +182,7 @@ export class EmbeddedConnectFlows implements ConnectFlows {
     const fields = publicFieldsOf(spec, request.fields ?? {});
     connections.check(request, spec, flow, fields);
     const known = request.grantId === undefined ? undefined : connections.scopesOf(request.grantId, spec);
-    const scopes = scopesOf(request.scopes ?? known ?? oauth.defaultScopes, oauth.scopes);
+    const scopes = scopesToAsk(request.scopes ?? known ?? oauth.defaultScopes, oauth);
     const client = clients.forFlow(spec, flow, fields, request.allowPrivate === true);
     return { id: randomUUID(), request, spec, fields, scopes, client, expiresAt: now() + FLOW_LIFE_MS };
   }
@@ -255,32 +255,6 @@ function redirectProblem(redirectUri: string): string | undefined {
   return (url?.protocol === 'https:' || isLocal) && url?.hash === '' && url.username === ''
     ? undefined
     : 'redirect_uri: must be https, or http on a loopback address, without a fragment';
-}
-
-function publicFieldsOf(spec: ProviderSpec, given: Readonly<Record<string, string>>): PublicFields {
-  const known = spec.fields.filter((field) => !field.secret);
-  requireNone([
-    ...Object.keys(given)
-      .filter((name) => !known.some((field) => field.name === name))
-      .map((name) => `fields.${name}: is not a field of ${spec.slug}`),
-    ...known.map((field) => {
-      const value = given[field.name];
-      if (value === undefined || value === '') return `fields.${field.name}: is missing (${field.label})`;
-      return matchesPattern(field, value) ? undefined : `fields.${field.name}: does not look like what the provider gives out`;
-    }),
-  ]);
-  return Object.fromEntries(known.map((field) => [field.name, given[field.name]!]));
-}
-
-function scopesOf(asked: readonly string[], known: readonly { readonly name: string; readonly required: boolean }[]): string[] {
-  requireNone(
-    asked.map((scope) => {
-      if (!/^[!-~]{1,200}$/.test(scope)) return `scopes: ${JSON.stringify(scope)} is no scope`;
-      if (known.length === 0 || known.some((each) => each.name === scope)) return undefined;
-      return `scopes: ${scope} is not known; there are ${known.map((each) => each.name).join(', ')}`;
-    }),
-  );
-  return [...new Set([...known.filter((each) => each.required).map((each) => each.name), ...asked])];
 }
 
 const codeText = (raw: string): string => (/^[A-Za-z0-9_.-]{1,64}$/.test(raw) ? raw : 'an error');

@@ -62,6 +62,16 @@ export class Refresher {
     }
   }
 
+  /** How many credentials are being renewed just now. */
+  get underWay(): number {
+    return this.#underWay.size;
+  }
+
+  /** False while it is being asked, or has to be left alone after a failure. */
+  mayAsk(credentialId: string): boolean {
+    return !this.#underWay.has(credentialId) && this.#pauseOf(credentialId) === undefined;
+  }
+
   /** Renews in the background; failures are told to who needs the token next. */
   start(credentialId: string): void {
     this.renew(credentialId).catch(() => {});
@@ -74,10 +84,9 @@ export class Refresher {
   renew(credentialId: string): Promise<void> {
     const known = this.#underWay.get(credentialId);
     if (known !== undefined) return known;
-    const pause = this.#pauses.get(credentialId);
-    const version = this.#parts.state.rows.credentials.find((row) => row.id === credentialId)?.version;
-    if (pause !== undefined && pause.version === version && pause.until > this.#parts.state.now())
-      return Promise.reject(new TokenFailure('transient', pause.code));
+    const pause = this.#pauseOf(credentialId);
+    if (pause !== undefined) return Promise.reject(new TokenFailure('transient', pause.code));
+    const version = this.#versionOf(credentialId);
     const renewal = this.#renewOnce(credentialId)
       .then(() => void this.#pauses.delete(credentialId))
       .catch((thrown: unknown) => {
@@ -95,7 +104,7 @@ export class Refresher {
    */
   async renewRefused(credentialId: string, version: number): Promise<boolean> {
     const { state } = this.#parts;
-    const current = (): number | undefined => state.rows.credentials.find((row) => row.id === credentialId)?.version;
+    const current = (): number | undefined => this.#versionOf(credentialId);
     if (current() !== version) return current() !== undefined;
     if (!this.#underWay.has(credentialId)) {
       const last = this.#forcedAt.get(credentialId);
@@ -113,6 +122,17 @@ export class Refresher {
   /** Waits for what is under way. */
   async settle(): Promise<void> {
     await Promise.allSettled([...this.#underWay.values()]);
+  }
+
+  #versionOf(credentialId: string): number | undefined {
+    return this.#parts.state.rows.credentials.find((row) => row.id === credentialId)?.version;
+  }
+
+  /** The pause that is in force. */
+  #pauseOf(credentialId: string): Pause | undefined {
+    const pause = this.#pauses.get(credentialId);
+    const holds = pause !== undefined && pause.until > this.#parts.state.now();
+    return holds && pause.version === this.#versionOf(credentialId) ? pause : undefined;
   }
 
   #pause(credentialId: string, version: number | undefined, thrown: unknown): void {

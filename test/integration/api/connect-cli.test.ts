@@ -7,7 +7,7 @@ import { ended, runCli, runInside, spawnCli, untilSaid } from './cli-process.ts'
 
 let stage: OAuthStage;
 beforeAll(async () => {
-  stage = await startOAuthStage({ toml: providerToml('refresh = "reused"') });
+  stage = await startOAuthStage({ toml: providerToml('refresh = "reused"\n[[oauth.scopes]]\nname = "read"\nlabel = "Read"') });
   stage.behaviour.isRotating = false;
   await stage.daemon.api('POST', '/v1/agents', { name: 'ada' });
 });
@@ -83,6 +83,31 @@ test('a refresh token is taken over from stdin, never from the command line', as
   expect(result.stderr).not.toContain('error');
   expect(JSON.parse(result.stdout)).toMatchObject({ provider: 'acme', account_name: 'ada' });
   expect(result.stdout + result.stderr).not.toContain('SEKRET');
+});
+
+test('`secret add` takes a refresh token over too, and says who has to be named', async () => {
+  const input = `${[...stage.goodTokens].find((token) => token.includes('refresh'))!}\n`;
+  const add = (...flags: string[]) =>
+    runCli(stage.daemon.home, ['secret', 'add', 'acme', '--refresh-token-stdin', '--allow-private', ...flags], { input });
+  const stored = await add('--agent', 'ada', '--label', 'added', '--output', 'json');
+  expect([stored.code, JSON.parse(stored.stdout)]).toMatchObject([0, { provider: 'acme', label: 'added', account_name: 'ada' }]);
+  expect(stored.stdout + stored.stderr).not.toContain('SEKRET');
+  expect((await add()).stderr).toContain('either --agent NAME or --system');
+  const spoken = await add('--agent', 'ada', 'SEKRET-marker-argument');
+  expect([spoken.code === 0, spoken.stderr]).toEqual([false, expect.stringContaining('never taken from the command line')]);
+  expect(spoken.stderr).not.toContain('SEKRET');
+  expect((await add('--agent', 'ada', '--name', 'x')).stderr).toContain('--name is not used with --refresh-token-stdin');
+  const stray = await runCli(stage.daemon.home, ['secret', 'add', 'github', '--token-stdin', '--agent', 'ada'], { input: 'x' });
+  expect(stray.stderr).toContain('alterd grant create');
+});
+
+test('a scope that the provider file does not list is a note, and asked for', async () => {
+  const refresh = [...stage.goodTokens].find((token) => token.includes('refresh'))!;
+  const flags = ['connect', 'acme', '--allow-private', '--agent', 'ada', '--label', 'rare', '--import-refresh-token'];
+  const input = `${refresh}\n`;
+  const result = await runCli(stage.daemon.home, [...flags, '--scopes', 'read,rare:write', '--output', 'json'], { input });
+  expect([result.code, result.stderr]).toEqual([0, expect.stringContaining('does not describe rare:write;')]);
+  expect(JSON.parse(result.stdout)).toMatchObject({ scopes: ['rare:write', 'read'] });
 });
 
 test('a client is set from stdin, listed without its secret, and removed', async () => {

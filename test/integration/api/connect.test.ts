@@ -85,7 +85,7 @@ describe('a Connect session', () => {
       'no OAuth client at Plain',
     ],
     ['of a provider without consent', { agent: 'bot', allowed_providers: ['bearer'] }, 'invalid_input', 'no page for consent'],
-    ['with a scope that is not there', { agent: 'bot', required_scopes: { files: ['x'] } }, 'invalid_input', 'has no scope x'],
+    ['with a scope that is none', { agent: 'bot', required_scopes: { files: ['x y'] } }, 'invalid_input', '"x y" is no scope'],
     ['that tells every origin', { agent: 'bot', allowed_origin: '*' }, 'invalid_input', 'allowed_origin'],
     ['with a key that is unknown', { agent: 'bot', ttl: 5 }, 'invalid_input', 'unknown key'],
     ['for a grant that is not there', { grant_id: 'nothing' }, 'not_found', 'There is no grant'],

@@ -1,6 +1,6 @@
 /** Accounts are connected once: consent, the sealed tokens, reconnecting, siblings, and the end of the last grant. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { API, CLIENT_SECRET, type OAuthStage, startOAuthStage } from '../../helpers/oauth-stage.ts';
+import { API, CLIENT_SECRET, type OAuthStage, providerToml, startOAuthStage } from '../../helpers/oauth-stage.ts';
 
 let stage: OAuthStage;
 beforeAll(async () => {
@@ -59,6 +59,54 @@ it('the same account with the same scopes keeps its grant, another one is anothe
     'id-grace read',
     'id-grace read+write',
   ]);
+});
+
+it('an account that is connected again with a lifetime keeps its grant, whose end moves as the consent says', async () => {
+  await stage.agent('tenant');
+  const shown = async (id: string) =>
+    (await stage.daemon.api<{ grant: Record<string, unknown> }>('GET', `/v1/grants/${id}`)).grant;
+  const inDays = (days: number): string => new Date(Date.now() + days * 86_400_000).toISOString();
+  const [soon, later] = [inDays(1), inDays(30)];
+  const first = await stage.connect({ agent: 'tenant', label: 'leased', expires_at: soon, methods: ['GET', 'POST'] });
+  const again = await stage.connect({ agent: 'tenant', label: 'leased', expires_at: later });
+  expect(again).toMatchObject({ grant_id: first.grant_id, reconnected: true });
+  expect(await shown(first.grant_id)).toMatchObject({ expires_at: later, methods: ['GET', 'POST'], label: 'leased' });
+  await stage.connect({ agent: 'tenant', label: 'leased', methods: ['get'] });
+  expect(await shown(first.grant_id)).toMatchObject({ expires_at: later, methods: ['GET'] });
+  expect(await problemOf(stage.connect({ agent: 'tenant', label: 'leased', methods: ['GET', 'DELETE'] }))).toMatchObject({
+    error: 'conflict',
+  });
+  expect(await shown(first.grant_id)).toMatchObject({ methods: ['GET'] });
+});
+
+it('without a label there is no second grant for the same account, whose calls could mean either', async () => {
+  const bot = await stage.agent('plain');
+  const first = await stage.connect({ agent: 'plain', expires_at: new Date(Date.now() + 3_600_000).toISOString() });
+  const again = await stage.connect({ agent: 'plain', expires_at: new Date(Date.now() + 7_200_000).toISOString() });
+  expect(again).toMatchObject({ grant_id: first.grant_id, reconnected: true });
+  expect((await bot.ask('/data')).status).toBe(200);
+});
+
+it('a scope that the provider file does not list is asked for all the same', async () => {
+  const toml = `${providerToml()}[[oauth.scopes]]\nname = "read"\nlabel = "Read"\nrequired = true\n`.replaceAll(
+    'acme"',
+    'listing"',
+  );
+  await stage.daemon.api('POST', '/v1/providers', {
+    toml: toml.replace('hosts = [', 'hosts = ["listing.acme.test", ').replace(`, "${API}"`, ''),
+  });
+  await stage.daemon.api('POST', '/v1/provider-clients', {
+    provider: 'listing',
+    client_id: 'client-1',
+    client_secret: CLIENT_SECRET,
+  });
+  const begun = await stage.daemon.api<{ authorize_url: string }>('POST', '/v1/connect/begin', {
+    provider: 'listing',
+    redirect_uri: 'http://127.0.0.1:1/cb',
+    system: true,
+    scopes: ['rare:write'],
+  });
+  expect(new URL(begun.authorize_url).searchParams.get('scope')).toBe('read rare:write');
 });
 
 it('connecting a grant again takes only its own account', async () => {

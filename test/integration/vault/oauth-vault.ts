@@ -19,7 +19,9 @@ kind = "oauth"
 evidence = "general"
 hosts = ["api.acme.test"]
 [oauth]
+authorize_url = "https://auth.acme.test/authorize"
 token_url = "https://auth.acme.test/token"
+revoke_url = "https://auth.acme.test/revoke"
 refresh = "rotating"
 `,
   'acme.toml',
@@ -31,14 +33,15 @@ export interface AccountVault {
   readonly clock: { now: number };
 }
 
-export async function openAccountVault(home: string, https: HttpsCall, now = Date.now()): Promise<AccountVault> {
+export async function openAccountVault(home: string, https: HttpsCall, upkeepEveryMs?: number): Promise<AccountVault> {
   const journal = new MemoryJournal();
-  const clock = { now };
+  const clock = { now: Date.now() };
   const vault = await openVault({
     dbFile: join(home, 'vault.db'),
     catalogue: { find: (slug) => (slug === 'acme' ? SPEC : undefined) },
     audit: journal,
     https,
+    upkeepEveryMs,
     now: () => clock.now,
     masterKey: (recorded) =>
       loadMasterKey({ keyFile: join(home, 'master.key'), recordedSource: recorded?.source, create: true, environment: {} }),
