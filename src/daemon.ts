@@ -120,7 +120,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
     const limits = await vault.policies.loadLimits();
-    const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
+    vault.permits.endDue();
+    const approvals = new Approvals(
+      journal,
+      () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }),
+      vault.permits,
+    );
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp, saved);
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);

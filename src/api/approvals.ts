@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { Approval } from '../domain/approval.ts';
+import type { PermitTerm } from '../domain/permit.ts';
 import type { ApiDeps } from './deps.ts';
 import { readOptionalBody, readQuery } from './input.ts';
 
@@ -71,7 +72,11 @@ export const approvalView = (a: Approval): ApprovalView => ({
 });
 
 const MAX_FOR_MS = 30 * 24 * 3_600_000;
-const approval = z.strictObject({ for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish() });
+const approval = z
+  .strictObject({ for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish(), as_rule: z.boolean().optional() })
+  .refine((body) => body.as_rule !== true || (body.for_ms ?? null) === null, 'as_rule has no end: leave for_ms out');
+const termOf = (body: z.infer<typeof approval>): PermitTerm | null =>
+  body.as_rule === true ? 'standing' : (body.for_ms ?? null);
 const listing = z.strictObject({ status: z.enum(['pending', 'approved', 'denied', 'expired', 'used', 'cancelled']).optional() });
 
 export function approvalRoutes({ approvals, operator }: ApiDeps): Hono {
@@ -114,7 +119,7 @@ export function approvalRoutes({ approvals, operator }: ApiDeps): Hono {
 
   routes.post('/:id/approve', async (c) => {
     const body = await readOptionalBody(c, approval);
-    return c.json({ approval: approvalView(await approvals.approve(c.req.param('id'), operator, body.for_ms ?? null)) });
+    return c.json({ approval: approvalView(await approvals.approve(c.req.param('id'), operator, termOf(body))) });
   });
 
   routes.post('/:id/deny', async (c) => c.json({ approval: approvalView(await approvals.deny(c.req.param('id'), operator)) }));

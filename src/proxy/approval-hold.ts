@@ -6,6 +6,8 @@ import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { ApprovalPort, ApprovalSubject } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { CallPattern } from '../domain/permit.ts';
+import { overrideMethods } from '../policy/effective-requests.ts';
 import { hostPattern } from './egress-ask.ts';
 import type { Facts } from './facts.ts';
 import { BodyAborted, HeldBody, holdBody } from './held-body.ts';
@@ -64,10 +66,7 @@ export async function holdForApproval(
   };
   const subject = subjectOf(route, held, facts, grant, rule, bytes);
   const fingerprint = fingerprintOf(subject, facts, held.headers);
-  const pattern =
-    grant === null
-      ? hostPattern(subject.agentId, subject.origin)
-      : digestOf([subject.agentId, grant.id, subject.method, subject.origin, facts.target.canonical]);
+  const pattern = patternOf(subject, facts, held.headers);
   const answer = await plane.approvals.ask(subject, fingerprint, pattern, plane.approvalHoldMs, left.signal);
   reply.onAbort = before;
   if (answer.kind === 'limit') throw unapprovable(rule, grant, 'too many requests wait for an approval already');
@@ -131,6 +130,17 @@ function subjectOf(
     bodyPreview: previewOf(body),
     agentSays: { reason: facts.selectors.reason, runId: facts.selectors.runId, tool: facts.selectors.tool },
   };
+}
+
+/** SECURITY: a method that is asked for by header or query is one that an approver of the plain call did not see (S-42). */
+function patternOf(
+  { agentId, grantId, rule, method, origin }: ApprovalSubject,
+  facts: Facts,
+  headers: readonly string[],
+): CallPattern {
+  if (grantId === null) return hostPattern(agentId, origin, rule);
+  const methods = [method, ...overrideMethods(headers, facts.target.query)].join('+');
+  return { agentId, grantId, rule, method: methods, origin, path: facts.target.canonical };
 }
 
 /** Text only: bytes that are none say nothing to a person. */

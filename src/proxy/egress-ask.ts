@@ -5,12 +5,20 @@
 import type { ApprovalSubject } from '../domain/approval.ts';
 import type { Destination } from '../domain/destination.ts';
 import { AlterError } from '../domain/errors.ts';
+import { type CallPattern, patternKey } from '../domain/permit.ts';
 import type { HoldPlane } from './approval-hold.ts';
 import type { Caller } from './caller.ts';
 import type { AgentReply } from './message.ts';
 
-/** Text of an approval for a whole host; never equal to one for a call. */
-export const hostPattern = (agentId: string, origin: string): string => JSON.stringify(['host', agentId, origin]);
+/** What a permit for a whole host is about; never equal to one for a call. */
+export const hostPattern = (agentId: string, origin: string, rule: string): CallPattern => ({
+  agentId,
+  grantId: null,
+  rule,
+  method: 'CONNECT',
+  origin,
+  path: null,
+});
 
 /**
  * Answers when the agent may go there; false when it has left.
@@ -25,10 +33,10 @@ export async function askForHost(
   const rule = 'egress.ask';
   const left = new AbortController();
   reply.onAbort = () => left.abort();
-  const pattern = hostPattern(caller.identity.agentId, destination.origin);
+  const pattern = hostPattern(caller.identity.agentId, destination.origin, rule);
   const answer = await plane.approvals.ask(
     subjectOf(caller, destination, rule),
-    pattern,
+    patternKey(pattern),
     pattern,
     plane.approvalHoldMs,
     left.signal,

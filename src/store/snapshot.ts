@@ -11,6 +11,7 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   policies: [],
   policySets: [],
   providerClients: [],
+  permits: [],
   meta: new Map(),
 };
 
@@ -38,6 +39,8 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, policySets: withRow(s.policySets, change.row) };
     case 'provider_client':
       return { ...s, providerClients: withRow(s.providerClients, change.row) };
+    case 'permit':
+      return { ...s, permits: withRow(s.permits, change.row) };
     case 'meta':
       return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
     case 'sealed':
@@ -49,16 +52,16 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
   const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
   switch (what) {
     case 'agent':
-      return {
+      return withPermitsLeft({
         ...s,
         agents: others(s.agents),
         keys: s.keys.filter((key) => key.agentId !== id),
         grants: s.grants.filter((grant) => grant.principal.type !== 'agent' || grant.principal.agentId !== id),
-      };
+      });
     case 'credential':
       return { ...s, credentials: others(s.credentials) };
     case 'grant':
-      return { ...s, grants: others(s.grants) };
+      return withPermitsLeft({ ...s, grants: others(s.grants) });
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
     case 'policy':
@@ -67,7 +70,17 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
       return { ...s, policySets: others(s.policySets) };
     case 'provider_client':
       return { ...s, providerClients: others(s.providerClients) };
+    case 'permit':
+      return { ...s, permits: others(s.permits) };
   }
+}
+
+/** Without the permits of agents and grants that are gone. */
+function withPermitsLeft(s: StoreSnapshot): StoreSnapshot {
+  const agents = new Set(s.agents.map(({ id }) => id));
+  const grants = new Set(s.grants.map(({ id }) => id));
+  const permits = s.permits.filter(({ agentId, grantId }) => agents.has(agentId) && (grantId === null || grants.has(grantId)));
+  return { ...s, permits };
 }
 
 interface Dated {

@@ -27,6 +27,7 @@ import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-
 import { Refresher } from './oauth/refresher.ts';
 import { TokenClients } from './oauth/token-clients.ts';
 import { TokenEndings } from './oauth/token-endings.ts';
+import { EmbeddedPermits, type VaultPermits } from './permits.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
@@ -39,6 +40,8 @@ export interface Vault extends VaultPort {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  /** What people let pass without being asked each time. */
+  readonly permits: VaultPermits;
   readonly policies: VaultPolicies;
   /** What was wrong with policy files at the start, when the policies of before are in force instead. */
   readonly policyProblems: readonly string[];
@@ -118,6 +121,7 @@ class EmbeddedVault implements Vault {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly permits: VaultPermits;
   readonly policies: VaultPolicies;
   readonly policyProblems: readonly string[];
   readonly connect: ConnectFlows;
@@ -155,6 +159,7 @@ class EmbeddedVault implements Vault {
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
     this.grants = grants;
+    this.permits = new EmbeddedPermits(state);
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.#refresher = refresher;

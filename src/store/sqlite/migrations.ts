@@ -144,6 +144,25 @@ create table provider_clients (
 ) strict;
 `;
 
+/** What a person lets pass again and again. They go with their agent and their grant. */
+const PERMITS = `
+create table permits (
+  id text primary key,
+  agent_id text not null references agents (id) on delete cascade,
+  grant_id text references grants (id) on delete cascade,
+  rule text not null,
+  method text not null,
+  origin text not null,
+  path text,
+  approval_id text not null,
+  created_by text not null,
+  created_at integer not null,
+  expires_at integer
+) strict;
+create index permits_by_agent on permits (agent_id);
+create index permits_by_grant on permits (grant_id);
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -153,4 +172,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'connected accounts', sql: OAUTH },
   { version: 7, name: 'sources of secrets', sql: SOURCES },
   { version: 8, name: 'policies', sql: POLICIES },
+  { version: 9, name: 'permits', sql: PERMITS },
 ];

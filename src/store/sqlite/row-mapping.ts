@@ -6,6 +6,7 @@ import type {
   DataKeyRow,
   GrantRow,
   KeyRow,
+  PermitRow,
   PolicyRow,
   PolicySetRow,
   ProviderClientRow,
@@ -82,6 +83,22 @@ export const TABLES = {
   provider_client: {
     name: 'provider_clients',
     columns: ['id', 'provider_id', 'client_id', 'version', 'data_key_id', 'sealed', 'created_at'],
+  },
+  permit: {
+    name: 'permits',
+    columns: [
+      'id',
+      'agent_id',
+      'grant_id',
+      'rule',
+      'method',
+      'origin',
+      'path',
+      'approval_id',
+      'created_by',
+      'created_at',
+      'expires_at',
+    ],
   },
   meta: { name: 'meta', columns: ['name', 'value'] },
 } as const;
@@ -247,6 +264,34 @@ export const rateLimitRow = (c: Columns): RateLimitRow => ({
   spec: c.spec as string,
   state: parsed(c.state),
   at: c.at as number,
+});
+
+export const permitColumns = (row: PermitRow): Columns => ({
+  id: row.id,
+  agent_id: row.agentId,
+  grant_id: row.grantId,
+  rule: row.rule,
+  method: row.method,
+  origin: row.origin,
+  path: row.path,
+  approval_id: row.approvalId,
+  created_by: row.createdBy,
+  created_at: row.createdAt,
+  expires_at: row.expiresAt,
+});
+
+export const permitRow = (c: Columns): PermitRow => ({
+  id: c.id as string,
+  agentId: c.agent_id as string,
+  grantId: c.grant_id as string | null,
+  rule: c.rule as string,
+  method: c.method as string,
+  origin: c.origin as string,
+  path: c.path as string | null,
+  approvalId: c.approval_id as string,
+  createdBy: c.created_by as string,
+  createdAt: c.created_at as number,
+  expiresAt: c.expires_at as number | null,
 });
 
 export const grantColumns = (row: GrantRow): Columns => ({

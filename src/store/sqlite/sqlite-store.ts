@@ -26,7 +26,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore(db, unlock);
 }
 
-const REMOVALS = ['agent', 'credential', 'grant', 'data_key', 'provider_client', 'policy', 'policy_set'] as const;
+const REMOVALS = ['agent', 'credential', 'grant', 'data_key', 'provider_client', 'policy', 'policy_set', 'permit'] as const;
 
 class SqliteStore implements Store {
   readonly #db: Database;
@@ -72,6 +72,7 @@ class SqliteStore implements Store {
           policies: this.#all('policy').map(map.policyRow).sort(byCreation),
           policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
           providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
+          permits: this.#all('permit').map(map.permitRow).sort(byCreation),
           meta,
         };
       })(),
@@ -177,6 +178,8 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.policySetColumns(change.row);
     case 'provider_client':
       return map.providerClientColumns(change.row);
+    case 'permit':
+      return map.permitColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

@@ -7,7 +7,17 @@ import { describe, expect, it } from 'vitest';
 import type { StoreChange } from '../../../src/store/rows.ts';
 import { changeSnapshot, EMPTY_SNAPSHOT } from '../../../src/store/snapshot.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { agentRow, credentialRow, dataKeyRow, grantRow, keyRow, policyRow, policySetRow, sealedRow } from './store-rows.ts';
+import {
+  agentRow,
+  credentialRow,
+  dataKeyRow,
+  grantRow,
+  keyRow,
+  permitRow,
+  policyRow,
+  policySetRow,
+  sealedRow,
+} from './store-rows.ts';
 
 export interface StoreFactory {
   /** An empty store. */
@@ -35,6 +45,8 @@ const BASE: readonly StoreChange[] = [
   { put: 'grant', row: grantRow('g2', null, 'c1', { status: 'revoked', revokedAt: 2, createdAt: 2 }) },
   { put: 'policy', row: policyRow('p1', { version: 3, updatedAt: 2 }) },
   { put: 'policy_set', row: policySetRow('7') },
+  { put: 'permit', row: permitRow('m1', 'a1', 'g1', { expiresAt: 9 }) },
+  { put: 'permit', row: permitRow('m2', 'a1', null) },
   { put: 'meta', name: 'note', value: '' },
 ];
 
@@ -161,6 +173,16 @@ export function describeStore(name: string, factory: StoreFactory): void {
       await store.close();
     });
 
+    it('removes permits with their agent and their grant', async () => {
+      const { store } = await filled();
+      await store.apply([{ remove: 'grant', id: 'g1' }], 1);
+      expect((await store.load()).permits.map(({ id }) => id)).toEqual(['m2']);
+      await expect(store.apply([{ put: 'permit', row: permitRow('m3', 'a1', 'g1') }], 2)).rejects.toThrow(conflict);
+      await store.apply([{ remove: 'agent', id: 'a1' }], 2);
+      expect((await store.load()).permits).toEqual([]);
+      await store.close();
+    });
+
     it('removes policies and sets of them, and refuses a policy name that is taken', async () => {
       const { store } = await filled();
       await expect(store.apply([{ put: 'policy', row: policyRow('p2', { name: 'policy-p1' }) }], 1)).rejects.toThrow(conflict);
@@ -212,8 +234,9 @@ export function describeStore(name: string, factory: StoreFactory): void {
           .tuple(id, id, fc.string())
           .map(([n, name, toml]): StoreChange => ({ put: 'policy', row: policyRow(n, { name, toml }) })),
         fc.tuple(id, createdAt).map(([n, at]): StoreChange => ({ put: 'policy_set', row: policySetRow(n, { createdAt: at }) })),
+        fc.tuple(id, id, fc.option(id)).map(([n, a, g]): StoreChange => ({ put: 'permit', row: permitRow(n, a, g) })),
         fc
-          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'data_key', 'policy', 'policy_set'), id)
+          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'data_key', 'policy', 'policy_set', 'permit'), id)
           .map(([what, n]): StoreChange => ({ remove: what as 'agent', id: n })),
       );
       const { store } = await factory.create();

@@ -5,6 +5,7 @@ import type {
   DataKeyRow,
   GrantRow,
   KeyRow,
+  PermitRow,
   PolicyRow,
   PolicySetRow,
   SealedRow,
@@ -91,6 +92,21 @@ export const policyRow = (id: string, more: Partial<PolicyRow> = {}): PolicyRow 
   version: 1,
   createdAt: 1,
   updatedAt: 1,
+  ...more,
+});
+
+export const permitRow = (id: string, agentId: string, grantId: string | null, more: Partial<PermitRow> = {}): PermitRow => ({
+  id,
+  agentId,
+  grantId,
+  rule: 'grant.approval',
+  method: 'POST',
+  origin: 'https://api.good.test:443',
+  path: grantId === null ? null : '/a"\u2028ü',
+  approvalId: 'apr_1',
+  createdBy: 'somebody',
+  createdAt: 1,
+  expiresAt: null,
   ...more,
 });
 
