@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { PermitView } from '../../api/permits.ts';
-import { agentText } from '../approval-card.ts';
+import { agentText } from '../../domain/agent-text.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 
