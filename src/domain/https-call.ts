@@ -13,6 +13,8 @@ export interface HttpsRequest {
   readonly allowPrivate: boolean;
   /** Plain http is taken where it leads to this machine. */
   readonly allowLoopbackHttp?: boolean | undefined;
+  /** Gives the exchange up. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface HttpsAnswer {

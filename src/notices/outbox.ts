@@ -80,7 +80,10 @@ export class Outbox {
 
   async #post(approval: Approval): Promise<{ problem: string | null; isFinal: boolean; retryAfterS: number | null }> {
     try {
-      const { status, retryAfterS } = await this.#call(this.target.request(approval, Date.now()));
+      const { status, retryAfterS } = await this.#call({
+        ...this.target.request(approval, Date.now()),
+        signal: this.#closing.signal,
+      });
       if (status >= 200 && status <= 299) return { problem: null, isFinal: true, retryAfterS: null };
       const mayPass = status >= 500 || status === 429 || status === 408;
       return { problem: `the receiver answered ${status}`, isFinal: !mayPass, retryAfterS };

@@ -57,7 +57,7 @@ function exchange(
   socket: Socket,
   destination: Destination,
   path: string,
-  { method, headers, body }: HttpsRequest,
+  { method, headers, body, signal }: HttpsRequest,
   waitMs: number,
 ): Promise<HttpsAnswer> {
   const { host } = destination;
@@ -85,6 +85,7 @@ function exchange(
         createConnection: () => socket,
         method,
         path,
+        ...(signal === undefined ? {} : { signal }),
         headers: {
           host: destination.authority,
           'user-agent': 'alterd',

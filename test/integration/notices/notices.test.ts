@@ -177,6 +177,27 @@ it('what nobody decides, and what nobody uses, is told when its time is over', a
   await reload(configText());
 });
 
+it('a receiver that never answers keeps no daemon from stopping', async () => {
+  let arrived = (): void => {};
+  const arrival = new Promise<void>((resolve) => (arrived = resolve));
+  const gone = new Promise<void>((resolve) => {
+    slack.answer = (request) => {
+      request.socket.once('close', () => resolve());
+      arrived();
+    };
+  });
+  const second = await startTestDaemon({ config: configText() });
+  const { authorization } = await second.agent('bot');
+  await second.api('POST', '/v1/secrets', { name: 'demo', provider: 'bearer', fields: { token: SECRET } });
+  const grant = { credential: 'demo', agent: 'bot', hosts: [GOOD], allow_private: true, approval: ['*'] };
+  await second.api('POST', '/v1/grants', grant);
+  expect((await speakerFor(second, authorization).ask('/hangs')).status).toBe(403);
+  await arrival;
+  await second.stop();
+  await gone;
+  slack.answer = (_request, response) => void response.end('ok');
+}, 10_000);
+
 it('an address that is not public is refused until the operator asks for it, and a file that is wrong changes nothing', async () => {
   const before = slack.arrivals.length;
   await reload(configText('', false));

@@ -62,7 +62,6 @@ test.each([
   ['draws with control characters', '\u001b[2J\u0000', /[\u001b\u0000]/],
 ])('an agent whose reason %s is shown as text', (_name, reason, forbidden) => {
   const texts = [
-    reason.slice(0, 0),
     ...textsOf(approval({ path: `/${reason}`, queryKeys: [reason], agentSays: { reason, runId: reason, tool: reason } })),
   ];
   const said = texts.find((text) => text.startsWith('In the agent')) as string;
@@ -89,7 +88,7 @@ test('an escaped text can be read again, and long texts keep within the limits o
     }),
   )) {
     expect(text.length).toBeLessThanOrEqual(3_000);
-    expect(text.isWellFormed()).toBe(true);
+    expect(text).not.toMatch(/\p{Cs}/u);
   }
 });
 
