@@ -3,6 +3,7 @@ export interface NoticeStatus {
   readonly name: string;
   /** Never the path, which may be a secret. */
   readonly host: string;
+  /** With the one that is being posted. */
   readonly queued: number;
   /** Since the start. */
   readonly delivered: number;

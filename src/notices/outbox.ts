@@ -37,7 +37,7 @@ export class Outbox {
     return {
       name: this.target.name,
       host: this.target.host,
-      queued: this.#queue.length,
+      queued: this.#queue.length + (this.#running ? 1 : 0),
       delivered: this.#delivered,
       failed: this.#failed,
       error: this.#error,
