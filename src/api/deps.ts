@@ -6,6 +6,7 @@ import type { ConfigView } from '../config/view.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
+import type { Identity } from '../identity/identity.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
@@ -98,6 +99,7 @@ export interface ApiDeps {
   /** Who decides on this socket. */
   readonly operator: Approver;
   readonly journal: JournalReader;
+  readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
   readonly connect: ConnectPort;

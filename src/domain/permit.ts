@@ -6,6 +6,8 @@
 /** What decides whether a call is of the kind that a person let pass. */
 export interface CallPattern {
   readonly agentId: string;
+  /** In whose name the call goes out: what one user's requests may do says nothing of another's. null: nobody's but the agent's own. */
+  readonly userId: string | null;
   /** null: a whole host without a grant. */
   readonly grantId: string | null;
   /** The rule that asks: another rule is another question. */
@@ -20,6 +22,8 @@ export interface CallPattern {
 export interface Permit extends CallPattern {
   /** `prm_…`. */
   readonly id: string;
+  /** By which the agent uses a grant of a person or a group; null for any other grant, and for a host. */
+  readonly delegationId: string | null;
   /** The question that it was the answer to. */
   readonly approvalId: string;
   readonly createdBy: string;
@@ -32,4 +36,5 @@ export interface Permit extends CallPattern {
 export type PermitTerm = number | 'standing';
 
 /** Equal for equal patterns and for no others. */
-export const patternKey = (p: CallPattern): string => JSON.stringify([p.agentId, p.grantId, p.rule, p.method, p.origin, p.path]);
+export const patternKey = (p: CallPattern): string =>
+  JSON.stringify([p.agentId, p.userId, p.grantId, p.rule, p.method, p.origin, p.path]);

@@ -7,7 +7,10 @@ import type { ApprovalPort, ApprovalSubject } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { CallPattern } from '../domain/permit.ts';
+import type { ProvenUser } from '../domain/user-port.ts';
+import type { VaultPort } from '../domain/vault-port.ts';
 import { overrideMethods } from '../policy/effective-requests.ts';
+import { actingUserId, namedUser } from './call-user.ts';
 import { hostPattern } from './egress-ask.ts';
 import type { Facts } from './facts.ts';
 import { BodyAborted, HeldBody, holdBody } from './held-body.ts';
@@ -18,11 +21,12 @@ import type { Route } from './route.ts';
 const FINGERPRINT_KEY = randomBytes(32);
 const PREVIEW_BYTES = 2_048;
 
-/** Headers that decide what a request does, beside its target and body. */
+/** Headers that decide what a request does, beside its target and body. Not the user's token, which is renewed often: the user is a fact of their own. */
 const MEANT =
-  /^(?:content-type|content-encoding|x-http-method(?:-override)?|x-method-override|x-amz-target|soapaction|destination|depth|overwrite|if-match|if-none-match|range|prefer|accept|notion-version|alter-.*|x-alter-.*)$/i;
+  /^(?:content-type|content-encoding|x-http-method(?:-override)?|x-method-override|x-amz-target|soapaction|destination|depth|overwrite|if-match|if-none-match|range|prefer|accept|notion-version|(?:x-)?alter-(?!user-token$).*)$/i;
 
 export interface HoldPlane {
+  readonly vault: Pick<VaultPort, 'authority'>;
   readonly approvals: ApprovalPort;
   readonly approvalHoldMs: number;
   readonly ruleBodyBytes: number;
@@ -31,6 +35,7 @@ export interface HoldPlane {
 interface Admitted {
   readonly facts: Facts;
   readonly grant: Grant | null;
+  readonly user: ProvenUser | null;
 }
 
 /** What the row of the request says of it. */
@@ -48,7 +53,7 @@ export async function holdForApproval(
   route: Route,
   request: AgentRequest,
   reply: AgentReply,
-  { facts, grant }: Admitted,
+  { facts, grant, user }: Admitted,
   rule: string,
   noted: Noted,
 ): Promise<AgentRequest> {
@@ -64,7 +69,10 @@ export async function holdForApproval(
     before?.();
     left.abort();
   };
-  const subject = subjectOf(route, held, facts, grant, rule, bytes);
+  const subject: ApprovalSubject = {
+    ...subjectOf(route, held, facts, grant, rule, bytes),
+    ...namedUser(plane.vault.authority, actingUserId(user, grant)),
+  };
   const fingerprint = fingerprintOf(subject, facts, held.headers);
   const pattern = patternOf(subject, facts, held.headers);
   const answer = await plane.approvals.ask(subject, fingerprint, pattern, plane.approvalHoldMs, left.signal);
@@ -97,7 +105,7 @@ function subjectOf(
   grant: Grant | null,
   rule: string,
   body: Buffer,
-): ApprovalSubject {
+): Omit<ApprovalSubject, 'userId' | 'user'> {
   const { identity, peer } = route.caller;
   const query = facts.target.query ?? '';
   const contentType =
@@ -133,14 +141,11 @@ function subjectOf(
 }
 
 /** SECURITY: a method that is asked for by header or query is one that an approver of the plain call did not see (S-42). */
-function patternOf(
-  { agentId, grantId, rule, method, origin }: ApprovalSubject,
-  facts: Facts,
-  headers: readonly string[],
-): CallPattern {
-  if (grantId === null) return hostPattern(agentId, origin, rule);
+function patternOf(subject: ApprovalSubject, facts: Facts, headers: readonly string[]): CallPattern {
+  const { agentId, userId, grantId, rule, method, origin } = subject;
+  if (grantId === null) return hostPattern(subject);
   const methods = [method, ...overrideMethods(headers, facts.target.query)].join('+');
-  return { agentId, grantId, rule, method: methods, origin, path: facts.target.canonical };
+  return { agentId, userId, grantId, rule, method: methods, origin, path: facts.target.canonical };
 }
 
 /** Text only: bytes that are none say nothing to a person. */
@@ -157,6 +162,7 @@ function fingerprintOf(subject: ApprovalSubject, facts: Facts, headers: readonly
   );
   return digestOf([
     subject.agentId,
+    subject.userId ?? '',
     subject.grantId ?? '',
     subject.rule,
     subject.method,

@@ -7,12 +7,19 @@ import type { Destination } from '../domain/destination.ts';
 import { AlterError } from '../domain/errors.ts';
 import { type CallPattern, patternKey } from '../domain/permit.ts';
 import type { HoldPlane } from './approval-hold.ts';
+import { namedUser } from './call-user.ts';
 import type { Caller } from './caller.ts';
 import type { AgentReply } from './message.ts';
 
 /** What a permit for a whole host is about; never equal to one for a call. */
-export const hostPattern = (agentId: string, origin: string, rule: string): CallPattern => ({
+export const hostPattern = ({
   agentId,
+  userId,
+  origin,
+  rule,
+}: Pick<ApprovalSubject, 'agentId' | 'userId' | 'origin' | 'rule'>): CallPattern => ({
+  agentId,
+  userId,
   grantId: null,
   rule,
   method: 'CONNECT',
@@ -33,14 +40,9 @@ export async function askForHost(
   const rule = 'egress.ask';
   const left = new AbortController();
   reply.onAbort = () => left.abort();
-  const pattern = hostPattern(caller.identity.agentId, destination.origin, rule);
-  const answer = await plane.approvals.ask(
-    subjectOf(caller, destination, rule),
-    patternKey(pattern),
-    pattern,
-    plane.approvalHoldMs,
-    left.signal,
-  );
+  const subject = { ...subjectOf(caller, destination, rule), ...namedUser(plane.vault.authority, caller.identity.userId) };
+  const pattern = hostPattern(subject);
+  const answer = await plane.approvals.ask(subject, patternKey(pattern), pattern, plane.approvalHoldMs, left.signal);
   reply.onAbort = null;
   if (left.signal.aborted) return false;
   if (answer.kind === 'approved') return true;
@@ -54,7 +56,7 @@ export async function askForHost(
   });
 }
 
-function subjectOf({ identity, peer }: Caller, destination: Destination, rule: string): ApprovalSubject {
+function subjectOf({ identity, peer }: Caller, destination: Destination, rule: string): Omit<ApprovalSubject, 'userId' | 'user'> {
   return {
     agentId: identity.agentId,
     agent: identity.agentName,

@@ -1,5 +1,5 @@
 /** Changes on a snapshot in memory: the meaning that every Store implementation must have. Pure. */
-import type { RowKind, StoreChange, StoreSnapshot } from './rows.ts';
+import type { DelegationRow, GrantRow, RowKind, StoreChange, StoreSnapshot } from './rows.ts';
 
 export const EMPTY_SNAPSHOT: StoreSnapshot = {
   epoch: 0,
@@ -7,6 +7,8 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   keys: [],
   credentials: [],
   grants: [],
+  users: [],
+  delegations: [],
   dataKeys: [],
   policies: [],
   policySets: [],
@@ -31,6 +33,10 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, credentials: withRow(s.credentials, keepUse(s.credentials, change.row)) };
     case 'grant':
       return { ...s, grants: withRow(s.grants, change.row) };
+    case 'user':
+      return { ...s, users: withRow(s.users, keepUse(s.users, change.row)) };
+    case 'delegation':
+      return { ...s, delegations: withRow(s.delegations, change.row) };
     case 'data_key':
       return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
     case 'policy':
@@ -52,16 +58,23 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
   const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
   switch (what) {
     case 'agent':
-      return withPermitsLeft({
-        ...s,
-        agents: others(s.agents),
-        keys: s.keys.filter((key) => key.agentId !== id),
-        grants: s.grants.filter((grant) => grant.principal.type !== 'agent' || grant.principal.agentId !== id),
-      });
+      return withGrants(
+        { ...s, agents: others(s.agents), keys: s.keys.filter((key) => key.agentId !== id) },
+        s.grants.filter((grant) => grant.principal.type !== 'agent' || grant.principal.agentId !== id),
+        s.delegations.filter((delegation) => delegation.agentId !== id),
+      );
+    case 'user':
+      return withGrants(
+        { ...s, users: others(s.users) },
+        s.grants.filter((grant) => grant.principal.type !== 'user' || grant.principal.userId !== id),
+        s.delegations.filter((delegation) => delegation.userId !== id),
+      );
+    case 'delegation':
+      return withPermitsLeft({ ...s, delegations: others(s.delegations) });
     case 'credential':
       return { ...s, credentials: others(s.credentials) };
     case 'grant':
-      return withPermitsLeft({ ...s, grants: others(s.grants) });
+      return withGrants(s, others(s.grants), s.delegations);
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
     case 'policy':
@@ -75,11 +88,19 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
   }
 }
 
-/** Without the permits of agents and grants that are gone. */
+/** With these grants, and without the delegations of others and the permits of what is gone. */
+function withGrants(s: StoreSnapshot, grants: readonly GrantRow[], delegations: readonly DelegationRow[]): StoreSnapshot {
+  const left = new Set(grants.map((grant) => grant.id));
+  return withPermitsLeft({ ...s, grants, delegations: delegations.filter((delegation) => left.has(delegation.grantId)) });
+}
+
 function withPermitsLeft(s: StoreSnapshot): StoreSnapshot {
-  const agents = new Set(s.agents.map(({ id }) => id));
-  const grants = new Set(s.grants.map(({ id }) => id));
-  const permits = s.permits.filter(({ agentId, grantId }) => agents.has(agentId) && (grantId === null || grants.has(grantId)));
+  const [agents, grants, users, delegations] = [s.agents, s.grants, s.users, s.delegations].map(
+    (rows) => new Set<string | null>([null, ...rows.map(({ id }) => id)]),
+  ) as [Set<string | null>, Set<string | null>, Set<string | null>, Set<string | null>];
+  const permits = s.permits.filter(
+    (p) => agents.has(p.agentId) && grants.has(p.grantId) && users.has(p.userId) && delegations.has(p.delegationId),
+  );
   return { ...s, permits };
 }
 

@@ -1,12 +1,15 @@
 /**
  * Permits in the vault: rows of their own under its MAC, so that they outlive the daemon and nobody else can add one.
- * SECURITY: a permit is worth what it rests on. It never answers for an agent, a grant or a credential that ended, and it is removed
- * with them, so that nothing that is connected again later brings it back.
+ * SECURITY: a permit is worth what it rests on. It never answers for an agent, a user, a grant, a delegation or a credential that
+ * ended, and it is removed with them, so that nothing that is connected, delegated or let in again later brings it back.
  */
 import { randomBytes } from 'node:crypto';
+import { isDelegationLive } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import { type CallPattern, type Permit, type PermitTerm, patternKey } from '../domain/permit.ts';
-import type { PermitRow, StoreSnapshot } from '../store/rows.ts';
+import { isMember, type User } from '../domain/user.ts';
+import { indexDelegations } from '../policy/delegated-grants.ts';
+import type { DelegationRow, GrantRow, PermitRow, StoreSnapshot } from '../store/rows.ts';
 import { isLive } from './authority.ts';
 import type { VaultEvent } from './events.ts';
 import type { VaultState } from './state.ts';
@@ -71,9 +74,10 @@ export class EmbeddedPermits implements VaultPermits {
           hint: 'Revoke some: `alterd approvals permits list`.',
         });
       const now = state.now();
-      const { agentId, grantId, rule, method, origin, path } = pattern;
+      const { agentId, userId, grantId, rule, method, origin, path } = pattern;
       const row: PermitRow = {
-        ...{ agentId, grantId, rule, method, origin, path },
+        ...{ agentId, userId, grantId, rule, method, origin, path },
+        delegationId: this.#delegationOf(pattern),
         id: `prm_${randomBytes(12).toString('base64url')}`,
         approvalId,
         createdBy: by,
@@ -100,6 +104,13 @@ export class EmbeddedPermits implements VaultPermits {
       await state.commit(this.#event('permit.revoked', row, { by }), [{ remove: 'permit', id }]);
       return row;
     });
+  }
+
+  /** SECURITY: it rests on the very delegation that is there now: one that takes its place is another word, and is asked about anew. */
+  #delegationOf({ agentId, userId, grantId }: CallPattern): string | null {
+    const { authority } = this.#state;
+    const grant = authority.grants.find(({ id }) => id === grantId);
+    return (grant && indexDelegations(authority)(agentId, userId)?.delegationOf.get(grant)?.id) ?? null;
   }
 
   #isInForce(row: PermitRow): boolean {
@@ -131,7 +142,9 @@ export class EmbeddedPermits implements VaultPermits {
     return {
       action,
       agent: authority.agents.get(row.agentId),
+      user: row.userId === null ? undefined : authority.users.get(row.userId),
       grant,
+      delegationId: row.delegationId ?? undefined,
       credential: rows.credentials.find(({ id }) => id === grant?.credentialId),
       details: { permit: row.id, rule: row.rule, method: row.method, origin: row.origin, path: row.path, ...details },
     };
@@ -139,15 +152,33 @@ export class EmbeddedPermits implements VaultPermits {
 }
 
 /** Why it is over; null while it is in force. */
-function endOf(row: PermitRow, { agents, grants, credentials }: StoreSnapshot, now: number): string | null {
+function endOf(row: PermitRow, rows: StoreSnapshot, now: number): string | null {
   if (row.expiresAt !== null && row.expiresAt <= now) return 'its time is over';
-  const agent = agents.find(({ id }) => id === row.agentId);
+  const agent = rows.agents.find(({ id }) => id === row.agentId);
   if (agent === undefined || agent.status === 'revoked') return 'its agent ended';
+  const user = rows.users.find(({ id }) => id === row.userId);
+  if (row.userId !== null && user?.status !== 'active') return 'its user is not active';
   if (row.grantId === null) return null;
-  const grant = grants.find(({ id }) => id === row.grantId);
+  const grant = rows.grants.find(({ id }) => id === row.grantId);
   if (grant === undefined || !isLive(grant, now)) return 'its grant ended';
-  const credential = credentials.find(({ id }) => id === grant.credentialId);
+  if (!isDelegated(row, grant, user, rows.delegations, now)) return 'its delegation ended';
+  const credential = rows.credentials.find(({ id }) => id === grant.credentialId);
   return credential === undefined || credential.oauth?.state === 'revoked' ? 'its credential ended' : null;
+}
+
+/** True too for a grant that needs no delegation. */
+function isDelegated(
+  row: PermitRow,
+  { principal }: GrantRow,
+  user: User | undefined,
+  delegations: readonly DelegationRow[],
+  now: number,
+): boolean {
+  if (principal.type !== 'user' && principal.type !== 'group') return true;
+  const delegation = delegations.find(({ id }) => id === row.delegationId);
+  if (delegation === undefined || !isDelegationLive(delegation, now)) return false;
+  // Who leaves the group has nothing of it any more.
+  return principal.type === 'user' ? principal.userId === row.userId : user !== undefined && isMember(user, principal);
 }
 
 const indexOf = (rows: readonly PermitRow[]): PermitIndex => ({

@@ -8,6 +8,7 @@ import { watchApprovals } from '../approval-screen.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { parseDuration } from '../duration.ts';
+import { findUserSession } from '../user-session.ts';
 import { definePermits } from './permits.ts';
 
 export function defineApprovals(command: Command, cli: Cli): void {
@@ -46,7 +47,7 @@ export function defineApprovals(command: Command, cli: Cli): void {
     .option('--for <duration>', 'and further calls of the agent with this method and path for a while, such as 15m')
     .option('--as-rule', 'and all further calls of the agent with this method and path, until you revoke the permit');
   example(approve, 'alterd approvals approve apr_0123456789abcdef').action(async (id: string, flags: ApproveFlags) => {
-    const body = bodyOf(flags);
+    const body = { user_session: findUserSession(cli), ...bodyOf(flags) };
     const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'approve'), body);
     showCard(cli, approval);
     if (flags.for !== undefined || flags.asRule === true)
@@ -59,7 +60,9 @@ export function defineApprovals(command: Command, cli: Cli): void {
 
   const deny = command.command('deny <approval>').description('refuse it');
   example(deny, 'alterd approvals deny apr_0123456789abcdef').action(async (id: string) => {
-    const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'deny'), {});
+    const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'deny'), {
+      user_session: findUserSession(cli),
+    });
     showCard(cli, approval);
   });
   definePermits(command.command('permits').description('what passes without being asked each time'), cli);

@@ -15,6 +15,7 @@ export function definePermits(command: Command, cli: Cli): void {
       [
         { header: 'ID', cell: (each) => each.id },
         { header: 'AGENT', cell: (each) => each.agent },
+        { header: 'FOR', cell: (each) => agentText(each.user ?? each.user_id ?? '', 60) },
         { header: 'CALLS', cell: callsOf },
         { header: 'GRANT', cell: (each) => (each.grant_label === '' ? each.grant_id : (each.grant_label ?? each.grant_id)) },
         { header: 'RULE', cell: (each) => each.rule },
@@ -32,6 +33,7 @@ export function definePermits(command: Command, cli: Cli): void {
     cli.output.record(permit, [
       ['permit', permit.id],
       ['agent', permit.agent],
+      ['for', permit.user ?? permit.user_id ?? '(no user)'],
       ['calls', callsOf(permit)],
       ['', 'revoked: these calls are asked about again'],
     ]);

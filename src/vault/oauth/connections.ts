@@ -3,16 +3,20 @@
  * credential: it gets the new tokens and every grant of it stays as it is. It must never widen a grant that exists.
  */
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { ProviderSpec } from '../../config/provider.ts';
 import { resolveInjections } from '../../config/provider-hosts.ts';
 import type { OAuthFlow, OAuthInfo } from '../../domain/credential.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { Principal } from '../../domain/grant.ts';
 import { Secret } from '../../domain/secret.ts';
 import type { CredentialRow, GrantRow, StoreChange } from '../../store/rows.ts';
 import { isLive } from '../authority.ts';
 import type { DataKeys } from '../data-keys.ts';
+import type { VaultDelegations } from '../delegations.ts';
 import type { NewGrant } from '../grant-input.ts';
 import type { EmbeddedGrants } from '../grants.ts';
+import { requireNone } from '../names.ts';
 import type { VaultState } from '../state.ts';
 import type { Account } from './account.ts';
 import type { ConnectedGrant, ConnectRequest } from './connect-flows.ts';
@@ -37,6 +41,7 @@ export interface ConnectionsParts {
   readonly dataKeys: DataKeys;
   readonly grants: EmbeddedGrants;
   readonly dropMaterial: (credentialId: string) => void;
+  readonly delegations: Pick<VaultDelegations, 'create'>;
 }
 
 export class Connections {
@@ -48,6 +53,12 @@ export class Connections {
 
   /** Says before anybody consents what would be refused after it. @throws AlterError not_found, invalid_input, conflict */
   check(request: ConnectRequest, spec: ProviderSpec, flow: OAuthFlow, fields: PublicFields): void {
+    requireNone([
+      request.user !== undefined && request.grantId !== undefined
+        ? 'user: a grant that is connected again stays with its owner'
+        : undefined,
+    ]);
+    if (request.user !== undefined && request.agent !== undefined) this.#parts.state.findAgent(request.agent);
     if (request.grantId !== undefined) this.#credentialOfGrant(request.grantId, spec);
     else {
       const { grants } = this.#parts;
@@ -68,7 +79,16 @@ export class Connections {
   }
 
   /** @throws AlterError connect_failed, not_found, invalid_input, conflict, audit_unavailable, vault_unavailable */
-  adopt(consent: Consent): Promise<ConnectedGrant> {
+  async adopt(consent: Consent): Promise<ConnectedGrant> {
+    const { user, agent } = consent.request;
+    const connected = await this.#store(consent);
+    // A change of its own, as when the person delegates later: the grant alone is of use to nobody.
+    if (user !== undefined && agent !== undefined)
+      await this.#parts.delegations.create({ grant: connected.grantId, agent, user, by: 'user' });
+    return connected;
+  }
+
+  #store(consent: Consent): Promise<ConnectedGrant> {
     const { state } = this.#parts;
     return state.exclusive(async () => {
       const { request, spec, account } = consent;
@@ -84,11 +104,14 @@ export class Connections {
         { put: 'sealed', row: sealed },
         ...(isNew ? [{ put: 'grant', row: grant } as const] : []),
       ];
-      const agent = grant.principal.type === 'agent' ? state.authority.agents.get(grant.principal.agentId) : undefined;
+      const { principal } = grant;
+      const agent = principal.type === 'agent' ? state.authority.agents.get(principal.agentId) : undefined;
+      const user = principal.type === 'user' ? state.authority.users.get(principal.userId) : undefined;
       await state.commit(
         {
           action: before === null ? 'oauth.connected' : 'oauth.reconnected',
           agent,
+          user,
           grant,
           credential: row,
           details: { flow: consent.flow, account: account.name ?? account.id, scopes: scopes.join(' ') },
@@ -195,13 +218,14 @@ export class Connections {
   ): { readonly grant: GrantRow; readonly isNew: boolean } {
     if (named !== null) return { grant: named, isNew: false };
     const { state, grants } = this.#parts;
-    const agentId = request.agent === undefined ? null : state.findAgent(request.agent).id;
+    // SECURITY: spelt out, so that a person's grant is never taken for the system's, which is everybody's.
+    const principal: Principal = principalOf(request, state);
     const existing = isKnown
       ? state.rows.grants.find(
           (grant) =>
             grant.credentialId === row.id &&
             isLive(grant, state.now()) &&
-            (grant.principal.type === 'agent' ? grant.principal.agentId : null) === agentId &&
+            isDeepStrictEqual(grant.principal, principal) &&
             (request.label === undefined || grant.label === request.label.trim()) &&
             isWithin(grant, request),
         )
@@ -248,7 +272,8 @@ function requireSameAccount(row: CredentialRow, account: Account, spec: Provider
 
 const newGrant = (request: ConnectRequest, credential: string): NewGrant => ({
   credential,
-  agent: request.agent,
+  agent: request.user === undefined ? request.agent : undefined,
+  user: request.user,
   system: request.system,
   label: request.label,
   methods: request.restrictions?.methods,
@@ -256,6 +281,11 @@ const newGrant = (request: ConnectRequest, credential: string): NewGrant => ({
   expiresAt: request.restrictions?.expiresAt,
   allowPrivate: request.allowPrivate,
 });
+
+function principalOf({ user, agent }: ConnectRequest, state: VaultState): Principal {
+  if (user !== undefined) return { type: 'user', userId: user };
+  return agent === undefined ? { type: 'system' } : { type: 'agent', agentId: state.findAgent(agent).id };
+}
 
 /** A credential as it will be, for checks and as the base of a new one. */
 function draftRow(spec: ProviderSpec, flow: OAuthFlow, fields: PublicFields, request: ConnectRequest): CredentialRow {

@@ -1,14 +1,17 @@
 /** Rows to fill a store with. */
+import { NO_BINDING, NO_NARROWING } from '../../../src/domain/agent.ts';
 import type {
   AgentRow,
   CredentialRow,
   DataKeyRow,
+  DelegationRow,
   GrantRow,
   KeyRow,
   PermitRow,
   PolicyRow,
   PolicySetRow,
   SealedRow,
+  UserRow,
 } from '../../../src/store/rows.ts';
 
 export const agentRow = (id: string, more: Partial<AgentRow> = {}): AgentRow => ({
@@ -16,6 +19,10 @@ export const agentRow = (id: string, more: Partial<AgentRow> = {}): AgentRow => 
   name: `agent-${id}`,
   status: 'active',
   createdAt: 1,
+  type: 'agent',
+  providers: null,
+  parentId: null,
+  metadata: {},
   ...more,
 });
 
@@ -29,6 +36,9 @@ export const keyRow = (id: string, agentId: string, more: Partial<KeyRow> = {}):
   expiresAt: null,
   lastUsedAt: null,
   boundUid: null,
+  binding: NO_BINDING,
+  parentKeyId: null,
+  narrowing: NO_NARROWING,
   ...more,
 });
 
@@ -85,6 +95,39 @@ export const sealedRow = (credentialId: string, more: Partial<SealedRow> = {}): 
   ...more,
 });
 
+export const userRow = (id: string, more: Partial<UserRow> = {}): UserRow => ({
+  id,
+  issuer: 'https://login.good.test',
+  subject: `subject-${id}`,
+  email: null,
+  name: null,
+  groups: [],
+  claimsAt: 1,
+  status: 'active',
+  createdAt: 1,
+  lastUsedAt: null,
+  ...more,
+});
+
+export const delegationRow = (
+  id: string,
+  userId: string | null,
+  agentId: string,
+  grantId: string,
+  more: Partial<DelegationRow> = {},
+): DelegationRow => ({
+  id,
+  userId,
+  agentId,
+  grantId,
+  status: 'active',
+  createdAt: 1,
+  expiresAt: null,
+  revokedAt: null,
+  revokedBy: null,
+  ...more,
+});
+
 export const policyRow = (id: string, more: Partial<PolicyRow> = {}): PolicyRow => ({
   id,
   name: `policy-${id}`,
@@ -98,7 +141,9 @@ export const policyRow = (id: string, more: Partial<PolicyRow> = {}): PolicyRow 
 export const permitRow = (id: string, agentId: string, grantId: string | null, more: Partial<PermitRow> = {}): PermitRow => ({
   id,
   agentId,
+  userId: null,
   grantId,
+  delegationId: null,
   rule: 'grant.approval',
   method: 'POST',
   origin: 'https://api.good.test:443',

@@ -13,6 +13,8 @@ const approval = (more: Partial<Approval> = {}): Approval => ({
   agentId: 'a',
   agent: 'bot-1',
   sessionId: null,
+  userId: null,
+  user: null,
   uid: 1,
   pid: 2,
   executable: '/bin/x',
