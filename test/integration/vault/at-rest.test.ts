@@ -170,7 +170,7 @@ describe('the files of a vault (S-86, S-87)', () => {
         .concat(
           'alter table credentials drop column oauth; alter table credentials drop column sources; drop table provider_clients;',
         )
-        .concat('drop table policies; drop table policy_sets; drop table rate_limits;')
+        .concat('drop table policies; drop table policy_sets; drop table rate_limits; drop table permits;')
         .concat('delete from migrations where version > 1; pragma user_version = 1')
         .join(' '),
     );
