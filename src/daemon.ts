@@ -18,6 +18,7 @@ import { changedKeys } from './config/view.ts';
 import type { MasterKey } from './crypto/master-key.ts';
 import type { AuditPort } from './domain/audit.ts';
 import { AlterError } from './domain/errors.ts';
+import { type Identity, openIdentity } from './identity/identity.ts';
 import { masterKeyLoader, openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { keyIdOf } from './journal/checkpoint.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
@@ -32,6 +33,7 @@ import { AuthorityView } from './proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from './proxy/data-plane.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
+import { LiveCheck } from './proxy/live-check.ts';
 import { Policies } from './proxy/policies.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
@@ -126,6 +128,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
     undo.push(() => limitKeeper.close());
     undo.push(() => plane.pools.destroy());
+    const identity = joinIdentity(plane, vault, () => loaded.config);
+    undo.push(() => identity.logins.close());
     const tunnels = new Tunnels(plane, new LeafIssuer(ca));
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
@@ -182,6 +186,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       plane.pools.renew();
       log.setLevel(next.config.log.level);
       loaded = next;
+      identity.tokens.clear();
       catalogue.refresh();
       return { changed, restartRequired: changed.filter((key) => NEEDS_RESTART.has(key)) };
     };
@@ -189,8 +194,9 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       deferredApi({
         vault,
         approvals,
-        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})` },
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
         journal,
+        identity,
         providers: withEvents(catalogue, journal),
         ca: {
           info: () => infoOf(ca, paths),
@@ -221,10 +227,11 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       made,
       reload,
       stop: async () => {
+        identity.logins.close();
         await pages.close();
         await metrics?.close();
         own.close();
-        await stopAll(plane, listener, api, vault, journal, approvals, sinks, limitKeeper, loaded.config, log);
+        await stopAll(plane, listener, api, vault, journal, approvals, limitKeeper, sinks, loaded.config, log);
       },
     };
   } catch (thrown) {
@@ -371,18 +378,25 @@ function joinPlane(
     loopNonce,
   } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
+  const check = new LiveCheck(plane);
   plane.policies = new Policies({ version: () => vault.epoch, saved });
   plane.policies.replace(vault.policies.set);
   vault.policies.onChange((set) => plane.policies.replace(set));
-  plane.authority = new AuthorityView(vault, () => {
-    // SECURITY: what is under way ends with its caller or its grant (S-99).
-    const active = new Set(vault.authority.grants.flatMap((grant) => (grant.status === 'active' ? [grant.id] : [])));
-    for (const each of live) {
-      const isGranted = each.grant === null || active.has(each.grant.id);
-      if (!isGranted || !vault.isCallerValid(each.caller)) each.destroy('ended');
-    }
-  });
+  plane.authority = new AuthorityView(vault, () => check.run());
+  sweeper.add(check);
   return plane;
+}
+
+/** Users come to the plane last: what verifies them dials through the plane itself. */
+function joinIdentity(plane: MutablePlane, vault: Vault, config: () => Config): Identity {
+  const identity = openIdentity({
+    call: httpsCaller(() => plane),
+    users: vault.users,
+    isActive: (userId) => vault.authority.users.get(userId)?.status === 'active',
+    issuers: () => config().identity.issuers,
+  });
+  plane.users = identity.tokens;
+  return identity;
 }
 
 async function listen(listener: Listener, config: Config, paths: Paths): Promise<void> {
@@ -410,8 +424,8 @@ async function stopAll(
   vault: Vault,
   journal: Journal,
   approvals: Approvals,
-  sinks: Sinks,
   limitKeeper: LimitKeeper,
+  sinks: Sinks,
   config: Config,
   log: DaemonLog,
 ): Promise<void> {

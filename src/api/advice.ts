@@ -68,6 +68,19 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
       'Pick one in a request: the header `Alter-Grant-Id: ID` or `Alter-Label: LABEL`. Or revoke the one too many: `alterd grant revoke ID`.',
     ],
   }),
+  no_delegated_grant: (entry) => ({
+    why: [
+      `${hostOf(entry)} is not covered by any grant that the user of this request delegated to agent ${agentOf(entry)}, or the delegation has ended.`,
+    ],
+    fix: [
+      `See what the agent reaches: \`alterd reach ${agentOf(entry)}\`.`,
+      `The user delegates a grant: \`alterd delegate GRANT --agent ${agentOf(entry)}\`.`,
+    ],
+  }),
+  token_binding_mismatch: (entry) => ({
+    why: ['The key is bound to a unit, a program or a network, and it was presented from elsewhere.'],
+    fix: [`A key for this place: \`alterd agent key create ${agentOf(entry)}\`.`],
+  }),
   policy_violation: adviseOnPolicy,
   approval_pending: (entry) => ({
     why: ['A rule wants a person to approve such a request, and nobody has decided in the time that it was held.'],
@@ -86,12 +99,7 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
   rate_limited: always('The rate limit of the grant was reached.', 'Wait, then try again.'),
   grant_expired: renewGrant('The grant has expired.'),
   grant_revoked: renewGrant('The grant is revoked.'),
-  re_auth_required: (entry) => ({
-    why: ['The provider no longer takes the refresh token of this account, or it has none and its access token has ended.'],
-    fix: [
-      `Connect it again; the grant keeps its id: \`alterd connect ${entry.provider_id ?? 'PROVIDER'} --grant ${entry.grant_id ?? 'ID'}\`.`,
-    ],
-  }),
+  re_auth_required: adviseOnAuthentication,
   connect_failed: always('The account was not connected.', 'Begin again: `alterd connect PROVIDER`.'),
   credential_unavailable: (entry) => ({
     why: [`The credential ${entry.credential ?? ''} could not be opened.`.replace('  ', ' ')],
@@ -151,6 +159,26 @@ function adviseOnMissingGrant(entry: AuditEntry): Advice {
       ...(entry.session_id === null
         ? []
         : ['The session of `alterd run` may be narrowed with --grant or --deny; start it without.']),
+    ],
+  };
+}
+
+/** With a grant it is about the grant's account, else about the user in person. */
+function adviseOnAuthentication(entry: AuditEntry): Advice {
+  if (entry.grant_id !== null)
+    return {
+      why: ['The provider no longer takes the refresh token of this account, or it has none and its access token has ended.'],
+      fix: [
+        `Connect it again; the grant keeps its id: \`alterd connect ${entry.provider_id ?? 'PROVIDER'} --grant ${entry.grant_id}\`.`,
+      ],
+    };
+  return {
+    why: [
+      'The user token of the request was not accepted: it has ended, is meant for somebody else, or is signed by a key that its issuer does not show.',
+    ],
+    fix: [
+      'Send a new token, or sign in again: `alterd login`.',
+      'When every token is refused, compare `alterd config show` with the identity provider: issuer, audience, algorithms.',
     ],
   };
 }

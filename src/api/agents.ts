@@ -3,13 +3,21 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody, readOptionalBody } from './input.ts';
+import { bindingOf, boundTo } from './key-binding.ts';
+import { userNamer } from './people-views.ts';
 import { agentView, grantView, keyView } from './views.ts';
 
-const newAgent = z.strictObject({ name: z.string() });
+const about = {
+  type: z.enum(['agent', 'service']).optional(),
+  providers: z.array(z.string()).max(1_000).nullish(),
+  metadata: z.record(z.string().max(128), z.string()).optional(),
+};
+const newAgent = z.strictObject({ name: z.string(), parent: z.string().optional(), ...about });
+const changedAgent = z.strictObject(about);
 const newStatus = z.strictObject({ status: z.enum(['active', 'paused', 'revoked']) });
 const newKey = z.strictObject({
   expires_at: instant.nullish(),
-  bound_uid: z.number().int().min(0).max(4_294_967_294).nullish(),
+  ...boundTo,
 });
 const rotation = z.strictObject({ overlap_ms: z.number().int().min(0).optional() });
 
@@ -32,7 +40,7 @@ export function agentRoutes({ vault, now = Date.now }: ApiDeps): Hono {
 
   routes.post('/', async (c) => {
     const body = await readBody(c, newAgent);
-    const { agent, key, keyInfo } = await vault.agents.create({ name: body.name });
+    const { agent, key, keyInfo } = await vault.agents.create(body);
     // SECURITY: the only moment at which the key leaves; it can't be asked for again.
     return c.json({ agent: agentView(agent), key: key.reveal(), key_info: keyView(keyInfo) }, 201);
   });
@@ -45,9 +53,14 @@ export function agentRoutes({ vault, now = Date.now }: ApiDeps): Hono {
       grants: vault.grants
         .list()
         .filter((grant) => grant.principal.type === 'system' || isOf(grant.principal, agent.id))
-        .map((grant) => grantView(grant, nameOf, now())),
+        .map((grant) => grantView(grant, nameOf, now(), { userName: userNamer(vault) })),
       sessions: vault.sessions.list().filter((session) => session.agentId === agent.id).length,
     });
+  });
+
+  routes.post('/:name', async (c) => {
+    const body = await readBody(c, changedAgent);
+    return c.json({ agent: agentView(await vault.agents.change(c.req.param('name'), body)) });
   });
 
   routes.post('/:name/status', async (c) => {
@@ -67,6 +80,7 @@ export function agentRoutes({ vault, now = Date.now }: ApiDeps): Hono {
     const { key, keyInfo } = await vault.agents.createKey(c.req.param('name'), {
       expiresAt: body.expires_at,
       boundUid: body.bound_uid,
+      binding: bindingOf(body),
     });
     return c.json({ key: key.reveal(), key_info: keyView(keyInfo) }, 201);
   });

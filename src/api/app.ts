@@ -4,6 +4,7 @@
  */
 import { Hono } from 'hono';
 import { AlterError } from '../domain/errors.ts';
+import { accessRoutes, reachRoutes } from './access.ts';
 import { agentRoutes } from './agents.ts';
 import { approvalRoutes } from './approvals.ts';
 import { auditRoutes } from './audit.ts';
@@ -11,10 +12,12 @@ import { caRoutes } from './ca.ts';
 import { configRoutes, reloadRoutes } from './config.ts';
 import { connectRoutes } from './connect.ts';
 import { connectSessionRoutes } from './connect-sessions.ts';
+import { delegationRoutes } from './delegations.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
+import { loginRoutes, userSessionRoutes } from './login.ts';
 import { metricsRoutes } from './metrics.ts';
 import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
@@ -23,6 +26,7 @@ import { providerRoutes } from './providers.ts';
 import { secretRoutes } from './secrets.ts';
 import { sessionRoutes } from './sessions.ts';
 import { statusRoutes } from './status.ts';
+import { userRoutes } from './users.ts';
 
 /** The app over these rooms. */
 export function createApi(deps: ApiDeps): Hono {
@@ -40,6 +44,12 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
+  app.route('/v1/users', userRoutes(deps));
+  app.route('/v1/login', loginRoutes(deps));
+  app.route('/v1/user-session', userSessionRoutes(deps));
+  app.route('/v1/delegations', delegationRoutes(deps));
+  app.route('/v1/access', accessRoutes(deps));
+  app.route('/v1/reach', reachRoutes(deps));
   app.route('/v1/policies', policyRoutes(deps));
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/approvals', approvalRoutes(deps));

@@ -1,11 +1,14 @@
 /**
- * `/v1/approvals`: what waits for a person, and the decisions. The socket belongs to the operator; no key of an agent opens it
- * (S-94). The agent's own words are in `agent_says` and `body_preview` alone.
+ * `/v1/approvals`: what waits for a person, and the decisions. The socket belongs to the operator; no key of an agent opens it, and
+ * where issuers say who people are, whoever decides has signed in (S-94). The agent's own words are in `agent_says` and `body_preview` alone.
  */
 import { Hono } from 'hono';
 import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { Approval } from '../domain/approval.ts';
+import { AlterError } from '../domain/errors.ts';
+import { userLabel } from '../domain/user.ts';
+import type { Approver } from '../vault/approvals.ts';
 import type { ApiDeps } from './deps.ts';
 import { readOptionalBody, readQuery } from './input.ts';
 
@@ -14,6 +17,9 @@ export interface ApprovalView {
   readonly status: Approval['status'];
   readonly agent: string;
   readonly session_id: string | null;
+  /** For whom the request is made, proved by a token or a session. */
+  readonly user_id: string | null;
+  readonly user: string | null;
   readonly uid: number | null;
   readonly pid: number | null;
   readonly executable: string | null;
@@ -46,6 +52,8 @@ export const approvalView = (a: Approval): ApprovalView => ({
   status: a.status,
   agent: a.agent,
   session_id: a.sessionId,
+  user_id: a.userId,
+  user: a.user,
   uid: a.uid,
   pid: a.pid,
   executable: a.executable,
@@ -71,11 +79,18 @@ export const approvalView = (a: Approval): ApprovalView => ({
 });
 
 const MAX_FOR_MS = 30 * 24 * 3_600_000;
-const approval = z.strictObject({ for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish() });
+/** The handle of a sign-in, as `/v1/login` gave it out. */
+const userSession = z.string().max(128).optional();
+const approval = z.strictObject({ user_session: userSession, for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish() });
 const listing = z.strictObject({ status: z.enum(['pending', 'approved', 'denied', 'expired', 'used', 'cancelled']).optional() });
 
-export function approvalRoutes({ approvals, operator }: ApiDeps): Hono {
+const denial = z.strictObject({ user_session: userSession });
+
+export function approvalRoutes({ vault, identity, approvals, operator }: ApiDeps): Hono {
   const routes = new Hono();
+  const approverOf = (handle: string | undefined): Approver =>
+    // Without issuers there are no people to tell apart: whoever owns the socket decides.
+    identity.issuers().length === 0 ? operator : signedInApprover({ vault, identity }, handle);
 
   routes.get('/', (c) => {
     const { status } = readQuery(c, listing);
@@ -114,10 +129,33 @@ export function approvalRoutes({ approvals, operator }: ApiDeps): Hono {
 
   routes.post('/:id/approve', async (c) => {
     const body = await readOptionalBody(c, approval);
-    return c.json({ approval: approvalView(await approvals.approve(c.req.param('id'), operator, body.for_ms ?? null)) });
+    return c.json({
+      approval: approvalView(await approvals.approve(c.req.param('id'), approverOf(body.user_session), body.for_ms ?? null)),
+    });
   });
 
-  routes.post('/:id/deny', async (c) => c.json({ approval: approvalView(await approvals.deny(c.req.param('id'), operator)) }));
+  routes.post('/:id/deny', async (c) => {
+    const body = await readOptionalBody(c, denial);
+    return c.json({ approval: approvalView(await approvals.deny(c.req.param('id'), approverOf(body.user_session))) });
+  });
 
   return routes;
+}
+
+/** @throws AlterError forbidden */
+function signedInApprover({ vault, identity }: Pick<ApiDeps, 'vault' | 'identity'>, handle: string | undefined): Approver {
+  try {
+    if (handle !== undefined) {
+      const { userId, issuerName } = identity.sessions.find(handle);
+      return { name: `${userLabel(vault.users.find(userId))} (${issuerName})`, userId };
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof AlterError) || (thrown.code !== 're_auth_required' && thrown.code !== 'not_found')) throw thrown;
+  }
+  // SECURITY: an operator's socket alone does not say which person it is, and it must not be the one for whom the agent asks (S-94).
+  throw new AlterError(
+    'forbidden',
+    { reason: 'Approvals are decided by a person who has signed in' },
+    { hint: 'Sign in, then decide: `alterd login`.' },
+  );
 }

@@ -43,6 +43,8 @@ const wanted = {
   label: z.string().max(128).optional(),
   agent: z.string().optional(),
   system: z.boolean().optional(),
+  /** The account is of whoever signed in; `agent` is then to whom it is delegated. */
+  user_session: z.string().max(128).optional(),
   methods: texts.optional(),
   paths: texts.optional(),
   expires_at: instant.nullish(),
@@ -65,8 +67,20 @@ const answer = z.strictObject({
   iss: z.string().max(2_048).optional(),
 });
 
-export function connectRoutes({ vault }: ApiDeps): Hono {
+export function connectRoutes({ vault, identity }: ApiDeps): Hono {
   const routes = new Hono();
+  const requestOf = (body: z.output<typeof device>): ConnectRequest => ({
+    provider: body.provider,
+    scopes: body.scopes,
+    label: body.label,
+    agent: body.agent,
+    system: body.system,
+    user: body.user_session === undefined ? undefined : identity.sessions.find(body.user_session).userId,
+    restrictions: { methods: body.methods, paths: body.paths, expiresAt: body.expires_at },
+    fields: body.fields,
+    grantId: body.grant_id,
+    allowPrivate: body.allow_private,
+  });
 
   routes.post('/begin', async (c) => {
     const body = await readBody(c, redirect);
@@ -120,18 +134,6 @@ export function connectRoutes({ vault }: ApiDeps): Hono {
 
   return routes;
 }
-
-const requestOf = (body: z.output<typeof device>): ConnectRequest => ({
-  provider: body.provider,
-  scopes: body.scopes,
-  label: body.label,
-  agent: body.agent,
-  system: body.system,
-  restrictions: { methods: body.methods, paths: body.paths, expiresAt: body.expires_at },
-  fields: body.fields,
-  grantId: body.grant_id,
-  allowPrivate: body.allow_private,
-});
 
 /** What the pages and the command line show of a grant that was just connected. */
 export const connectedView = (grant: ConnectedGrant): ConnectedView => ({

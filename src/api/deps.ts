@@ -5,6 +5,7 @@ import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
+import type { Identity } from '../identity/identity.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
@@ -95,6 +96,7 @@ export interface ApiDeps {
   /** Who decides on this socket. */
   readonly operator: Approver;
   readonly journal: JournalReader;
+  readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
   readonly connect: ConnectPort;

@@ -44,7 +44,7 @@ export function explanationOf(entry: AuditEntry, grant: GrantView | null, policy
 
 function callOf(entry: AuditEntry): string[] {
   const who = entry.agent === null ? 'A caller that did not prove who it is' : `Agent ${entry.agent}`;
-  const by = entry.session_id === null ? '' : ' in a session of `alterd run`';
+  const by = (entry.session_id === null ? '' : ' in a session') + (entry.user === null ? '' : ` for user ${entry.user}`);
   const where =
     entry.host === null ? 'the proxy' : `${entry.scheme ?? 'https'}://${entry.host}${portOf(entry)}${entry.path ?? ''}`;
   const key = entry.key_prefix === null ? '' : ` (key ${entry.key_prefix}…)`;
@@ -67,12 +67,19 @@ function explainExchange(entry: AuditEntry, grant: GrantView | null): Explanatio
 
 function grantLines(entry: AuditEntry, grant: GrantView | null): string[] {
   const label = entry.grant_label === null || entry.grant_label === '' ? '' : ` (${entry.grant_label})`;
-  const owner = entry.principal_type === 'system' ? ', which every active agent may use' : '';
+  const owner = ownerOf(entry);
   const lines = [`Grant ${entry.grant_id}${label} covers it${owner}.`];
+  if (entry.delegation_id !== null) lines.push(`The agent may use it by delegation ${entry.delegation_id}.`);
   if (entry.rule !== null) lines.push(`The rule that allowed it: ${entry.rule}.`);
   if (grant === null) lines.push('The grant has been removed since.');
   else if (grant.status !== 'active') lines.push(`The grant is ${grant.status} now: the same call would be refused.`);
   return lines;
+}
+
+function ownerOf(entry: AuditEntry): string {
+  if (entry.principal_type === 'system') return ', which every active agent may use';
+  if (entry.principal_type === 'user') return `, which is the user's own`;
+  return entry.principal_type === 'group' ? `, which is of the group ${entry.group ?? ''}` : '';
 }
 
 function injectionLines(entry: AuditEntry, grant: GrantView | null): string[] {

@@ -1,9 +1,11 @@
 /** `/v1/grants`: which agent may call what with which credential. */
 import { Hono } from 'hono';
 import { z } from 'zod';
+import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody } from './input.ts';
+import { userNamer } from './people-views.ts';
 import { type GrantView, grantView } from './views.ts';
 
 const texts = z.array(z.string().min(1)).min(1).max(1_000);
@@ -13,6 +15,10 @@ const newGrant = z
     provider: z.string().optional(),
     credential: z.string().optional(),
     agent: z.string().optional(),
+    user: z.string().min(1).optional(),
+    group: z.string().min(1).max(512).optional(),
+    /** Name of the group's issuer; needed when there are several. */
+    issuer: z.string().min(1).optional(),
     system: z.boolean().optional(),
     label: z.string().max(128).optional(),
     hosts: texts.optional(),
@@ -31,13 +37,20 @@ const newGrant = z
     pass_response_cookies: z.boolean().optional(),
   })
   .refine((body) => body.provider !== undefined || body.credential !== undefined, 'needs provider or credential')
-  .refine((body) => (body.agent !== undefined) !== (body.system === true), 'needs exactly one of agent and system');
+  .refine(
+    (body) =>
+      [body.agent, body.user, body.group].filter((owner) => owner !== undefined).length + (body.system === true ? 1 : 0) === 1,
+    'needs exactly one of agent, user, group and system',
+  );
 
-export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono {
+export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
   const nameOf = (id: string): string | null => vault.agents.list().find((agent) => agent.id === id)?.name ?? null;
   const view = (grant: Grant, credentials = vault.secrets.list()): GrantView =>
-    grantView(grant, nameOf, now(), credentials.find((each) => each.id === grant.credentialId)?.oauth);
+    grantView(grant, nameOf, now(), {
+      oauth: credentials.find((each) => each.id === grant.credentialId)?.oauth,
+      userName: userNamer(vault),
+    });
 
   routes.get('/', (c) => {
     const credentials = vault.secrets.list();
@@ -50,6 +63,8 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
       provider: body.provider === undefined ? undefined : (providers.find(body.provider)?.slug ?? body.provider),
       credential: body.credential,
       agent: body.agent,
+      user: body.user,
+      group: body.group === undefined ? undefined : { issuer: issuerOf(identity, body.issuer), name: body.group },
       system: body.system,
       label: body.label,
       hosts: body.hosts,
@@ -77,4 +92,18 @@ export function grantRoutes({ vault, providers, now = Date.now }: ApiDeps): Hono
   });
 
   return routes;
+}
+
+/** A group is its issuer's. @throws AlterError not_found, conflict */
+function issuerOf({ issuers }: ApiDeps['identity'], name: string | undefined): string {
+  const [first, another] = issuers();
+  if (name === undefined && first !== undefined && another === undefined) return first.issuer;
+  const found = issuers().find((each) => each.name === name);
+  if (found !== undefined) return found.issuer;
+  if (name === undefined)
+    throw new AlterError('conflict', {
+      reason: 'A group belongs to an issuer, and it is not clear to which',
+      hint: 'Say --issuer NAME; issuers are in the configuration under [[identity.issuer]].',
+    });
+  throw new AlterError('not_found', { what: 'issuer', name, list_command: 'alterd config show' });
 }

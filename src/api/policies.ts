@@ -114,7 +114,12 @@ export function policyRoutes({ vault, journal, now = Date.now }: ApiDeps): Hono 
     const grants = vault.grants
       .list()
       .filter(({ status, expiresAt }) => status === 'active' && (expiresAt === null || expiresAt > now()));
-    const { rows, isCut } = compareReach(a, b, { agents: vault.agents.list(), grants, now: now() });
+    const { rows, isCut } = compareReach(a, b, {
+      agents: vault.agents.list(),
+      grants,
+      delegations: vault.delegations.list(),
+      now: now(),
+    });
     return c.json({ rows, widens: rows.some((row) => row.widens), is_cut: isCut } satisfies DiffView);
   });
 

@@ -140,6 +140,20 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
     why: ['The key is bound to another user of this machine than the one that presented it.'],
     fix: [`A key for this user: \`alterd agent key create ${agentOf(entry)} --uid UID\`.`],
   }),
+  user_mismatch: (entry) => ({
+    why: ['The request carried a token of another user than the one whom its session was made for. Nothing was sent for either.'],
+    fix: [`Use a session for each user, or a key without a user: \`alterd agent key list ${agentOf(entry)}\`.`],
+  }),
+  user_deactivated: (entry) => ({
+    why: [`The user ${entry.user ?? entry.user_id ?? ''} is deactivated or removed here, whatever the identity provider says.`],
+    fix: [
+      `See the user: \`alterd user show ${shellWord(entry.user_id ?? 'USER')}\`; let the user in again with \`alterd user activate\`.`,
+    ],
+  }),
+  agent_scope_not_allowed: (entry) => ({
+    why: [`The agent is limited to some providers, and the grant for ${hostOf(entry)} is of another.`],
+    fix: [`See the limit: \`alterd agent show ${agentOf(entry)}\`.`],
+  }),
   unknown_placeholder: (entry) => ({
     why: [
       'The request carried a placeholder that belongs to no grant of this agent. It was not forwarded: it would only fail, or belong to another agent.',
@@ -205,6 +219,12 @@ const repositoryOf = (path: string): string => path.replace(/\/(info\/refs|git-r
  */
 const plainPath = (path: string): string => (/^\/[\w.~/-]*(\*\*)?$/.test(path) && path !== '/**' ? path : '/PATH');
 
+const ownerFlag = (grant: GrantView): string => {
+  if (grant.principal === 'user') return `--user ${shellWord(grant.user_id ?? 'USER')}`;
+  if (grant.principal === 'group') return `--group ${shellWord(grant.group ?? 'GROUP')}`;
+  return grant.principal === 'system' ? '--system' : `--agent ${shellWord(grant.agent ?? 'NAME')}`;
+};
+
 /** The same grant with more in it. Grants are replaced, not edited, so that the grant of each audit entry stays what it was. */
 function wider(
   entry: AuditEntry,
@@ -220,7 +240,7 @@ function wider(
   const git = more.git === undefined ? grant.git : more.git;
   const command = [
     `alterd grant create ${shellWord(grant.provider)}`,
-    grant.principal === 'system' ? '--system' : `--agent ${shellWord(grant.agent ?? 'NAME')}`,
+    ownerFlag(grant),
     `--secret ${shellWord(grant.credential)}`,
     ...(grant.label === '' ? [] : [`--label ${shellWord(grant.label)}`]),
     ...(methods === null ? [] : [`--methods ${shellWord(methods.join(','))}`]),

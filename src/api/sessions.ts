@@ -4,7 +4,8 @@
  */
 import { Hono } from 'hono';
 import { z } from 'zod';
-import type { Grant } from '../domain/grant.ts';
+import { AlterError } from '../domain/errors.ts';
+import { compileAuthority } from '../policy/resolve.ts';
 import type { SessionInfo } from '../vault/sessions.ts';
 import { agentVariables } from './agent-variables.ts';
 import type { ApiDeps } from './deps.ts';
@@ -16,6 +17,10 @@ const names = z.array(z.string().min(1)).max(1_000);
 
 const newSession = z.strictObject({
   agent: z.string(),
+  /** For whom: a token of the user, a sign-in of `alterd login`, or a user that the operator names. */
+  user_token: z.string().max(16_384).optional(),
+  user_session: z.string().max(128).optional(),
+  user: z.string().min(1).optional(),
   grant_ids: names.nullish(),
   denied_methods: names.optional(),
   denied_paths: names.optional(),
@@ -28,6 +33,7 @@ const newSession = z.strictObject({
 export interface NewSessionView {
   readonly session_id: string;
   readonly agent: string;
+  readonly user_id: string | null;
   readonly key: string;
   /** User name for the proxy URL. */
   readonly proxy_user: string;
@@ -39,7 +45,7 @@ export interface NewSessionView {
   readonly notes: readonly string[];
 }
 
-export function sessionRoutes({ vault, facts, providers, now = Date.now }: ApiDeps): Hono {
+export function sessionRoutes({ vault, identity, facts, providers, now = Date.now }: ApiDeps): Hono {
   const routes = new Hono();
 
   routes.get('/', (c) => c.json({ sessions: vault.sessions.list().map(sessionView) }));
@@ -49,8 +55,10 @@ export function sessionRoutes({ vault, facts, providers, now = Date.now }: ApiDe
     const agent = vault.agents.find(body.agent);
     // A label is as good as an id here; a grant that doesn't exist must not silently narrow to nothing.
     const grantIds = body.grant_ids?.map((idOrLabel) => vault.grants.find(idOrLabel).id) ?? null;
+    const whom = await userFor(body, vault, identity);
     const created = await vault.sessions.create({
       agentName: agent.name,
+      ...whom,
       narrowing: {
         grantIds,
         deniedMethods: body.denied_methods ?? [],
@@ -63,12 +71,14 @@ export function sessionRoutes({ vault, facts, providers, now = Date.now }: ApiDe
     const key = created.key.reveal();
     const user = proxyUser(body.label ?? agent.name);
     const address = facts().proxy.tcp;
-    const usable = vault.grants.list().filter((grant) => isUsable(grant, agent.id, grantIds, now()));
+    const view = compileAuthority(vault.authority).grantsOf(agent.id, whom.userId);
+    const usable = view.all.filter((grant) => view.isUsable(grant, now()) && (grantIds === null || grantIds.includes(grant.id)));
     const { variables, notes } = agentVariables(usable, providers.find, (id) => vault.secrets.publicFields(id));
     return c.json(
       {
         session_id: created.sessionId,
         agent: agent.name,
+        user_id: whom.userId,
         key,
         proxy_user: user,
         proxy_url: address === null ? null : `http://${user}:${key}@${address}`,
@@ -91,10 +101,27 @@ export function sessionRoutes({ vault, facts, providers, now = Date.now }: ApiDe
 /** A free label; characters that some client would escape wrongly are replaced rather than encoded. */
 const proxyUser = (label: string): string => label.replace(/[^A-Za-z0-9._-]+/g, '-') || 'agent';
 
-function isUsable(grant: Grant, agentId: string, only: readonly string[] | null, now: number): boolean {
-  const isOurs = grant.principal.type === 'system' || grant.principal.agentId === agentId;
-  const isAlive = grant.status === 'active' && (grant.expiresAt === null || grant.expiresAt > now);
-  return isOurs && isAlive && (only === null || only.includes(grant.id));
+/**
+ * Whom the session is made for, at most one way of saying it.
+ * SECURITY: what ends proves no longer than it lasts: a session from a token or a sign-in ends with that.
+ */
+async function userFor(
+  body: z.output<typeof newSession>,
+  vault: ApiDeps['vault'],
+  identity: ApiDeps['identity'],
+): Promise<{ readonly userId: string | null; readonly notAfter?: number }> {
+  const { user, user_token: token, user_session: handle } = body;
+  if ([user, token, handle].filter((given) => given !== undefined).length > 1)
+    throw new AlterError('invalid_input', { problems: ['give one of user, user_token and user_session'] });
+  if (token !== undefined) {
+    const { userId, expiresAt } = await identity.tokens.identifyUser(token);
+    return { userId, notAfter: expiresAt };
+  }
+  if (handle !== undefined) {
+    const { userId, expiresAt } = identity.sessions.find(handle);
+    return { userId, notAfter: expiresAt };
+  }
+  return { userId: user === undefined ? null : vault.users.find(user).id };
 }
 
 const sessionView = (session: SessionInfo): SessionView => ({
@@ -102,6 +129,7 @@ const sessionView = (session: SessionInfo): SessionView => ({
   agent: session.agentName,
   label: session.label,
   key_prefix: session.keyPrefix,
+  user_id: session.userId,
   grant_ids: session.narrowing.grantIds,
   denied_methods: session.narrowing.deniedMethods,
   denied_paths: session.narrowing.deniedPaths,

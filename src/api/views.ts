@@ -15,6 +15,12 @@ export interface AgentView {
   readonly name: string;
   readonly status: Agent['status'];
   readonly created_at: string;
+  readonly type: Agent['type'];
+  /** null: no limit. */
+  readonly providers: readonly string[] | null;
+  /** Id of the agent that this one works under. */
+  readonly parent_id: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 export interface KeyView {
@@ -25,6 +31,11 @@ export interface KeyView {
   readonly expires_at: string | null;
   readonly last_used_at: string | null;
   readonly bound_uid: number | null;
+  readonly bound_unit: string | null;
+  readonly bound_executable: string | null;
+  readonly bound_cidr: string | null;
+  /** Id of the key that it was derived from. */
+  readonly parent_key_id: string | null;
 }
 
 export interface SessionView {
@@ -32,6 +43,8 @@ export interface SessionView {
   readonly agent: string;
   readonly label: string | null;
   readonly key_prefix: string;
+  /** Id of the user whom it was made for. */
+  readonly user_id: string | null;
   readonly grant_ids: readonly string[] | null;
   readonly denied_methods: readonly string[];
   readonly denied_paths: readonly string[];
@@ -72,9 +85,15 @@ export interface OAuthView {
 export interface GrantView {
   readonly id: string;
   readonly label: string;
-  readonly principal: 'agent' | 'system';
-  /** Name; null for a system grant. */
+  readonly principal: Grant['principal']['type'];
+  /** Name; null for a grant of no agent. */
   readonly agent: string | null;
+  /** E-mail or subject, of a user's grant. */
+  readonly user: string | null;
+  readonly user_id: string | null;
+  /** Of a group's grant. */
+  readonly group: string | null;
+  readonly group_issuer: string | null;
   readonly kind: Grant['grantKind'];
   readonly provider: string;
   readonly credential: string;
@@ -114,6 +133,10 @@ export const agentView = (agent: Agent): AgentView => ({
   name: agent.name,
   status: agent.status,
   created_at: iso(agent.createdAt),
+  type: agent.type,
+  providers: agent.providers,
+  parent_id: agent.parentId,
+  metadata: agent.metadata,
 });
 
 export const keyView = (key: AgentKey): KeyView => ({
@@ -124,6 +147,10 @@ export const keyView = (key: AgentKey): KeyView => ({
   expires_at: isoOrNull(key.expiresAt),
   last_used_at: isoOrNull(key.lastUsedAt),
   bound_uid: key.boundUid,
+  bound_unit: key.binding.unit,
+  bound_executable: key.binding.executable,
+  bound_cidr: key.binding.cidr,
+  parent_key_id: key.parentKeyId,
 });
 
 export const secretView = (info: CredentialInfo): SecretView => ({
@@ -150,19 +177,30 @@ const oauthView = (oauth: OAuthInfo): OAuthView => ({
   reason: oauth.reason,
 });
 
-/** @param oauth of the grant's credential, where it is a connected account */
+export interface GrantViewParts {
+  /** Of the grant's credential, where it is a connected account. */
+  readonly oauth?: OAuthInfo | undefined;
+  /** Names of users; nobody is named without it. */
+  readonly userName?: (id: string) => string | null;
+}
+
 export function grantView(
   grant: Grant,
   agentName: (id: string) => string | null,
   now: number,
-  oauth?: OAuthInfo | undefined,
+  { oauth, userName = () => null }: GrantViewParts = {},
 ): GrantView {
+  const { principal } = grant;
   const isExpired = grant.expiresAt !== null && grant.expiresAt <= now;
   return {
     id: grant.id,
     label: grant.label,
-    principal: grant.principal.type,
-    agent: grant.principal.type === 'agent' ? agentName(grant.principal.agentId) : null,
+    principal: principal.type,
+    agent: principal.type === 'agent' ? agentName(principal.agentId) : null,
+    user: principal.type === 'user' ? (userName(principal.userId) ?? null) : null,
+    user_id: principal.type === 'user' ? principal.userId : null,
+    group: principal.type === 'group' ? principal.group : null,
+    group_issuer: principal.type === 'group' ? principal.issuer : null,
     kind: grant.grantKind,
     provider: grant.providerId,
     credential: grant.credentialName,
@@ -187,7 +225,7 @@ export function grantView(
   };
 }
 
-function destinationText({ pattern, port, scheme }: GrantDestination): string {
+export function destinationText({ pattern, port, scheme }: GrantDestination): string {
   const host = pattern.includes(':') ? `[${pattern}]` : pattern;
   if (scheme === 'http') return `http://${host}${port === 80 ? '' : `:${port}`}`;
   return port === 443 ? host : `${host}:${port}`;

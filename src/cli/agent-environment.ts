@@ -23,6 +23,8 @@ export interface SessionOptions {
   readonly denials?: object | undefined;
   readonly ttlMs?: number | undefined;
   readonly label?: string | undefined;
+  /** The sign-in of the person whom it is for. */
+  readonly userSession?: string | undefined;
 }
 
 export interface AgentSession {
@@ -47,6 +49,7 @@ export async function openAgentSession(
     ...options.denials,
     ttl_ms: options.ttlMs,
     label: options.label,
+    user_session: options.userSession,
   });
   const environment = clientEnvironment({
     host,

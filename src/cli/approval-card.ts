@@ -37,6 +37,7 @@ export function cardLines(a: ApprovalView): string[] {
     `  request   ${target}${keys}`,
     `  body      ${body}${a.body_sha256 === null ? '' : `, sha256 ${a.body_sha256.slice(0, 16)}…`}`,
     `  agent     ${a.agent}${a.session_id === null ? '' : ' (session)'}${who.length === 0 ? '' : `, ${who.map((part) => agentText(part)).join(', ')}`}`,
+    ...(a.user_id === null ? [] : [`  for       ${agentText(a.user ?? a.user_id, 60)}`]),
     `  with      ${a.grant_id === null ? 'no grant: a host that nobody configured' : `${a.credential ?? ''} of ${a.provider ?? ''}, grant ${a.grant_label ?? a.grant_id}`}`,
     `  rule      ${a.rule}`,
     `  until     ${a.expires_at}${a.waiting > 0 ? `, ${a.waiting} waiting now` : ''}`,

@@ -8,6 +8,7 @@ import { apiPath } from '../api/client.ts';
 import { toAlterError } from '../domain/errors.ts';
 import { cardLines } from './approval-card.ts';
 import type { Cli } from './cli.ts';
+import { findUserSession } from './user-session.ts';
 
 const FOR_A_WHILE_MS = 15 * 60_000;
 const HELP = 'a approve once · t approve for 15 minutes · d deny · ←/→ other card · q quit';
@@ -71,7 +72,10 @@ class Screen {
     else if (id !== null && (key === 'a' || key === 't' || key === 'd')) {
       try {
         const verb = key === 'd' ? 'deny' : 'approve';
-        await this.#cli.client().send(apiPath('approvals', id, verb), key === 't' ? { for_ms: FOR_A_WHILE_MS } : {});
+        await this.#cli.client().send(apiPath('approvals', id, verb), {
+          user_session: findUserSession(this.#cli),
+          for_ms: key === 't' ? FOR_A_WHILE_MS : undefined,
+        });
         this.#message = `${id}: ${key === 'd' ? 'denied' : 'approved'}`;
       } catch (thrown) {
         this.#message = toAlterError(thrown).message;

@@ -85,6 +85,40 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/grant.ts')).defineGrant,
   },
   {
+    name: 'login',
+    summary: 'sign in as a person, so that agents can call for you',
+    load: async () => (await import('./commands/login.ts')).defineLogin,
+  },
+  { name: 'logout', summary: 'end the sign-in', load: async () => (await import('./commands/login.ts')).defineLogout },
+  { name: 'whoami', summary: 'who is signed in', load: async () => (await import('./commands/login.ts')).defineWhoami },
+  {
+    name: 'user',
+    alias: 'users',
+    summary: 'people, as identity providers name them',
+    load: async () => (await import('./commands/user.ts')).defineUser,
+  },
+  {
+    name: 'delegate',
+    summary: "let an agent use a person's grant",
+    load: async () => (await import('./commands/delegation.ts')).defineDelegate,
+  },
+  {
+    name: 'delegation',
+    alias: 'delegations',
+    summary: "which agent may use which person's grant",
+    load: async () => (await import('./commands/delegation.ts')).defineDelegation,
+  },
+  {
+    name: 'access',
+    summary: 'who reaches a secret or a grant, and by which path',
+    load: async () => (await import('./commands/access.ts')).defineAccess,
+  },
+  {
+    name: 'reach',
+    summary: 'what an agent reaches, and by which path',
+    load: async () => (await import('./commands/access.ts')).defineReach,
+  },
+  {
     name: 'policy',
     alias: 'policies',
     summary: 'rules that restrict what grants allow',

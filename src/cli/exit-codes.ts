@@ -26,6 +26,8 @@ const BY_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   rate_limited: EXIT.rateLimit,
   too_many_failures: EXIT.rateLimit,
   policy_violation: EXIT.forbidden,
+  no_delegated_grant: EXIT.forbidden,
+  token_binding_mismatch: EXIT.forbidden,
   destination_refused: EXIT.forbidden,
   grant_expired: EXIT.forbidden,
   grant_revoked: EXIT.forbidden,

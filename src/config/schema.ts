@@ -7,6 +7,7 @@
 import type { PrivateException, UpstreamProxy } from './address-reader.ts';
 import { listenAddress, metricsAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
 import { connectListen, connectProblems, publicUrl } from './connect-reader.ts';
+import { type IssuerConfig, issuers } from './issuer-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
 import { type SinkConfig, sinkList } from './sink.ts';
 
@@ -67,6 +68,7 @@ export const KEYS = {
   'ca.name_constraints': key([], hostName),
   'log.level': key('info', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
   'identity.require_peer_uid': key(false, toggle),
+  'identity.issuer': key([], issuers),
   'connect.listen': key('127.0.0.1:4781', connectListen),
   'connect.public_url': key('', publicUrl),
   'connect.tls_cert_file': key('', optionalFile),
@@ -142,7 +144,7 @@ export interface Config {
     readonly nameConstraints: readonly string[];
   };
   readonly log: { readonly level: Values['log.level'] };
-  readonly identity: { readonly requirePeerUid: boolean };
+  readonly identity: { readonly requirePeerUid: boolean; readonly issuers: readonly IssuerConfig[] };
   readonly connect: {
     /** Where the pages are served once somebody needs them; null for never. Beyond loopback only with TLS; port 0 lets the kernel choose. */
     readonly listen: HostPort | null;
@@ -200,7 +202,7 @@ export function configOf(v: Values): Config {
     keys: { source: v['keys.source'] },
     ca: { nameConstraints: v['ca.name_constraints'] },
     log: { level: v['log.level'] },
-    identity: { requirePeerUid: v['identity.require_peer_uid'] },
+    identity: { requirePeerUid: v['identity.require_peer_uid'], issuers: v['identity.issuer'] },
     connect: {
       listen: v['connect.listen'],
       publicUrl: v['connect.public_url'],

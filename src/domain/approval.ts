@@ -10,6 +10,9 @@ export interface ApprovalSubject {
   readonly agentId: string;
   readonly agent: string;
   readonly sessionId: string | null;
+  /** In whose name the request goes out; null: nobody's but the agent's own. Proved, never the agent's word. */
+  readonly userId: string | null;
+  readonly user: string | null;
   readonly uid: number | null;
   readonly pid: number | null;
   readonly executable: string | null;

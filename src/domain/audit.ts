@@ -21,6 +21,15 @@ export interface AuditOpening {
   readonly action: string;
   readonly agent_id: string | null;
   readonly agent: string | null;
+  /** The agent that this one works under. */
+  readonly parent_agent: string | null;
+  /** For whom the agent called, proved by a session or a token. */
+  readonly user_id: string | null;
+  /** The user's e-mail, or the issuer's name for the user. */
+  readonly user: string | null;
+  /** The group that owns the grant. */
+  readonly group: string | null;
+  readonly delegation_id: string | null;
   readonly key_id: string | null;
   readonly key_prefix: string | null;
   readonly session_id: string | null;

@@ -5,23 +5,7 @@
  * The proxy never answers 401, 404 or 409 of its own: to a client these are claims about the provider's resource.
  */
 
-/** How one code behaves. `D` is the shape of its details; keys are snake_case because they go out on the wire. */
-export interface ErrorSpec<D extends object> {
-  /** Class name of the same failure in Alter's SDKs. */
-  readonly sdkName: string;
-  /** Status when the proxy answers; null when the proxy never raises it. */
-  readonly proxyStatus: number | null;
-  /** Status when the Vault API answers; null when the API never raises it. */
-  readonly apiStatus: number | null;
-  /** RFC 9457 title: the same for each occurrence. */
-  readonly title: string;
-  /** RFC 9457 detail: this occurrence. Must not contain a secret, a stack or a file of the daemon. */
-  readonly detail: (d: D) => string;
-  /** The next command or action; undefined when there is none. */
-  readonly hint: (d: D) => string | undefined;
-  /** Seconds for Retry-After; absent when a retry can't help. */
-  readonly retryAfterSeconds?: number;
-}
+import type { ErrorSpec } from './error-spec.ts';
 
 const spec = <D extends object>(s: ErrorSpec<D>): ErrorSpec<D> => s;
 const quote = (s: string): string => JSON.stringify(s);
@@ -134,6 +118,14 @@ export const ERRORS = {
       `No grant lets ${d.agent ? `agent ${quote(d.agent)}` : 'this agent'} call ${quote(d.host ?? d.provider_id ?? 'this host')}.`,
     hint: (d) => `Create one: \`alterd grant create ${d.provider_id ?? 'PROVIDER'} --agent ${d.agent ?? 'NAME'}\`.`,
   }),
+  no_delegated_grant: spec<{ host: string; agent: string; agent_id: string; user_id?: string; reason?: string }>({
+    sdkName: 'NoDelegatedGrantError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'No delegated grant',
+    detail: (d) => d.reason ?? `The user of this request delegated no grant for ${quote(d.host)} to agent ${quote(d.agent)}.`,
+    hint: (d) => `The user delegates one: \`alterd delegate GRANT --agent ${d.agent}\`.`,
+  }),
   ambiguous_grant: spec<{ host: string; provider_id?: string; candidates: readonly GrantCandidate[] }>({
     sdkName: 'AmbiguousGrantError',
     proxyStatus: 403,
@@ -142,6 +134,30 @@ export const ERRORS = {
     detail: (d) => `${d.candidates.length} grants cover ${quote(d.host)} and nothing says which one is meant.`,
     hint: (d) =>
       `Send the header \`Alter-Grant-Id: ${d.candidates[0]?.grant_id ?? 'ID'}\` or \`Alter-Label: ${d.candidates[0]?.label || 'LABEL'}\`, or use \`alterd run --grant ID\`.`,
+  }),
+  /** With a grant: its account. Without: the user in person. */
+  re_auth_required: spec<{ reason: string; grant_id?: string; provider_id?: string; account?: string }>({
+    sdkName: 'ReAuthRequiredError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'Authenticate again',
+    detail: (d) =>
+      d.grant_id === undefined
+        ? `It is not proved for which user this is: ${d.reason}.`
+        : `The ${d.provider_id ?? ''} account of grant ${d.grant_id} has to be connected again: ${d.reason}.`,
+    hint: (d) =>
+      d.grant_id === undefined
+        ? 'Get a new token from the identity provider, or sign in again with `alterd login`.'
+        : `An operator connects it again: \`alterd connect ${d.provider_id ?? 'PROVIDER'} --grant ${d.grant_id}\`. The grant keeps its id.`,
+  }),
+  token_binding_mismatch: spec<{ binding: 'unit' | 'executable' | 'cidr' }>({
+    sdkName: 'InvalidKeyError',
+    proxyStatus: 403,
+    apiStatus: 403,
+    title: 'Key used from elsewhere',
+    detail: (d) =>
+      `The key is bound to another ${{ unit: 'systemd unit', executable: 'program', cidr: 'network' }[d.binding]} than the one that presented it, or the kernel does not say which that is.`,
+    hint: () => 'An operator looks at what the key is bound to: `alterd agent key list NAME`.',
   }),
   policy_violation: spec<{ policy_error: string; rule?: string; grant_id?: string; reason?: string }>({
     sdkName: 'PolicyViolationError',
@@ -194,15 +210,6 @@ export const ERRORS = {
     title: 'Grant revoked',
     detail: (d) => `The grant ${d.grant_id} is revoked.`,
     hint: () => 'An operator creates a new grant with `alterd grant create`.',
-  }),
-  re_auth_required: spec<{ grant_id: string; provider_id: string; account?: string; reason: string }>({
-    sdkName: 'ReAuthRequiredError',
-    proxyStatus: 403,
-    apiStatus: 403,
-    title: 'Connect again',
-    detail: (d) => `The ${d.provider_id} account of grant ${d.grant_id} has to be connected again: ${d.reason}.`,
-    hint: (d) =>
-      `An operator connects it again: \`alterd connect ${d.provider_id} --grant ${d.grant_id}\`. The grant keeps its id.`,
   }),
   connect_failed: spec<{ provider_id?: string; reason: string; problem: ConnectProblem }>({
     sdkName: 'ConnectFlowError',

@@ -7,6 +7,10 @@ import type { OperationRule } from './operation-rule.ts';
 /** Who owns a grant. The kinds are never interchangeable: an agent's grant is not its user's. */
 export type Principal =
   | { readonly type: 'agent'; readonly agentId: string }
+  /** An agent uses it only by a delegation of this user, and only for this user. */
+  | { readonly type: 'user'; readonly userId: string }
+  /** An agent uses it only by a delegation, and only for a user who is in the group now. The group is its issuer's. */
+  | { readonly type: 'group'; readonly issuer: string; readonly group: string }
   /** Every active agent of the installation may use it. */
   | { readonly type: 'system' };
 

@@ -30,6 +30,7 @@ function tunnelText(o: AuditOpening): string {
   return (
     text('agent_id', o.agent_id) +
     text('agent', o.agent) +
+    text('parent_agent', o.parent_agent) +
     text('key_id', o.key_id) +
     text('key_prefix', o.key_prefix) +
     text('session_id', o.session_id) +
@@ -54,6 +55,7 @@ function sameTunnel(a: AuditOpening, b: AuditOpening): boolean {
   return (
     a.agent_id === b.agent_id &&
     a.agent === b.agent &&
+    a.parent_agent === b.parent_agent &&
     a.key_id === b.key_id &&
     a.key_prefix === b.key_prefix &&
     a.session_id === b.session_id &&
@@ -110,8 +112,15 @@ const kindText = wordText('kind');
 const actionText = wordText('action');
 const outcomeText = wordText('outcome');
 
+/** Not of the tunnel: a server asks for one user after the other through the same one. */
+function userText(o: AuditOpening): string {
+  if (o.user_id === null && o.user === null && o.group === null && o.delegation_id === null) return '';
+  return text('user_id', o.user_id) + text('user', o.user) + text('group', o.group) + text('delegation_id', o.delegation_id);
+}
+
 function requestText(o: AuditOpening): string {
   return (
+    userText(o) +
     methodText(o.method) +
     text('path', o.path) +
     (o.query_keys.length === 0 ? '' : `,"query_keys":[${o.query_keys.map(quoted).join()}]`) +
@@ -196,6 +205,11 @@ export function entryOf(row: Omit<StoredRow, 'prev'>): AuditEntry {
     policy_version: b.policy_version ?? null,
     agent_id: b.agent_id ?? null,
     agent: b.agent ?? null,
+    parent_agent: b.parent_agent ?? null,
+    user_id: b.user_id ?? null,
+    user: b.user ?? null,
+    group: b.group ?? null,
+    delegation_id: b.delegation_id ?? null,
     key_id: b.key_id ?? null,
     key_prefix: b.key_prefix ?? null,
     session_id: b.session_id ?? null,

@@ -53,6 +53,11 @@ const COLUMNS = [
   'thread_id',
   'tool',
   'details',
+  'parent_agent',
+  'user_id',
+  'user',
+  'group',
+  'delegation_id',
   'hash',
 ] as const satisfies readonly (keyof AuditEntry)[];
 

@@ -1,7 +1,9 @@
 /**
- * The grants that one agent may use, found by destination. Matching is done once for each destination and kept; nothing that
- * changes with time is kept. Must never hold another agent's grants.
+ * The grants that one agent may use for one user (or for nobody), found by destination. Matching is done once for each destination
+ * and kept; nothing that changes with time is kept. Must never hold another agent's grants, nor those of a user who is not the caller's.
  */
+import type { Delegation } from '../domain/delegation.ts';
+import { isDelegationLive } from '../domain/delegation.ts';
 import type { Destination } from '../domain/destination.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 import { matchesHostPattern } from '../domain/host.ts';
@@ -20,18 +22,31 @@ export interface Matched {
 
 /** Destinations are the agent's choice: the memo is emptied rather than let it grow. */
 const MEMO_LIMIT = 1024;
+const NO_DELEGATIONS: ReadonlyMap<Grant, Delegation> = new Map();
 
 export class AgentGrants {
-  /** Own ones, then the system's. */
+  /** Own ones, those of people, then the system's. */
   readonly all: readonly Grant[];
+  /** Grants that would be the agent's, but for the limit of its providers. */
+  readonly outOfScope: readonly Grant[];
   readonly #byName = new Map<string, Grant[]>();
   readonly #bySuffix = new Map<string, Grant[]>();
   readonly #system: AgentGrants | null;
+  readonly #delegationOf: ReadonlyMap<Grant, Delegation>;
   readonly #byOrigin = new Map<string, Matched>();
+  #byId: ReadonlyMap<string, Grant> | null = null;
 
-  constructor(own: readonly Grant[], system: AgentGrants | null) {
+  /** @param own everything but the system's; `system` null when there is none, or `own` has it all */
+  constructor(
+    own: readonly Grant[],
+    system: AgentGrants | null,
+    delegationOf: ReadonlyMap<Grant, Delegation> = NO_DELEGATIONS,
+    outOfScope: readonly Grant[] = [],
+  ) {
     this.all = system === null ? own : [...own, ...system.all];
+    this.outOfScope = outOfScope;
     this.#system = system;
+    this.#delegationOf = delegationOf;
     for (const grant of own) {
       for (const { pattern } of grant.destinations) {
         if (pattern.startsWith('*.')) add(this.#bySuffix, pattern.slice(1), grant);
@@ -49,6 +64,26 @@ export class AgentGrants {
       this.#byOrigin.set(destination.origin, matched);
     }
     return matched;
+  }
+
+  /** By what the agent uses a grant of a person; null for its own, the system's, and one that nobody delegated. */
+  delegationOf(grant: Grant): Delegation | null {
+    return this.#delegationOf.get(grant) ?? null;
+  }
+
+  /** SECURITY: the end of the grant, and of the delegation that leads to it, asked at each use. */
+  isUsable(grant: Grant, now: number): boolean {
+    if (!isUsable(grant, now)) return false;
+    if (!isOfPeople(grant)) return true;
+    const delegation = this.#delegationOf.get(grant);
+    return delegation !== undefined && isDelegationLive(delegation, now);
+  }
+
+  /** True while the agent may use the grant of this id. */
+  holds(grantId: string, now: number): boolean {
+    this.#byId ??= new Map(this.all.map((grant) => [grant.id, grant]));
+    const grant = this.#byId.get(grantId);
+    return grant !== undefined && this.isUsable(grant, now);
   }
 
   /** Each grant that names the host, on whatever port, once. */
@@ -91,13 +126,38 @@ function serves(grant: Grant, place: GrantDestination, destination: Destination)
   return destination.scheme === 'http' ? grant.allowPlaintext : place.scheme === 'https';
 }
 
-function onlyOf(all: readonly Grant[]): Grant | null {
-  const active = all.filter((grant) => grant.status === 'active');
-  const own = active.filter((grant) => grant.principal.type === 'agent');
-  // A single own grant hides the system's only as long as it has not expired, which the caller checks.
-  if (own.length > 0) return own.length === 1 ? (own[0] as Grant) : null;
-  return active.length === 1 ? (active[0] as Grant) : null;
+/** The more personal consent wins: the agent's own, a user's, a group's, the system's. */
+const RANKS = { agent: 0, user: 1, group: 2, system: 3 } as const satisfies Record<Grant['principal']['type'], number>;
+
+/** The grants of the first rank that has any. */
+export function topRank(grants: readonly Grant[]): readonly Grant[] {
+  let best = Number.POSITIVE_INFINITY;
+  for (const { principal } of grants) best = Math.min(best, RANKS[principal.type]);
+  return grants.filter(({ principal }) => RANKS[principal.type] === best);
 }
+
+function onlyOf(all: readonly Grant[]): Grant | null {
+  const top = topRank(all.filter((grant) => grant.status === 'active'));
+  const [first] = top;
+  // A single grant hides those of lower rank only as long as it has not expired, which the caller checks.
+  return top.length === 1 && first !== undefined && isOfOneUser(all) ? first : null;
+}
+
+/**
+ * True when at most one user has a say here. Without a user at hand more than one can't be told apart; users who are deactivated or
+ * whose delegation has expired count too, or their requests would quietly go out as whoever is left.
+ */
+export function isOfOneUser(grants: readonly Grant[]): boolean {
+  let owner: string | null = null;
+  for (const { principal, status } of grants) {
+    if (principal.type !== 'user' || status !== 'active') continue;
+    if (owner !== null && owner !== principal.userId) return false;
+    owner = principal.userId;
+  }
+  return true;
+}
+
+export const isOfPeople = ({ principal }: Grant): boolean => principal.type === 'user' || principal.type === 'group';
 
 export const isUsable = (grant: Grant, now: number): boolean =>
   grant.status === 'active' && (grant.expiresAt === null || grant.expiresAt > now);

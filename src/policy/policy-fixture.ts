@@ -3,7 +3,7 @@
  * daemon, so that a repository of policies can be tested where it lies. Pure.
  */
 import { isIP } from 'node:net';
-import { NO_NARROWING } from '../domain/agent.ts';
+import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
 import { defaultPort, destinationOf, type Scheme } from '../domain/destination.ts';
 import type { Grant } from '../domain/grant.ts';
 import { decidePolicies } from './decide-policies.ts';
@@ -87,6 +87,9 @@ function factsOf(fixture: PolicyFixture): PolicyFacts {
       narrowing: NO_NARROWING,
       expiresAt: null,
       boundUid: null,
+      binding: NO_BINDING,
+      userId: null,
+      parentAgent: null,
     },
     destination: destinationOf(scheme, host, port, isIP(host) as 0 | 4 | 6),
     grant: grantOf(fixture, host, port, scheme),

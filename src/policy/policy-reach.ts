@@ -4,10 +4,12 @@
  * Pure. Conditions that a place alone does not settle (times, headers, bodies) are compared as what they still ask for.
  */
 import type { CallerIdentity } from '../domain/agent.ts';
-import { NO_NARROWING } from '../domain/agent.ts';
+import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
+import { type Delegation, isDelegationLive } from '../domain/delegation.ts';
 import { destinationOf } from '../domain/destination.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { Conditions } from '../domain/policy.ts';
+import { isOfPeople } from './agent-grants.ts';
 import { matchesHosts } from './conditions.ts';
 import { compileGrantRules, decide } from './decide.ts';
 import { parseTarget } from './path.ts';
@@ -34,6 +36,7 @@ export interface ReachRow {
 export interface ReachScope {
   readonly agents: readonly { readonly id: string; readonly name: string }[];
   readonly grants: readonly Grant[];
+  readonly delegations: readonly Delegation[];
   readonly now: number;
 }
 
@@ -56,7 +59,7 @@ export function compareReach(before: PolicySet, after: PolicySet, scope: ReachSc
   for (const grant of scope.grants) {
     const rules = compileGrantRules(grant);
     for (const agent of scope.agents) {
-      if (grant.principal.type === 'agent' && grant.principal.agentId !== agent.id) continue;
+      if (!mayUse(agent.id, grant, scope)) continue;
       for (const facts of probesOf(agent, grant, [before, after], methods, scope.now)) {
         if (++probes > MAX_PROBES) return { rows: [...found.values()], isCut: true };
         if (!decide(rules, facts).allow) continue;
@@ -66,6 +69,13 @@ export function compareReach(before: PolicySet, after: PolicySet, scope: ReachSc
     }
   }
   return { rows: [...found.values()], isCut: false };
+}
+
+/** Whether the agent may use the grant for anybody at all. */
+function mayUse(agentId: string, grant: Grant, { delegations, now }: ReachScope): boolean {
+  if (grant.principal.type === 'agent') return grant.principal.agentId === agentId;
+  if (!isOfPeople(grant)) return true;
+  return delegations.some((each) => each.agentId === agentId && each.grantId === grant.id && isDelegationLive(each, now));
 }
 
 function merge(found: Map<string, ReachRow>, row: ReachRow, method: string): void {
@@ -98,6 +108,9 @@ function* probesOf(
     narrowing: NO_NARROWING,
     expiresAt: null,
     boundUid: null,
+    binding: NO_BINDING,
+    userId: null,
+    parentAgent: null,
   };
   const paths = pathsOf([...named(sets, 'paths'), ...(grant.paths ?? [])]);
   const source = { address: '127.0.0.1:0', uid: null, executable: null };

@@ -5,7 +5,7 @@
  */
 
 import { isIP } from 'node:net';
-import { NO_NARROWING } from '../domain/agent.ts';
+import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
 import type { AuditEntry } from '../domain/audit.ts';
 import { destinationOf, type Scheme } from '../domain/destination.ts';
 import type { Grant } from '../domain/grant.ts';
@@ -97,11 +97,15 @@ export function factsOfEntry(entry: AuditEntry, grant: Grant): PolicyFacts | nul
         narrowing: NO_NARROWING,
         expiresAt: null,
         boundUid: null,
+        binding: NO_BINDING,
+        userId: entry.user_id,
+        parentAgent: entry.parent_agent,
       },
       destination: destinationOf((entry.scheme ?? 'https') as Scheme, entry.host, entry.port ?? 443, family),
       grant,
       source: { address: entry.peer ?? '', uid: entry.uid, executable: entry.executable },
-      principal: null,
+      // Who was in which group then is in no row.
+      principal: entry.user_id === null ? null : { kind: 'user', user: entry.user_id, groups: null },
       body: null,
       now: entry.at,
     };

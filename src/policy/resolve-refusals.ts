@@ -6,8 +6,23 @@ import type { CallerIdentity } from '../domain/agent.ts';
 import type { Destination } from '../domain/destination.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import { matchesHostPattern } from '../domain/host.ts';
 import type { Selectors } from '../domain/selectors.ts';
-import type { Matched } from './agent-grants.ts';
+import { type AgentGrants, isOfPeople, isUsable, type Matched } from './agent-grants.ts';
+
+/** What a grant is chosen from, for whom and when. */
+export interface Choice {
+  readonly grants: AgentGrants;
+  readonly matched: Matched;
+  /** What the session leaves of the matched ones. */
+  readonly inSession: readonly Grant[];
+  /** What selectors and placeholder leave of those. */
+  readonly selected: readonly Grant[];
+  readonly caller: CallerIdentity;
+  readonly destination: Destination;
+  readonly now: number;
+  readonly userId: string | null;
+}
 
 /** @param all every grant of the agent, wherever it leads */
 export function wrongPlaceholder(all: readonly Grant[], placeholder: string, destination: Destination): AlterError {
@@ -68,18 +83,38 @@ export function notSelected(
   );
 }
 
-/** @param selected what the selectors leave, none of it usable */
-export function noGrantLeft(
-  matched: Matched,
-  selected: readonly Grant[],
-  caller: CallerIdentity,
-  destination: Destination,
-): AlterError {
+/** Several users delegated to the agent and nothing says for whom it calls. `ranked` is what it could have meant. */
+export function severalUsers({ destination, caller }: Choice, ranked: readonly Grant[]): AlterError {
+  return new AlterError(
+    'ambiguous_grant',
+    { host: destination.host, candidates: ranked.map((grant) => ({ grant_id: grant.id, label: grant.label })) },
+    {
+      hint: `Say for which user the agent calls: the header Alter-User-Token, a session of that user (POST /v1/sessions), or \`alterd run --user --agent ${caller.agentName} -- COMMAND\`.`,
+    },
+  );
+}
+
+function notDelegated({ caller, destination, userId }: Choice, reason?: string): AlterError {
+  return new AlterError('no_delegated_grant', {
+    host: destination.host,
+    agent: caller.agentName,
+    agent_id: caller.agentId,
+    ...(userId === null ? {} : { user_id: userId }),
+    ...(reason === undefined ? {} : { reason }),
+  });
+}
+
+/** @param choice of which nothing that is selected can be used */
+export function noGrantLeft(choice: Choice): AlterError {
+  const { grants, matched, selected, caller, destination, now, userId } = choice;
   // The newest grant is the one that people remember.
   const latest = selected.reduce<Grant | null>(
     (best, grant) => (best === null || grant.createdAt >= best.createdAt ? grant : best),
     null,
   );
+  // The grant is good, so what leads to it is not: its delegation has ended, or its user is not active.
+  if (latest !== null && isOfPeople(latest) && isUsable(latest, now))
+    return notDelegated(choice, `What let this agent use grant ${latest.id} has ended.`);
   if (latest !== null)
     return new AlterError(latest.status === 'revoked' ? 'grant_revoked' : 'grant_expired', { grant_id: latest.id });
   if (matched.httpsOnly !== null) {
@@ -111,5 +146,18 @@ export function noGrantLeft(
       },
     );
   }
+  if (grants.outOfScope.some((grant) => grant.destinations.some(({ pattern }) => matchesHostPattern(pattern, host)))) {
+    return new AlterError(
+      'policy_violation',
+      {
+        policy_error: 'agent_scope_not_allowed',
+        rule: 'agent.providers',
+        reason: `Agent ${JSON.stringify(caller.agentName)} is limited to some providers, and none of them serves ${JSON.stringify(host)}.`,
+      },
+      { hint: `An operator looks at the limit: \`alterd agent show ${caller.agentName}\`.` },
+    );
+  }
+  // Said of every host alike: whether this user has a grant at all is not the agent's to know.
+  if (userId !== null) return notDelegated(choice);
   return new AlterError('grant_not_found', { host, agent: caller.agentName });
 }

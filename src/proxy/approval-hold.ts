@@ -6,6 +6,9 @@ import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { ApprovalPort, ApprovalSubject } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { ProvenUser } from '../domain/user-port.ts';
+import type { VaultPort } from '../domain/vault-port.ts';
+import { actingUserId, namedUser } from './call-user.ts';
 import { hostPattern } from './egress-ask.ts';
 import type { Facts } from './facts.ts';
 import { BodyAborted, HeldBody, holdBody } from './held-body.ts';
@@ -16,11 +19,12 @@ import type { Route } from './route.ts';
 const FINGERPRINT_KEY = randomBytes(32);
 const PREVIEW_BYTES = 2_048;
 
-/** Headers that decide what a request does, beside its target and body. */
+/** Headers that decide what a request does, beside its target and body. Not the user's token, which is renewed often: the user is a fact of their own. */
 const MEANT =
-  /^(?:content-type|content-encoding|x-http-method(?:-override)?|x-method-override|x-amz-target|soapaction|destination|depth|overwrite|if-match|if-none-match|range|prefer|accept|notion-version|alter-.*|x-alter-.*)$/i;
+  /^(?:content-type|content-encoding|x-http-method(?:-override)?|x-method-override|x-amz-target|soapaction|destination|depth|overwrite|if-match|if-none-match|range|prefer|accept|notion-version|(?:x-)?alter-(?!user-token$).*)$/i;
 
 export interface HoldPlane {
+  readonly vault: Pick<VaultPort, 'authority'>;
   readonly approvals: ApprovalPort;
   readonly approvalHoldMs: number;
   readonly ruleBodyBytes: number;
@@ -29,6 +33,7 @@ export interface HoldPlane {
 interface Admitted {
   readonly facts: Facts;
   readonly grant: Grant | null;
+  readonly user: ProvenUser | null;
 }
 
 /** What the row of the request says of it. */
@@ -46,7 +51,7 @@ export async function holdForApproval(
   route: Route,
   request: AgentRequest,
   reply: AgentReply,
-  { facts, grant }: Admitted,
+  { facts, grant, user }: Admitted,
   rule: string,
   noted: Noted,
 ): Promise<AgentRequest> {
@@ -62,12 +67,15 @@ export async function holdForApproval(
     before?.();
     left.abort();
   };
-  const subject = subjectOf(route, held, facts, grant, rule, bytes);
+  const subject: ApprovalSubject = {
+    ...subjectOf(route, held, facts, grant, rule, bytes),
+    ...namedUser(plane.vault.authority, actingUserId(user, grant)),
+  };
   const fingerprint = fingerprintOf(subject, facts, held.headers);
   const pattern =
     grant === null
-      ? hostPattern(subject.agentId, subject.origin)
-      : digestOf([subject.agentId, grant.id, subject.method, subject.origin, facts.target.canonical]);
+      ? hostPattern(subject)
+      : digestOf([subject.agentId, subject.userId ?? '', grant.id, subject.method, subject.origin, facts.target.canonical]);
   const answer = await plane.approvals.ask(subject, fingerprint, pattern, plane.approvalHoldMs, left.signal);
   reply.onAbort = before;
   if (answer.kind === 'limit') throw unapprovable(rule, grant, 'too many requests wait for an approval already');
@@ -98,7 +106,7 @@ function subjectOf(
   grant: Grant | null,
   rule: string,
   body: Buffer,
-): ApprovalSubject {
+): Omit<ApprovalSubject, 'userId' | 'user'> {
   const { identity, peer } = route.caller;
   const query = facts.target.query ?? '';
   const contentType =
@@ -147,6 +155,7 @@ function fingerprintOf(subject: ApprovalSubject, facts: Facts, headers: readonly
   );
   return digestOf([
     subject.agentId,
+    subject.userId ?? '',
     subject.grantId ?? '',
     subject.rule,
     subject.method,

@@ -67,6 +67,7 @@ export async function openBlindTunnel(
   const agent = stream as Socket;
   const live: LiveConnection = {
     caller: caller.identity,
+    userId: caller.identity.userId,
     grant: null,
     destroy: () => {
       agent.destroy();

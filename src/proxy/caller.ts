@@ -2,8 +2,9 @@
  * Who is calling: the agent's key from Proxy-Authorization, checked by the vault. One gate for CONNECT and absolute-form
  * alike (S-77). Must never keep or log the key's text.
  */
-import type { CallerIdentity } from '../domain/agent.ts';
+import type { CallerIdentity, KeyBinding } from '../domain/agent.ts';
 import { AlterError } from '../domain/errors.ts';
+import { isInBlock } from '../domain/ip-block.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import { type ProxyLabel, parseProxyLabel } from '../policy/selectors.ts';
 import { HeaderKind } from './header-kinds.ts';
@@ -34,7 +35,7 @@ export function parseProxyAuthorization(value: string): { user: string; key: str
 
 /**
  * The caller of a request head.
- * @throws AlterError caller_unauthenticated, key_revoked, malformed_request
+ * @throws AlterError caller_unauthenticated, key_revoked, malformed_request, policy_violation, token_binding_mismatch
  */
 export function identifyCaller(fields: AnyFields, vault: VaultPort, peer: Peer): Caller {
   let value: string | null;
@@ -62,5 +63,22 @@ export function callerOf(value: string, vault: VaultPort, peer: Peer): Caller {
       reason: 'This key may be used only by another user of this machine.',
     });
   }
+  requireBinding(identity.binding, peer);
   return { identity, label: parseProxyLabel(parsed.user), peer };
 }
+
+/** SECURITY: what the kernel does not say is no match: a stolen key must not become good because /proc could not be read (S-75). */
+function requireBinding({ unit, executable, cidr }: KeyBinding, peer: Peer): void {
+  if (unit !== null && unit !== peer.unit) throw new AlterError('token_binding_mismatch', { binding: 'unit' });
+  if (executable !== null && executable !== peer.executable)
+    throw new AlterError('token_binding_mismatch', { binding: 'executable' });
+  if (cidr !== null && !isInBlock(addressOf(peer), cidr)) throw new AlterError('token_binding_mismatch', { binding: 'cidr' });
+}
+
+/** Of `127.0.0.1:PORT` or `::1:PORT` the address; `unix` has none. */
+const addressOf = ({ address }: Peer): string => address.slice(0, Math.max(0, address.lastIndexOf(':')));
+
+/** True when only the kernel's word about the peer was missing, which costs too much to ask for on every socket. */
+export const needsKernel = (error: AlterError): boolean =>
+  (error.details as { policy_error?: string }).policy_error === 'token_uid_mismatch' ||
+  (error.code === 'token_binding_mismatch' && (error.details as { binding?: string }).binding !== 'cidr');

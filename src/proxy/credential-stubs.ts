@@ -5,6 +5,7 @@
 import type { CallerIdentity } from '../domain/agent.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { AgentGrants } from '../policy/agent-grants.ts';
 
 export const AWS_STUB_PATH = '/aws/credentials';
 export const GOOGLE_STUB_PATH = '/google/token';
@@ -24,13 +25,13 @@ const isGoogle = (grant: Grant): boolean =>
 export function stubDocument(
   path: string,
   method: string,
-  grants: readonly Grant[],
+  grants: AgentGrants,
   caller: CallerIdentity,
   now: number,
 ): object | null {
   if (path === AWS_STUB_PATH && method === 'GET') {
     return {
-      AccessKeyId: placeholderOf(grants.filter(isAws), caller, 'AWS', now),
+      AccessKeyId: placeholderOf(grants, isAws, caller, 'AWS', now),
       SecretAccessKey: 'alterd-signs-with-the-real-key',
       Token: '',
       Expiration: `${new Date(now + LIFE_S * 1000).toISOString().slice(0, 19)}Z`,
@@ -38,7 +39,7 @@ export function stubDocument(
   }
   if (path !== GOOGLE_STUB_PATH || method !== 'POST') return null;
   return {
-    access_token: placeholderOf(grants.filter(isGoogle), caller, 'Google', now),
+    access_token: placeholderOf(grants, isGoogle, caller, 'Google', now),
     issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
     token_type: 'Bearer',
     expires_in: LIFE_S,
@@ -46,13 +47,18 @@ export function stubDocument(
 }
 
 /** Of the one grant that the caller has; of several none, since it would be a guess. */
-function placeholderOf(grants: readonly Grant[], caller: CallerIdentity, what: string, now: number): string {
+function placeholderOf(
+  grants: AgentGrants,
+  isMeant: (grant: Grant) => boolean,
+  caller: CallerIdentity,
+  what: string,
+  now: number,
+): string {
   const { grantIds } = caller.narrowing;
-  const usable = grants.filter(
+  const usable = grants.all.filter(
     (grant) =>
-      grant.status === 'active' &&
-      (grant.expiresAt === null || grant.expiresAt > now) &&
-      (grant.principal.type === 'system' || grant.principal.agentId === caller.agentId) &&
+      isMeant(grant) &&
+      grants.isUsable(grant, now) &&
       (grantIds === null || grantIds.includes(grant.id)) &&
       grant.placeholder !== null,
   );

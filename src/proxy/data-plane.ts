@@ -3,6 +3,7 @@ import type { CallerIdentity } from '../domain/agent.ts';
 import type { ApprovalPort } from '../domain/approval.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { UserPort } from '../domain/user-port.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import type { AuthorityView } from './authority-view.ts';
 import type { Resolver } from './egress/resolver.ts';
@@ -21,15 +22,18 @@ export interface DataPlaneLog {
   error(fields: object, message: string): void;
 }
 
-/** An exchange under way, or a pipe that outlives its request: closed when its caller or grant ends. */
+/** An exchange under way, or a pipe that outlives its request: closed when what allowed it ends. */
 export interface LiveConnection {
   readonly caller: CallerIdentity;
+  /** For whom; null when nobody said. */
+  readonly userId: string | null;
   readonly grant: Grant | null;
   destroy(why: 'ended' | 'stopping'): void;
 }
 
 export interface DataPlane {
   readonly vault: VaultPort;
+  readonly users: UserPort;
   readonly audit: AuditPort;
   readonly authority: AuthorityView;
   readonly policies: Policies;

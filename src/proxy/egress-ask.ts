@@ -6,11 +6,13 @@ import type { ApprovalSubject } from '../domain/approval.ts';
 import type { Destination } from '../domain/destination.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { HoldPlane } from './approval-hold.ts';
+import { namedUser } from './call-user.ts';
 import type { Caller } from './caller.ts';
 import type { AgentReply } from './message.ts';
 
 /** Text of an approval for a whole host; never equal to one for a call. */
-export const hostPattern = (agentId: string, origin: string): string => JSON.stringify(['host', agentId, origin]);
+export const hostPattern = ({ agentId, userId, origin }: Pick<ApprovalSubject, 'agentId' | 'userId' | 'origin'>): string =>
+  JSON.stringify(['host', agentId, userId, origin]);
 
 /**
  * Answers when the agent may go there; false when it has left.
@@ -25,14 +27,9 @@ export async function askForHost(
   const rule = 'egress.ask';
   const left = new AbortController();
   reply.onAbort = () => left.abort();
-  const pattern = hostPattern(caller.identity.agentId, destination.origin);
-  const answer = await plane.approvals.ask(
-    subjectOf(caller, destination, rule),
-    pattern,
-    pattern,
-    plane.approvalHoldMs,
-    left.signal,
-  );
+  const subject = { ...subjectOf(caller, destination, rule), ...namedUser(plane.vault.authority, caller.identity.userId) };
+  const pattern = hostPattern(subject);
+  const answer = await plane.approvals.ask(subject, pattern, pattern, plane.approvalHoldMs, left.signal);
   reply.onAbort = null;
   if (left.signal.aborted) return false;
   if (answer.kind === 'approved') return true;
@@ -46,7 +43,7 @@ export async function askForHost(
   });
 }
 
-function subjectOf({ identity, peer }: Caller, destination: Destination, rule: string): ApprovalSubject {
+function subjectOf({ identity, peer }: Caller, destination: Destination, rule: string): Omit<ApprovalSubject, 'userId' | 'user'> {
   return {
     agentId: identity.agentId,
     agent: identity.agentName,

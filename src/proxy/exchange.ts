@@ -3,20 +3,16 @@
  * Nothing is resolved or dialled before the verdict, no byte leaves before the audit row is durable, and every way out writes a row.
  */
 import type { AuditTicket } from '../domain/audit.ts';
-import { AlterError, toAlterError } from '../domain/errors.ts';
+import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { ClientIdentity } from '../injection/client-identity.ts';
 import { applyInjection } from '../injection/inject.ts';
-import { findPlaceholder, placesOf } from '../injection/placeholder.ts';
-import { decide } from '../policy/decide.ts';
-import { type CompiledOperationRule, operationRulesAt, upgradeUnderRule } from '../policy/operations.ts';
-import type { BodyFacts } from '../policy/policy-body.ts';
-import { resolveGrant } from '../policy/resolve.ts';
+import { type Admission, admit, admitAgain, endOf, noProgress, type Progress } from './admission.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
 import { holdForApproval } from './approval-hold.ts';
 import { readOperations } from './body-verdict.ts';
+import { callUserOf, rowUserOf } from './call-user.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
-import { type Facts, readFacts } from './facts.ts';
 import { findHeader } from './header-kinds.ts';
 import { BodyAborted } from './held-body.ts';
 import { injectedNamesOf } from './injected-names.ts';
@@ -24,7 +20,6 @@ import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { outgoingOf } from './outgoing-request.ts';
-import { admitByPolicy, NO_POLICY_ADMISSION, type PolicyAdmission } from './policy-verdict.ts';
 import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
@@ -33,48 +28,6 @@ import { type PreparedRequest, signRequest } from './sign-request.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
 import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
 import type { UpstreamPool } from './upstream/pool.ts';
-
-interface Admission {
-  readonly facts: Facts;
-  /** null: a host that no grant covers, forwarded as it is. */
-  readonly grant: Grant | null;
-  readonly rule: string;
-  /** Rules on what is in the body; empty for nearly every request. */
-  readonly operations: readonly CompiledOperationRule[];
-  /** The rule that wants a person to approve the request; null for none. */
-  readonly approval: string | null;
-  readonly policy: PolicyAdmission;
-}
-
-/** What a request turned out to be so far, for the row of a refusal. */
-interface Progress {
-  facts: Facts | null;
-  grant: Grant | null;
-  rule: string | null;
-  operations: string | null;
-  approval: { readonly id: string; readonly by: string | null } | null;
-  /** A person said yes. */
-  approved: boolean;
-  /** Once it was held. */
-  body: BodyFacts | null;
-  policy: PolicyAdmission;
-  /** It was counted against its limits. */
-  counted: boolean;
-}
-
-const NO_OPERATIONS: readonly CompiledOperationRule[] = [];
-
-const noProgress = (): Progress => ({
-  facts: null,
-  grant: null,
-  rule: null,
-  operations: null,
-  approval: null,
-  approved: false,
-  body: null,
-  policy: NO_POLICY_ADMISSION,
-  counted: false,
-});
 
 /** Runs one request to its end. Never throws. */
 export async function runExchange(plane: DataPlane, route: Route, asked: AgentRequest, reply: AgentReply): Promise<void> {
@@ -90,20 +43,22 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
   let injected: PreparedRequest;
   let admission: Admission;
   try {
+    const user = callUserOf(plane, route, request);
+    progress.user = user instanceof Promise ? await user : user;
     admission = admit(plane, route, request, progress, startedAt); // 1 facts, 2 resolve, 3 decide
     if (route.destination.host === INTERNAL_HOST) {
-      await answerInternally(plane, route, request, reply, admission.facts, startedAt);
+      await answerInternally(plane, route, request, reply, admission.facts, startedAt, admission.user);
       return;
     }
     if (admission.operations.length > 0 || admission.policy.pending)
       request = await readOperations(plane, request, reply, admission, progress); // 3 decide, with the body
     // SECURITY: much may have ended while the request was held, and what is approved is never more than what is allowed (S-95, S-99).
-    if (request !== asked) admission = admitAgain(plane, route, request, admission.grant, progress);
+    if (request !== asked) admission = admitAgain(plane, route, request, admission, progress);
     if (admission.approval !== null) {
       // 3 decide, by a person
       request = await holdForApproval(plane, route, request, reply, admission, admission.approval, progress);
       progress.approved = true;
-      admission = admitAgain(plane, route, request, admission.grant, progress);
+      admission = admitAgain(plane, route, request, admission, progress);
     }
     const { version } = plane.authority.compiled;
     const { revision } = plane.policies;
@@ -117,7 +72,7 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
     ticket = await plane.audit.open(opening(plane, route, request, admission, startedAt, injected.replaced, progress)); // 4 open
     // SECURITY: what ended while this waited is not under way yet, so nothing would cut it later: it is ruled on again (S-99).
     if (request !== unsigned || version !== plane.authority.compiled.version || revision !== plane.policies.revision)
-      readmit(plane, route, request, admission.grant, ticket, started, progress);
+      readmit(plane, route, request, admission, ticket, started, progress);
   } catch (thrown) {
     request.body.dispose?.();
     await refuse(plane, route, request, reply, thrown, progress, startedAt, started);
@@ -129,81 +84,6 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
     return;
   }
   forward(plane, route, request, reply, admission, injected, ticket, started); // 7 forward, 8 close
-}
-
-/** Steps 1 to 3. @throws AlterError of any refusal */
-function admit(plane: DataPlane, route: Route, request: AgentRequest, progress: Progress, now: number): Admission {
-  const { identity } = route.caller;
-  // SECURITY: asked again on every request: a revoked key must not live on in an open tunnel (S-99).
-  if (!plane.vault.isCallerValid(identity))
-    throw new AlterError('policy_violation', {
-      policy_error: 'caller_ended',
-      rule: 'caller',
-      reason: 'The key or session of this tunnel has ended.',
-    });
-  const facts = readFacts(request, route);
-  progress.facts = facts;
-  if (route.sni !== null && route.sni !== route.destination.host) {
-    throw new AlterError('misdirected_request', { host: route.sni, destination: route.destination.authority });
-  }
-  if (route.destination.host === INTERNAL_HOST) return ungranted(facts, 'internal', null);
-  const view = plane.authority;
-  if (!view.compiled.covers(route.destination.host, route.destination.port)) {
-    if (plane.egress === 'refuse')
-      throw new AlterError('destination_refused', { host: route.destination.authority, policy_error: 'egress_refused' });
-    return ungranted(facts, `egress.${plane.egress}`, plane.egress === 'ask' ? 'egress.ask' : null);
-  }
-  const candidates = view.compiled.candidates(identity.agentId, route.destination);
-  const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
-  const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now);
-  progress.grant = grant;
-  const rules = view.rulesOf(grant);
-  const decision = decide(rules, {
-    method: facts.method,
-    headers: request.headers,
-    target: facts.target,
-    caller: identity,
-    destination: route.destination,
-    now,
-  });
-  progress.rule = decision.rule;
-  if (!decision.allow) throw decision.error;
-  const operations = operationRulesAt(rules.operations, facts.target);
-  if (operations.length > 0 && request.upgrade !== null) throw upgradeUnderRule(grant);
-  // Counted once, when nothing more has to be asked: with operations to rule on or a person to ask, that is later.
-  const counts =
-    !progress.counted && (operations.length === 0 || progress.body !== null) && (decision.approval === null || progress.approved);
-  const { body, approved } = progress;
-  const policy = admitByPolicy(plane, route, request, { facts, grant, body, approved, counts, now }, progress);
-  progress.counted ||= counts && !policy.pending && policy.asks === null;
-  return { facts, grant, rule: decision.rule, operations, approval: decision.approval ?? policy.asks, policy };
-}
-
-const ungranted = (facts: Facts, rule: string, approval: string | null): Admission => ({
-  facts,
-  grant: null,
-  rule,
-  operations: NO_OPERATIONS,
-  approval,
-  policy: NO_POLICY_ADMISSION,
-});
-
-/** The same after a wait: with the body, or with a person's word. @throws AlterError of any refusal */
-function admitAgain(plane: DataPlane, route: Route, request: AgentRequest, grant: Grant | null, progress: Progress): Admission {
-  const noted = { ...progress };
-  let again: Admission;
-  try {
-    again = admit(plane, route, request, noted, Date.now());
-  } catch (thrown) {
-    progress.rule = noted.rule;
-    throw thrown;
-  } finally {
-    progress.counted = noted.counted;
-    progress.policy = noted.policy;
-  }
-  // SECURITY: another grant may allow the request by now, but what was decided or put on it is of the one that ended.
-  if (again.grant?.id !== grant?.id) throw endOf('ended', route.destination.host);
-  return again;
 }
 
 type Material = Exclude<ReturnType<DataPlane['vault']['obtain']>, Promise<unknown>>;
@@ -248,13 +128,13 @@ function readmit(
   plane: DataPlane,
   route: Route,
   request: AgentRequest,
-  grant: Grant | null,
+  admission: Admission,
   ticket: AuditTicket,
   started: number,
   progress: Progress,
 ): void {
   try {
-    admitAgain(plane, route, request, grant, progress);
+    admitAgain(plane, route, request, admission, progress);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -290,6 +170,7 @@ function opening(
     grant: admission.grant,
     protocol: request.protocol,
     rule: progress.rule ?? admission.rule,
+    ...rowUserOf(plane, route, admission),
     error: null,
     policyVersion: plane.policies.version,
     replaced,
@@ -314,6 +195,7 @@ function forward(
   const webSocket = isWebSocketHandshake(request);
   const wantsHttp2 =
     request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
+  const allowedBy = { caller: caller.identity, userId: admission.user?.userId ?? null, grant: admission.grant };
   let switched = false;
   const plan: TransferPlan = {
     pool: poolFor(plane, route, admission.grant, injected.identity),
@@ -341,16 +223,15 @@ function forward(
               scrubbed: injected.guard?.count ?? 0,
             });
           });
-          const live: LiveConnection = { caller: caller.identity, grant: admission.grant, destroy: () => pipe.destroy() };
+          const live: LiveConnection = { ...allowedBy, destroy: () => pipe.destroy() };
           plane.live.add(live);
           return true;
         },
   };
   const transfer = new Transfer(request, reply, plan);
-  // SECURITY: an answer can stream for hours; it ends with the key, the session or the grant that began it (S-99).
+  // SECURITY: an answer can stream for hours; it ends with what allowed it (S-99).
   const underWay: LiveConnection = {
-    caller: caller.identity,
-    grant: admission.grant,
+    ...allowedBy,
     destroy: (why) => transfer.cut(endOf(why, destination.host)),
   };
   plane.live.add(underWay);
@@ -369,7 +250,7 @@ function renewalOf(
   admission: Admission,
   { injected, version }: PreparedRequest,
 ): Renewal | null {
-  const { grant } = admission;
+  const { grant, user } = admission;
   // SECURITY: what somebody approved is sent once, whatever the provider says to it (S-95).
   if (grant?.grantKind !== 'oauth' || !injected || version === null || admission.approval !== null) return null;
   return async () => {
@@ -377,7 +258,7 @@ function renewalOf(
       const material = await plane.vault.renewRefused(grant, version);
       if (material === null) return null;
       // SECURITY: asking took a while; key, grant or rules may have ended meanwhile (S-99).
-      const again = admitAgain(plane, route, request, grant, { ...noProgress(), counted: true, approved: true });
+      const again = admitAgain(plane, route, request, admission, { ...noProgress(user), counted: true, approved: true });
       const next = inject(plane, route, again, outgoingHeaders(request), material);
       return { outgoing: outgoingOf(route.destination, request, next, false), guard: next.guard };
     } catch (thrown) {
@@ -386,12 +267,6 @@ function renewalOf(
       return null;
     }
   };
-}
-
-function endOf(why: 'ended' | 'stopping', host: string): AlterError {
-  if (why === 'stopping') return new AlterError('upstream_unreachable', { host, reason: 'the daemon is stopping' });
-  const reason = 'The key, the session or the grant of this request ended while it was under way.';
-  return new AlterError('policy_violation', { policy_error: 'ended_under_way', rule: 'live', reason });
 }
 
 /** SECURITY: the pool of another grant value is never taken, nor one that the registry has dropped, nor one that shows another certificate. */
@@ -465,6 +340,7 @@ async function refuse(
         grant: progress.grant,
         protocol: request.protocol,
         rule: progress.rule,
+        ...rowUserOf(plane, route, progress),
         error: left ? null : error,
         policyVersion: plane.policies.version,
         replaced: false,

@@ -102,11 +102,11 @@ export class Interception implements Expiring {
   /** Opens the origin's socket while the client's handshake runs, where exactly one grant can apply: the host is the operator's choice then. */
   #warm(): void {
     if (this.#destination.host === INTERNAL_HOST) return;
-    const { agentId } = this.#caller.identity;
-    const candidates = this.#plane.authority.compiled.candidates(agentId, this.#destination);
+    const { agentId, userId } = this.#caller.identity;
+    const grants = this.#plane.authority.compiled.grantsOf(agentId, userId);
+    const candidates = grants.matching(this.#destination).all;
     const only = candidates[0];
-    if (only === undefined || candidates.length !== 1 || only.status !== 'active') return;
-    if (only.expiresAt !== null && only.expiresAt <= Date.now()) return;
+    if (only === undefined || candidates.length !== 1 || !grants.isUsable(only, Date.now())) return;
     // A socket that shows a client certificate can't be opened before the credential is there.
     if (only.injections.some((injection) => injection.in === 'client_certificate')) return;
     this.#plane.pools.poolOf(agentId, only, this.#destination).warm();

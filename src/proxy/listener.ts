@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type Destination, destinationOf } from '../domain/destination.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import { parseAuthority } from '../domain/host.ts';
-import { type Caller, callerOf, identifyCaller } from './caller.ts';
+import { type Caller, callerOf, identifyCaller, needsKernel } from './caller.ts';
 import { AWS_STUB_PATH } from './credential-stubs.ts';
 import type { DataPlane } from './data-plane.ts';
 import { runExchange } from './exchange.ts';
@@ -174,7 +174,7 @@ export class Listener {
     }
   }
 
-  /** A key bound to a uid needs the kernel's word even when the configuration does not ask for it on every socket. */
+  /** A key bound to a uid, a unit or a program needs the kernel's word even when the configuration does not ask for it on every socket. */
   async #identify(fields: AnyFields, peer: Peer, socket: Socket): Promise<ReturnType<typeof identifyCaller>> {
     try {
       return identifyCaller(fields, this.#plane.vault, peer);
@@ -182,8 +182,7 @@ export class Listener {
       const error = toAlterError(thrown);
       // No key is no attempt: clients that wait for the challenge come without one first.
       if ((fields.present & (1 << HeaderKind.proxyAuthorization)) === 0) throw error;
-      if (peer.uid !== null || (error.details as { policy_error?: string }).policy_error !== 'token_uid_mismatch')
-        throw this.#failures.note(peer, error, Date.now());
+      if (peer.uid !== null || !needsKernel(error)) throw this.#failures.note(peer, error, Date.now());
       return identifyCaller(fields, this.#plane.vault, await lookUpPeer(socket));
     }
   }

@@ -1,7 +1,7 @@
 /**
- * What the kernel says about the process at the other end of a loopback socket: uid, pid, executable. Read from /proc, because
+ * What the kernel says about the process at the other end of a loopback socket: uid, pid, executable, systemd unit. Read from /proc, because
  * Node offers no SO_PEERCRED. Costs milliseconds on a busy host, so it is read only when the configuration asks for it or a
- * key is bound to a uid.
+ * key is bound to what it says.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { Socket } from 'node:net';
@@ -12,11 +12,13 @@ export interface Peer {
   readonly uid: number | null;
   readonly pid: number | null;
   readonly executable: string | null;
+  /** The unit of the process's cgroup, `research.service`. */
+  readonly unit: string | null;
 }
 
 export function peerOf(socket: Socket): Peer {
   const address = socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`;
-  return { address, uid: null, pid: null, executable: null };
+  return { address, uid: null, pid: null, executable: null, unit: null };
 }
 
 /** `A.B.C.D:port` as /proc/net/tcp writes it: little-endian hex. */
@@ -54,12 +56,18 @@ export async function lookUpPeer(socket: Socket): Promise<Peer> {
     if (cells[1]?.toUpperCase() !== local) continue;
     const uid = Number(cells[7]);
     const process = await processOfInode(cells[9] ?? '', uid);
-    return { ...base, uid, pid: process?.pid ?? null, executable: process?.executable ?? null };
+    return { ...base, uid, pid: process?.pid ?? null, executable: process?.executable ?? null, unit: process?.unit ?? null };
   }
   return base;
 }
 
-async function processOfInode(inode: string, uid: number): Promise<{ pid: number; executable: string | null } | null> {
+interface OwningProcess {
+  readonly pid: number;
+  readonly executable: string | null;
+  readonly unit: string | null;
+}
+
+async function processOfInode(inode: string, uid: number): Promise<OwningProcess | null> {
   const wanted = `socket:[${inode}]`;
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
@@ -67,10 +75,24 @@ async function processOfInode(inode: string, uid: number): Promise<{ pid: number
     const fds = await readdir(`/proc/${pid}/fd`).catch(() => []);
     for (const fd of fds) {
       if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) !== wanted) continue;
-      return { pid: Number(pid), executable: await readlink(`/proc/${pid}/exe`).catch(() => null) };
+      return {
+        pid: Number(pid),
+        executable: await readlink(`/proc/${pid}/exe`).catch(() => null),
+        unit: unitOf(await readFile(`/proc/${pid}/cgroup`, 'latin1').catch(() => '')),
+      };
     }
   }
   return null;
+}
+
+/**
+ * The unit in the text of /proc/PID/cgroup: of cgroup v2 (`0::/system.slice/research.service`) or systemd's own hierarchy of v1.
+ * The innermost service or scope counts: a process of a user's session is in the scope, not in `user@1000.service` around it.
+ */
+export function unitOf(cgroup: string): string | null {
+  const line = cgroup.split('\n').find((each) => /^(0:|\d+:name=systemd):/.test(each));
+  const parts = line?.slice(line.indexOf(':', line.indexOf(':') + 1) + 1).split('/') ?? [];
+  return parts.findLast((part) => /\.(service|scope)$/.test(part)) ?? parts.findLast((part) => part.endsWith('.slice')) ?? null;
 }
 
 async function ownedBy(pid: string, uid: number): Promise<boolean> {

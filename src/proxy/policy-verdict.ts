@@ -3,9 +3,13 @@
  * first, and again with the body when a rule is about that. Counts a request against its limits once.
  */
 import type { AuditOpening } from '../domain/audit.ts';
+import type { Authority } from '../domain/authority.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { ProvenUser } from '../domain/user-port.ts';
 import type { PolicyDecision } from '../policy/decide-policies.ts';
 import type { BodyFacts } from '../policy/policy-body.ts';
+import type { PrincipalFacts } from '../policy/policy-facts.ts';
+import { actingUserId } from './call-user.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { Facts } from './facts.ts';
 import type { AgentRequest } from './message.ts';
@@ -24,6 +28,7 @@ const FRAMES: BodyFacts = { problem: 'the messages of a WebSocket are not read' 
 export interface PolicyQuestion {
   readonly facts: Facts;
   readonly grant: Grant;
+  readonly user: ProvenUser | null;
   readonly body: BodyFacts | null;
   /** A person said yes: rules that ask for it are met. */
   readonly approved: boolean;
@@ -38,12 +43,19 @@ export interface NotedPolicy {
   policy: PolicyAdmission;
 }
 
+/** SECURITY: a user who is not known here is no user at all to no rule: what is asked about one then denies (S-91). */
+function principalFacts({ users }: Authority, userId: string | null): PrincipalFacts | null {
+  if (userId === null) return { kind: 'none' };
+  const user = users.get(userId);
+  return user === undefined ? null : { kind: 'user', user: user.id, groups: user.groups };
+}
+
 /** @throws AlterError policy_violation, rate_limited */
 export function admitByPolicy(
   plane: DataPlane,
   route: Route,
   request: AgentRequest,
-  { facts, grant, body, approved, counts, now }: PolicyQuestion,
+  { facts, grant, user, body, approved, counts, now }: PolicyQuestion,
   noted: NotedPolicy,
 ): PolicyAdmission {
   const { policies } = plane;
@@ -57,7 +69,7 @@ export function admitByPolicy(
       destination: route.destination,
       grant,
       source: route.caller.peer,
-      principal: null,
+      principal: principalFacts(plane.vault.authority, actingUserId(user, grant)),
       body: body ?? (request.upgrade === null ? null : FRAMES),
       now,
     },

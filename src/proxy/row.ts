@@ -3,15 +3,23 @@
  * Header values, query values and anything injected never come near this file.
  */
 import type { AuditKind, AuditOpening } from '../domain/audit.ts';
+import type { Delegation } from '../domain/delegation.ts';
 import type { Destination } from '../domain/destination.ts';
 import type { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import { type User, userLabel } from '../domain/user.ts';
 import type { Caller } from './caller.ts';
 import type { Facts } from './facts.ts';
 import type { Peer } from './peer.ts';
 import { type PolicyAdmission, policyDetails } from './policy-verdict.ts';
 
-export interface RowParts {
+/** For whom, and by what; left out where no user can be known. */
+export interface RowUser {
+  readonly user?: User | null;
+  readonly delegation?: Delegation | null;
+}
+
+export interface RowParts extends RowUser {
   readonly kind: AuditKind;
   readonly action: string;
   readonly at: number;
@@ -44,6 +52,11 @@ export function openingOf(p: RowParts): AuditOpening {
     action: p.action,
     agent_id: identity?.agentId ?? null,
     agent: identity?.agentName ?? null,
+    parent_agent: identity?.parentAgent ?? null,
+    user_id: p.user?.id ?? identity?.userId ?? null,
+    user: p.user === undefined || p.user === null ? null : userLabel(p.user),
+    group: p.grant?.principal.type === 'group' ? p.grant.principal.group : null,
+    delegation_id: p.delegation?.id ?? null,
     key_id: identity?.keyId ?? null,
     key_prefix: identity?.keyPrefix ?? null,
     session_id: identity?.sessionId ?? null,

@@ -4,8 +4,10 @@
  */
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
+import type { Delegation } from '../domain/delegation.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 import type { PolicySource } from '../domain/policy.ts';
+import type { User } from '../domain/user.ts';
 
 export type AgentRow = Agent;
 
@@ -25,6 +27,9 @@ export interface CredentialRow extends CredentialInfo {
 
 /** The name of the credential is looked up when a Grant is made of it. */
 export type GrantRow = Omit<Grant, 'credentialName'>;
+
+export type UserRow = User;
+export type DelegationRow = Delegation;
 
 export interface DataKeyRow {
   readonly id: string;
@@ -90,6 +95,8 @@ export interface StoreSnapshot {
   readonly keys: readonly KeyRow[];
   readonly credentials: readonly CredentialRow[];
   readonly grants: readonly GrantRow[];
+  readonly users: readonly UserRow[];
+  readonly delegations: readonly DelegationRow[];
   readonly dataKeys: readonly DataKeyRow[];
   readonly policies: readonly PolicyRow[];
   readonly policySets: readonly PolicySetRow[];
@@ -99,8 +106,9 @@ export interface StoreSnapshot {
 
 /**
  * One change. A put inserts or replaces by id, but leaves the
- * moment of last use of what exists alone. Removing an agent removes its keys and grants; removing a credential removes
- * its sealed material and fails while a grant points to it. Sealed material must name a data key that exists.
+ * moment of last use of what exists alone. Removing an agent removes its keys and grants, and fails while another agent works
+ * under it; removing a user removes the user's grants; what is removed takes the delegations that name it along. Removing a
+ * credential removes its sealed material and fails while a grant points to it. Sealed material must name a data key that exists.
  */
 export type StoreChange =
   | { readonly put: 'agent'; readonly row: AgentRow }
@@ -108,6 +116,8 @@ export type StoreChange =
   | { readonly put: 'credential'; readonly row: CredentialRow }
   | { readonly put: 'sealed'; readonly row: SealedRow }
   | { readonly put: 'grant'; readonly row: GrantRow }
+  | { readonly put: 'user'; readonly row: UserRow }
+  | { readonly put: 'delegation'; readonly row: DelegationRow }
   | { readonly put: 'data_key'; readonly row: DataKeyRow }
   | { readonly put: 'policy'; readonly row: PolicyRow }
   | { readonly put: 'policy_set'; readonly row: PolicySetRow }
@@ -117,11 +127,20 @@ export type StoreChange =
   /** The material of a credential whose row stays. */
   | { readonly remove: 'sealed'; readonly id: string };
 
-export type RowKind = 'agent' | 'credential' | 'grant' | 'data_key' | 'provider_client' | 'policy' | 'policy_set';
+export type RowKind =
+  | 'agent'
+  | 'credential'
+  | 'grant'
+  | 'user'
+  | 'delegation'
+  | 'data_key'
+  | 'provider_client'
+  | 'policy'
+  | 'policy_set';
 
 /** A moment of use, written lazily. */
 export interface LastUse {
-  readonly of: 'key' | 'credential';
+  readonly of: 'key' | 'credential' | 'user';
   readonly id: string;
   readonly at: number;
 }

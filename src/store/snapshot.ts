@@ -1,5 +1,5 @@
 /** Changes on a snapshot in memory: the meaning that every Store implementation must have. Pure. */
-import type { RowKind, StoreChange, StoreSnapshot } from './rows.ts';
+import type { DelegationRow, GrantRow, RowKind, StoreChange, StoreSnapshot } from './rows.ts';
 
 export const EMPTY_SNAPSHOT: StoreSnapshot = {
   epoch: 0,
@@ -7,6 +7,8 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   keys: [],
   credentials: [],
   grants: [],
+  users: [],
+  delegations: [],
   dataKeys: [],
   policies: [],
   policySets: [],
@@ -30,6 +32,10 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, credentials: withRow(s.credentials, keepUse(s.credentials, change.row)) };
     case 'grant':
       return { ...s, grants: withRow(s.grants, change.row) };
+    case 'user':
+      return { ...s, users: withRow(s.users, keepUse(s.users, change.row)) };
+    case 'delegation':
+      return { ...s, delegations: withRow(s.delegations, change.row) };
     case 'data_key':
       return { ...s, dataKeys: withRow(s.dataKeys, change.row) };
     case 'policy':
@@ -49,16 +55,23 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
   const others = <R extends { readonly id: string }>(rows: readonly R[]): R[] => rows.filter((row) => row.id !== id);
   switch (what) {
     case 'agent':
-      return {
-        ...s,
-        agents: others(s.agents),
-        keys: s.keys.filter((key) => key.agentId !== id),
-        grants: s.grants.filter((grant) => grant.principal.type !== 'agent' || grant.principal.agentId !== id),
-      };
+      return withGrants(
+        { ...s, agents: others(s.agents), keys: s.keys.filter((key) => key.agentId !== id) },
+        s.grants.filter((grant) => grant.principal.type !== 'agent' || grant.principal.agentId !== id),
+        s.delegations.filter((delegation) => delegation.agentId !== id),
+      );
+    case 'user':
+      return withGrants(
+        { ...s, users: others(s.users) },
+        s.grants.filter((grant) => grant.principal.type !== 'user' || grant.principal.userId !== id),
+        s.delegations.filter((delegation) => delegation.userId !== id),
+      );
+    case 'delegation':
+      return { ...s, delegations: others(s.delegations) };
     case 'credential':
       return { ...s, credentials: others(s.credentials) };
     case 'grant':
-      return { ...s, grants: others(s.grants) };
+      return withGrants(s, others(s.grants), s.delegations);
     case 'data_key':
       return { ...s, dataKeys: others(s.dataKeys) };
     case 'policy':
@@ -68,6 +81,12 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
     case 'provider_client':
       return { ...s, providerClients: others(s.providerClients) };
   }
+}
+
+/** With these grants, and without the delegations of others. */
+function withGrants(s: StoreSnapshot, grants: readonly GrantRow[], delegations: readonly DelegationRow[]): StoreSnapshot {
+  const left = new Set(grants.map((grant) => grant.id));
+  return { ...s, grants, delegations: delegations.filter((delegation) => left.has(delegation.grantId)) };
 }
 
 interface Dated {

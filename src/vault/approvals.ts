@@ -20,6 +20,8 @@ export interface ApprovalLimits {
 /** Who decides: a name for the audit row. Never an agent. */
 export interface Approver {
   readonly name: string;
+  /** Of the user who signed in; null for the operator of a machine without issuers. */
+  readonly userId: string | null;
 }
 
 export interface VaultApprovals {
@@ -27,7 +29,7 @@ export interface VaultApprovals {
   list(): readonly Approval[];
   /** @throws AlterError not_found */
   find(id: string): Approval;
-  /** `forMs`: further calls of the pattern pass for that long too. @throws AlterError not_found, conflict, audit_unavailable */
+  /** `forMs`: further calls of the pattern pass for that long too. @throws AlterError not_found, conflict, forbidden, audit_unavailable */
   approve(id: string, approver: Approver, forMs: number | null): Promise<Approval>;
   /** @throws AlterError not_found, conflict, audit_unavailable */
   deny(id: string, approver: Approver): Promise<Approval>;
@@ -104,7 +106,8 @@ export class Approvals implements ApprovalPort, VaultApprovals {
 
   async approve(id: string, approver: Approver, forMs: number | null): Promise<Approval> {
     const entry = this.#requirePending(id);
-    await this.#record('approval.approved', entry, { by: approver.name, for_ms: forMs });
+    requireAnother(entry.approval, approver);
+    await this.#record('approval.approved', entry, { by: approver.name, by_user_id: approver.userId, for_ms: forMs });
     this.#requirePending(id);
     const at = this.#now();
     this.#change(entry, { status: 'approved', decidedAt: at, decidedBy: approver.name, expiresAt: at + this.#limits().expireMs });
@@ -125,7 +128,7 @@ export class Approvals implements ApprovalPort, VaultApprovals {
 
   async deny(id: string, approver: Approver): Promise<Approval> {
     const entry = this.#requirePending(id);
-    await this.#record('approval.denied', entry, { by: approver.name });
+    await this.#record('approval.denied', entry, { by: approver.name, by_user_id: approver.userId });
     this.#requirePending(id);
     this.#change(entry, { status: 'denied', decidedAt: this.#now(), decidedBy: approver.name });
     this.#answerAll(entry, { kind: 'denied', id });
@@ -295,6 +298,8 @@ export class Approvals implements ApprovalPort, VaultApprovals {
         agent_id: approval.agentId,
         agent: approval.agent,
         session_id: approval.sessionId,
+        user_id: approval.userId,
+        user: approval.user,
         grant_id: approval.grantId,
         grant_label: approval.grantLabel,
         provider_id: approval.providerId,
@@ -310,4 +315,14 @@ export class Approvals implements ApprovalPort, VaultApprovals {
       ENDED,
     );
   }
+}
+
+/** SECURITY: nobody lets their own request pass, or an agent that has a person's ear needs no second one (S-94). Denying is anybody's. */
+function requireAnother({ userId }: Approval, approver: Approver): void {
+  if (userId === null || userId !== approver.userId) return;
+  throw new AlterError(
+    'forbidden',
+    { reason: 'The request is made for you, so somebody else has to approve it' },
+    { hint: 'Ask another person who is signed in, or deny it: `alterd approvals deny ID`.' },
+  );
 }

@@ -11,6 +11,8 @@ export function authorityOf(snapshot: StoreSnapshot, version: number): Authority
     version,
     agents: new Map(snapshot.agents.map((agent) => [agent.id, Object.freeze({ ...agent })])),
     grants: Object.freeze(snapshot.grants.map((row) => grantOf(row, names.get(row.credentialId) ?? ''))),
+    users: new Map(snapshot.users.map((user) => [user.id, Object.freeze({ ...user })])),
+    delegations: Object.freeze(snapshot.delegations.map((row) => Object.freeze({ ...row }))),
   });
 }
 

@@ -2,8 +2,10 @@
  * Who is calling: from the text of a key to an identity, by one hash and one map lookup, and whether that identity still holds.
  * Runs for each proxy socket and each request of an open tunnel, so nothing here waits or scans.
  */
-import { type CallerIdentity, NO_NARROWING } from '../domain/agent.ts';
+import { type Agent, type CallerIdentity, NO_BINDING } from '../domain/agent.ts';
+import { type Authority, isAgentActive } from '../domain/authority.ts';
 import { AlterError } from '../domain/errors.ts';
+import type { KeyRow } from '../store/rows.ts';
 import { hashKeyText, inspectKeyText } from './key-text.ts';
 import { isKeyGood } from './keys.ts';
 import type { LastUses } from './last-uses.ts';
@@ -32,10 +34,11 @@ export class Callers {
 
   isValid(caller: CallerIdentity): boolean {
     const state = this.#state;
-    if (state.authority.agents.get(caller.agentId)?.status !== 'active') return false;
+    if (!isAgentActive(state.authority, caller.agentId)) return false;
+    if (!isUserActive(state.authority, caller.userId)) return false;
     if (caller.keyKind === 'agent') {
       const row = state.keyById(caller.keyId);
-      return row !== undefined && row.agentId === caller.agentId && isKeyGood(row, state.now());
+      return row !== undefined && row.agentId === caller.agentId && this.#isGood(row, state.now());
     }
     const session = caller.sessionId === null ? undefined : this.#sessions.findById(caller.sessionId);
     return session !== undefined && session.info.agentId === caller.agentId && isSessionGood(session, state.now());
@@ -46,7 +49,8 @@ export class Callers {
     if (row === undefined) throw new AlterError('caller_unauthenticated', {});
     const agent = this.#state.authority.agents.get(row.agentId);
     const now = this.#state.now();
-    if (agent?.status !== 'active' || !isKeyGood(row, now)) throw new AlterError('key_revoked', { key_prefix: row.prefix });
+    if (agent === undefined || !isAgentActive(this.#state.authority, agent.id) || !this.#isGood(row, now))
+      throw new AlterError('key_revoked', { key_prefix: row.prefix });
     this.#uses.note('key', row.id, now);
     return {
       agentId: agent.id,
@@ -55,9 +59,12 @@ export class Callers {
       keyPrefix: row.prefix,
       keyKind: 'agent',
       sessionId: null,
-      narrowing: NO_NARROWING,
+      narrowing: row.narrowing,
       expiresAt: row.expiresAt,
       boundUid: row.boundUid,
+      binding: row.binding,
+      userId: null,
+      parentAgent: parentOf(this.#state.authority, agent),
     };
   }
 
@@ -66,7 +73,9 @@ export class Callers {
     if (session === undefined) throw new AlterError('caller_unauthenticated', {});
     const { info } = session;
     const agent = this.#state.authority.agents.get(info.agentId);
-    if (agent?.status !== 'active' || !isSessionGood(session, this.#state.now())) {
+    const { authority } = this.#state;
+    const isGood = isSessionGood(session, this.#state.now()) && isUserActive(authority, info.userId);
+    if (agent === undefined || !isAgentActive(authority, agent.id) || !isGood) {
       throw new AlterError('key_revoked', { key_prefix: info.keyPrefix });
     }
     return {
@@ -79,6 +88,23 @@ export class Callers {
       narrowing: info.narrowing,
       expiresAt: info.expiresAt,
       boundUid: null,
+      binding: NO_BINDING,
+      userId: info.userId,
+      parentAgent: parentOf(authority, agent),
     };
   }
+
+  /** SECURITY: a derived key ends with the key that it came from, whatever its own row says. */
+  #isGood(row: KeyRow, now: number): boolean {
+    if (!isKeyGood(row, now)) return false;
+    if (row.parentKeyId === null) return true;
+    const parent = this.#state.keyById(row.parentKeyId);
+    return parent !== undefined && parent.parentKeyId === null && isKeyGood(parent, now);
+  }
 }
+
+const isUserActive = (authority: Authority, userId: string | null): boolean =>
+  userId === null || authority.users.get(userId)?.status === 'active';
+
+const parentOf = (authority: Authority, agent: Agent): string | null =>
+  agent.parentId === null ? null : (authority.agents.get(agent.parentId)?.name ?? null);

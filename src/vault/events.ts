@@ -1,18 +1,30 @@
 /** Audit events of the vault: who or what was changed, in the columns of the journal. Never a secret, never a field value. */
 import type { AuditClosing, AuditOpening } from '../domain/audit.ts';
 import { BLANK_EVENT } from '../domain/audit-event.ts';
+import { type User, userLabel } from '../domain/user.ts';
 
 export type VaultAction =
   | 'agent.created'
+  | 'agent.changed'
   | 'agent.paused'
   | 'agent.resumed'
   | 'agent.revoked'
   | 'agent.removed'
   | 'key.created'
+  | 'key.derived'
   | 'key.rotated'
   | 'key.revoked'
   | 'session.created'
   | 'session.revoked'
+  | 'user.created'
+  | 'user.updated'
+  | 'user.signed_in'
+  | 'user.signed_out'
+  | 'user.deactivated'
+  | 'user.activated'
+  | 'user.removed'
+  | 'delegation.created'
+  | 'delegation.revoked'
   | 'secret.created'
   | 'secret.rotated'
   | 'secret.removed'
@@ -42,7 +54,11 @@ export interface VaultEvent {
   readonly agent?: { readonly id: string; readonly name: string } | undefined;
   readonly key?: { readonly id: string; readonly prefix: string } | undefined;
   readonly sessionId?: string | undefined;
-  readonly grant?: { readonly id: string; readonly label: string; readonly principal: { readonly type: string } } | undefined;
+  readonly user?: Pick<User, 'id' | 'email' | 'subject'> | undefined;
+  readonly delegationId?: string | undefined;
+  readonly grant?:
+    | { readonly id: string; readonly label: string; readonly principal: { readonly type: string; readonly group?: string } }
+    | undefined;
   readonly credential?: { readonly name: string; readonly providerId: string } | undefined;
   readonly details?: Readonly<Record<string, string | number | boolean | null>> | undefined;
 }
@@ -58,6 +74,10 @@ export function openingOf(event: VaultEvent, at: number, epoch: number | null): 
     key_id: event.key?.id ?? null,
     key_prefix: event.key?.prefix ?? null,
     session_id: event.sessionId ?? null,
+    user_id: event.user?.id ?? null,
+    user: event.user === undefined ? null : userLabel(event.user),
+    delegation_id: event.delegationId ?? null,
+    group: event.grant?.principal.group ?? null,
     grant_id: event.grant?.id ?? null,
     grant_label: event.grant?.label ?? null,
     principal_type: event.grant?.principal.type ?? null,

@@ -14,13 +14,16 @@ import type { CredentialRow } from '../store/rows.ts';
 import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
 import { expiryProblem } from './names.ts';
 
-/** `provider` or `credential` (or both), and exactly one of `agent` and `system`. */
+/** `provider` or `credential` (or both), and exactly one of `agent`, `user`, `group` and `system`. */
 export interface NewGrant {
   readonly provider?: string | undefined;
   /** Name or id of a stored secret. */
   readonly credential?: string | undefined;
   /** Name or id. */
   readonly agent?: string | undefined;
+  /** Id, e-mail or subject. */
+  readonly user?: string | undefined;
+  readonly group?: { readonly issuer: string; readonly name: string } | undefined;
   readonly system?: boolean | undefined;
   readonly label?: string | undefined;
   /** `host`, `host:port`, `http://host:port`; narrows the hosts of the secret or its provider, or names them when those have none. */

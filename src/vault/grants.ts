@@ -1,17 +1,21 @@
 /** Grants: who may call which hosts with which secret. Made, revoked (kept, to explain refusals), removed. */
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_PLACEHOLDER, mintPlaceholder } from '../config/placeholder.ts';
 import type { Agent } from '../domain/agent.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant, Principal } from '../domain/grant.ts';
+import type { User } from '../domain/user.ts';
 import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
+import { endings } from './endings.ts';
 import { checkScope, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { findCredential } from './secrets.ts';
 import type { VaultState } from './state.ts';
+import type { VaultUsers } from './users.ts';
 
 const MIN_ID_PREFIX_LENGTH = 8;
 
@@ -31,9 +35,11 @@ export class EmbeddedGrants implements VaultGrants {
   readonly #state: VaultState;
   readonly #catalogue: ProviderSource;
   readonly #endings: TokenEndings;
+  readonly #users: Pick<VaultUsers, 'find'>;
 
-  constructor(state: VaultState, catalogue: ProviderSource, endings: TokenEndings) {
+  constructor(state: VaultState, catalogue: ProviderSource, endings: TokenEndings, users: Pick<VaultUsers, 'find'>) {
     this.#state = state;
+    this.#users = users;
     this.#catalogue = catalogue;
     this.#endings = endings;
   }
@@ -66,8 +72,8 @@ export class EmbeddedGrants implements VaultGrants {
     return state.exclusive(async () => {
       requireNone(shapeProblems(input));
       const credential = this.#credentialFor(input);
-      const { row, agent } = this.draft(input, credential);
-      await state.commit({ action: 'grant.created', agent, grant: row, credential, details: scopeDetails(row) }, [
+      const { row, agent, user } = this.draft(input, credential);
+      await state.commit({ action: 'grant.created', agent, user, grant: row, credential, details: scopeDetails(row) }, [
         { put: 'grant', row },
       ]);
       return grantOf(row, credential.name);
@@ -75,9 +81,13 @@ export class EmbeddedGrants implements VaultGrants {
   }
 
   /** A checked grant of this credential, not stored yet. Call it inside exclusive(). @throws AlterError not_found, invalid_input, conflict */
-  draft(input: NewGrant, credential: CredentialRow): { readonly row: GrantRow; readonly agent: Agent | undefined } {
+  draft(
+    input: NewGrant,
+    credential: CredentialRow,
+  ): { readonly row: GrantRow; readonly agent: Agent | undefined; readonly user: User | undefined } {
     requireNone(shapeProblems(input));
     const agent = input.agent === undefined ? undefined : this.#state.findAgent(input.agent);
+    const user = input.user === undefined ? undefined : this.#users.find(input.user);
     const provider = this.#catalogue.find(credential.providerId);
     const now = this.#state.now();
     const { scope, problems } = checkScope(input, credential, provider, now);
@@ -88,7 +98,7 @@ export class EmbeddedGrants implements VaultGrants {
         hint: `Connect the account again: \`alterd connect ${credential.providerId}\`.`,
       });
     }
-    const principal: Principal = agent === undefined ? { type: 'system' } : { type: 'agent', agentId: agent.id };
+    const principal = principalOf(agent, user, input);
     this.#requireUsableAgent(agent);
     this.#requireFreeLabel(scope.label, principal, credential.providerId);
     const row: GrantRow = {
@@ -103,7 +113,7 @@ export class EmbeddedGrants implements VaultGrants {
       createdAt: now,
       revokedAt: null,
     };
-    return { row, agent };
+    return { row, agent, user };
   }
 
   revoke(idOrLabel: string): Promise<Grant> {
@@ -113,10 +123,11 @@ export class EmbeddedGrants implements VaultGrants {
       if (grant.status === 'revoked') return grant;
       const { credentialName, ...before } = grant;
       const row: GrantRow = { ...before, status: 'revoked', revokedAt: state.now() };
+      const delegations = state.rows.delegations.filter((delegation) => delegation.grantId === grant.id);
       const ending = await this.#endings.prepare([grant.id]);
       await state.commit(
         { action: 'grant.revoked', ...this.#eventParts(grant) },
-        [{ put: 'grant', row }, ...ending.changes],
+        [{ put: 'grant', row }, ...endings(delegations, 'operator', state.now()), ...ending.changes],
         ending,
       );
       ending.afterwards();
@@ -215,11 +226,22 @@ export class EmbeddedGrants implements VaultGrants {
 
 const shapeProblems = (input: NewGrant): (string | undefined)[] => [
   input.provider === undefined && input.credential === undefined ? 'provider: name a provider or a credential' : undefined,
-  (input.agent === undefined) === (input.system !== true) ? 'agent: name an agent, or say system' : undefined,
+  ownersNamed(input) === 1 ? undefined : 'agent: name an agent, a user or a group, or say system',
 ];
 
-const isSamePrincipal = (a: Principal, b: Principal): boolean =>
-  a.type === 'agent' ? b.type === 'agent' && a.agentId === b.agentId : b.type === 'system';
+const ownersNamed = ({ agent, user, group, system }: NewGrant): number =>
+  [agent !== undefined, user !== undefined, group !== undefined, system === true].filter((named) => named).length;
+
+/** SECURITY: spelt out, so that an owner who was not understood can never become the system, which is everybody. */
+function principalOf(agent: Agent | undefined, user: User | undefined, { group, system }: NewGrant): Principal {
+  if (agent !== undefined) return { type: 'agent', agentId: agent.id };
+  if (user !== undefined) return { type: 'user', userId: user.id };
+  if (group !== undefined) return { type: 'group', issuer: group.issuer, group: group.name };
+  if (system === true) return { type: 'system' };
+  throw new AlterError('invalid_input', { problems: ['agent: name an agent, a user or a group, or say system'] });
+}
+
+const isSamePrincipal = (a: Principal, b: Principal): boolean => isDeepStrictEqual(a, b);
 
 const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
   hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),

@@ -5,7 +5,9 @@
  * the audit events of the vault shows such a rollback to whoever compares the two.
  */
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
-import type { GrantRow, StoreSnapshot } from '../store/rows.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
+import type { AgentRow, GrantRow, KeyRow, StoreSnapshot } from '../store/rows.ts';
 
 export const MAC_NAME = 'authority_mac';
 
@@ -13,10 +15,13 @@ export const MAC_NAME = 'authority_mac';
 export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
   const covered = {
     epoch: snapshot.epoch,
-    agents: snapshot.agents,
-    keys: snapshot.keys.map(withoutUse),
+    agents: snapshot.agents.map(agentAsBefore),
+    keys: snapshot.keys.map(keyAsBefore),
     credentials: snapshot.credentials.map(withoutUse),
     grants: snapshot.grants.map(asBefore),
+    // A database of before has none of these, and a MAC that says nothing of them. One whose rows were taken away has another MAC.
+    ...(snapshot.users.length === 0 ? {} : { users: snapshot.users.map(withoutUse) }),
+    ...(snapshot.delegations.length === 0 ? {} : { delegations: snapshot.delegations }),
     dataKeys: snapshot.dataKeys.map((row) => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') })),
     // A database of before has neither and a MAC without them; one that lost them has the wrong MAC.
     ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
@@ -50,6 +55,24 @@ const asBefore = (row: GrantRow): object => {
     ...(operations.length > 0 ? { operations } : {}),
     ...(approval === null ? {} : { approval }),
     ...(git === null ? {} : { git }),
+  };
+};
+
+const agentAsBefore = ({ type, providers, parentId, metadata, ...rest }: AgentRow): object => ({
+  ...rest,
+  ...(type === 'agent' ? {} : { type }),
+  ...(providers === null ? {} : { providers }),
+  ...(parentId === null ? {} : { parentId }),
+  ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
+});
+
+const keyAsBefore = (row: KeyRow): object => {
+  const { parentKeyId, narrowing, binding, ...rest } = withoutUse(row);
+  return {
+    ...rest,
+    ...(parentKeyId === null ? {} : { parentKeyId }),
+    ...(isDeepStrictEqual(narrowing, NO_NARROWING) ? {} : { narrowing }),
+    ...(isDeepStrictEqual(binding, NO_BINDING) ? {} : { binding }),
   };
 };
 

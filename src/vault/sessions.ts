@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Narrowing } from '../domain/agent.ts';
 import { AlterError } from '../domain/errors.ts';
-import { parseHostPattern } from '../domain/host.ts';
 import type { Secret } from '../domain/secret.ts';
-import { hostPatternProblem, methodProblem, pathProblem } from './grant-scope.ts';
+import type { User } from '../domain/user.ts';
 import { hashKeyText, mintKeyText, shownPrefix } from './key-text.ts';
 import { requireNone } from './names.ts';
+import { narrowingProblems, normalisedNarrowing } from './narrowing.ts';
 import type { VaultState } from './state.ts';
 
 const MAX_TTL_MS = 30 * 24 * 3_600_000;
@@ -23,6 +23,8 @@ export interface SessionInfo {
   readonly label: string | null;
   readonly keyPrefix: string;
   readonly narrowing: Narrowing;
+  /** The user whom it was made for: it calls for no other. */
+  readonly userId: string | null;
   readonly createdAt: number;
   readonly expiresAt: number;
 }
@@ -32,6 +34,10 @@ export interface NewSession {
   readonly narrowing: Narrowing;
   readonly ttlMs: number;
   readonly label?: string | null | undefined;
+  /** Id of a user. */
+  readonly userId?: string | null | undefined;
+  /** Where the user was proved by something that ends: the session ends no later. Epoch milliseconds. */
+  readonly notAfter?: number | undefined;
 }
 
 export interface VaultSessions {
@@ -70,6 +76,7 @@ export class EmbeddedSessions implements VaultSessions {
         });
       }
       requireNone(this.#problems(input));
+      const user = this.#userOf(input);
       const now = this.#state.now();
       const key = mintKeyText('session');
       const info: SessionInfo = {
@@ -78,15 +85,17 @@ export class EmbeddedSessions implements VaultSessions {
         agentName: agent.name,
         label: input.label ?? null,
         keyPrefix: shownPrefix(key, 'session'),
-        narrowing: normalised(input.narrowing),
+        narrowing: normalisedNarrowing(input.narrowing),
+        userId: user?.id ?? null,
         createdAt: now,
-        expiresAt: now + input.ttlMs,
+        expiresAt: Math.min(now + input.ttlMs, input.notAfter ?? Number.POSITIVE_INFINITY),
       };
       const record: SessionRecord = { info, hash: hashKeyText(key.reveal()), ended: false };
       const event = {
         action: 'session.created',
         agent,
         sessionId: info.sessionId,
+        user,
         details: { expires_at: info.expiresAt },
       } as const;
       await this.#state.commitInMemory(event, () => {
@@ -126,6 +135,21 @@ export class EmbeddedSessions implements VaultSessions {
     for (const record of this.#byId.values()) if (record.info.agentId === agentId) record.ended = true;
   }
 
+  endAllOfUser(userId: string): void {
+    for (const record of this.#byId.values()) if (record.info.userId === userId) record.ended = true;
+  }
+
+  #userOf({ userId }: NewSession): User | undefined {
+    if (userId === null || userId === undefined) return undefined;
+    const user = this.#state.authority.users.get(userId);
+    if (user === undefined) throw new AlterError('not_found', { what: 'user', name: userId, list_command: 'alterd user list' });
+    if (user.status === 'active') return user;
+    throw new AlterError('conflict', {
+      reason: 'The user is deactivated',
+      hint: `Let the user in again: \`alterd user activate ${user.id}\`.`,
+    });
+  }
+
   #sweep(): void {
     const now = this.#state.now();
     for (const [id, record] of this.#byId) {
@@ -140,23 +164,9 @@ export class EmbeddedSessions implements VaultSessions {
     return [
       Number.isSafeInteger(ttlMs) && ttlMs > 0 && ttlMs <= MAX_TTL_MS ? undefined : 'ttl_ms: must be between 1 ms and 30 days',
       (label ?? '').length <= MAX_LABEL_LENGTH ? undefined : `label: has at most ${MAX_LABEL_LENGTH} characters`,
-      ...(narrowing.grantIds ?? []).map((id) =>
-        known.has(id) ? undefined : `grant_ids: there is no grant ${JSON.stringify(id)}`,
-      ),
-      ...narrowing.deniedMethods.map((method) => methodProblem('denied_methods', method)),
-      ...narrowing.deniedPaths.map((path) => pathProblem('denied_paths', path)),
-      ...narrowing.deniedHosts.map((host) => hostPatternProblem('denied_hosts', host)),
+      ...narrowingProblems(narrowing, known),
     ];
   }
 }
 
 export const isSessionGood = (record: SessionRecord, now: number): boolean => !record.ended && record.info.expiresAt > now;
-
-function normalised(narrowing: Narrowing): Narrowing {
-  return {
-    grantIds: narrowing.grantIds && [...narrowing.grantIds],
-    deniedMethods: narrowing.deniedMethods.map((method) => method.toUpperCase()),
-    deniedPaths: [...narrowing.deniedPaths],
-    deniedHosts: narrowing.deniedHosts.map(parseHostPattern),
-  };
-}

@@ -7,6 +7,7 @@ import type { CallerIdentity } from '../domain/agent.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Authority } from '../domain/authority.ts';
 import type { CredentialMaterial } from '../domain/credential.ts';
+import type { Delegation } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
@@ -15,6 +16,7 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
 import { EmbeddedAgents, type VaultAgents } from './agents.ts';
 import { Callers } from './callers.ts';
+import { EmbeddedDelegations, type VaultDelegations } from './delegations.ts';
 import { EmbeddedGrants, type VaultGrants } from './grants.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
@@ -33,6 +35,7 @@ import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
+import { EmbeddedUsers, type VaultUsers } from './users.ts';
 import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
 
 export interface Vault extends VaultPort {
@@ -40,6 +43,8 @@ export interface Vault extends VaultPort {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly users: VaultUsers;
+  readonly delegations: VaultDelegations;
   readonly policies: VaultPolicies;
   /** What was wrong with policy files at the start, when the policies of before are in force instead. */
   readonly policyProblems: readonly string[];
@@ -123,6 +128,8 @@ class EmbeddedVault implements Vault {
   readonly sessions: VaultSessions;
   readonly secrets: VaultSecrets;
   readonly grants: VaultGrants;
+  readonly users: VaultUsers;
+  readonly delegations: VaultDelegations;
   readonly policies: VaultPolicies;
   readonly policyProblems: readonly string[];
   readonly connect: ConnectFlows;
@@ -148,19 +155,23 @@ class EmbeddedVault implements Vault {
     const refresher = new Refresher(shared);
     const materials: Materials = new Materials({ state, maker, uses, renewal: refresher });
     const endings = new TokenEndings(shared);
-    const grants = new EmbeddedGrants(state, catalogue, endings);
-    const connections = new Connections({ state, dataKeys, grants, dropMaterial });
     const sessions = new EmbeddedSessions(state);
+    const users = new EmbeddedUsers(state, sessions, uses, endings);
+    const grants = new EmbeddedGrants(state, catalogue, endings, users);
+    const delegations = new EmbeddedDelegations(state, grants, users);
+    const connections = new Connections({ state, dataKeys, grants, delegations, dropMaterial });
     this.#parts = parts;
     this.#uses = uses;
     this.#materials = materials;
     this.#callers = new Callers(state, sessions, uses);
     this.sessions = sessions;
     this.agents = new EmbeddedAgents({ state, keys: new AgentKeys(state, uses), sessions, uses, endings });
-    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
+    this.users = users;
     this.policies = parts.policies;
     this.policyProblems = parts.policyProblems;
+    this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.grants = grants;
+    this.delegations = delegations;
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });
@@ -195,6 +206,10 @@ class EmbeddedVault implements Vault {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
     return this.#materials.obtain(grant);
+  }
+
+  dropDelegation(caller: CallerIdentity, delegationId: string): Promise<Delegation> {
+    return this.delegations.revoke(delegationId, 'agent', { agentId: caller.agentId });
   }
 
   get recordedJournal(): string | null {

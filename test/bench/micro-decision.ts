@@ -11,7 +11,8 @@ const ROUNDS = 9;
 const HOST = 'api.bench.test';
 const INJECTION = { in: 'header', name: 'Authorization', template: 'Bearer {token}' } as const;
 
-function grantOf(n: number): Grant {
+/** The grant number 0 names the destination of the bench; the others name hosts of their own. */
+export function benchGrant(n: number): Grant {
   return {
     id: `6f1a2b3c-0000-4000-8000-${String(n).padStart(12, '0')}`,
     label: '',
@@ -40,7 +41,7 @@ function grantOf(n: number): Grant {
   };
 }
 
-const caller: CallerIdentity = {
+export const BENCH_CALLER: CallerIdentity = {
   agentId: 'agent',
   agentName: 'bench',
   keyId: 'key',
@@ -50,9 +51,12 @@ const caller: CallerIdentity = {
   narrowing: { grantIds: null, deniedMethods: [], deniedPaths: [], deniedHosts: [] },
   expiresAt: null,
   boundUid: null,
+  binding: { unit: null, executable: null, cidr: null },
+  userId: null,
+  parentAgent: null,
 };
 
-const destination: Destination = {
+export const BENCH_DESTINATION: Destination = {
   scheme: 'https',
   host: HOST,
   port: 443,
@@ -63,6 +67,7 @@ const destination: Destination = {
 
 /** Microseconds for one request. */
 export async function decisionMicros(): Promise<number> {
+  const [caller, destination] = [BENCH_CALLER, BENCH_DESTINATION];
   const { compileAuthority, resolveGrant } = (await import(
     dist('policy/resolve.js')
   )) as typeof import('../../src/policy/resolve.ts');
@@ -76,8 +81,8 @@ export async function decisionMicros(): Promise<number> {
   )) as typeof import('../../src/injection/placeholder.ts');
   const { Secret } = (await import(dist('domain/secret.js'))) as typeof import('../../src/domain/secret.ts');
 
-  const grants = Array.from({ length: GRANTS }, (_, n) => grantOf(n));
-  const compiled = compileAuthority({ version: 1, agents: new Map(), grants });
+  const grants = Array.from({ length: GRANTS }, (_, n) => benchGrant(n));
+  const compiled = compileAuthority({ version: 1, agents: new Map(), grants, users: new Map(), delegations: [] });
   const rules = new Map(grants.map((grant) => [grant, compileGrantRules(grant)]));
   const fields = new Map([['token', new Secret('SEKRET-marker-decision')]]);
   const injection = compileInjections([INJECTION], { credentialId: 'credential-0', version: 1, fields }, HOST);
@@ -126,11 +131,22 @@ export async function policyMicros(): Promise<{ readonly rulesUs: number; readon
   const measure = async (tomls: readonly string[]): Promise<number> => {
     const { set, problems } = await loadPolicies(tomls.map((toml, i) => ({ origin: 'file', place: `${i}.toml`, toml })));
     if (set === null) throw new Error(JSON.stringify(problems));
-    const grant = grantOf(0);
+    const grant = benchGrant(0);
     const one = (now: number): boolean =>
       decidePolicies(
         set,
-        { method: 'GET', headers, target, caller, destination, grant, source, principal: { kind: 'none' }, body: null, now },
+        {
+          method: 'GET',
+          headers,
+          target,
+          caller: BENCH_CALLER,
+          destination: BENCH_DESTINATION,
+          grant,
+          source,
+          principal: { kind: 'none' },
+          body: null,
+          now,
+        },
         ledger,
       ).allow;
     if (!one(Date.now())) throw new Error('the request has to pass every rule');
@@ -166,8 +182,8 @@ function manyPolicies(): string[] {
   const layers = ['installation', 'provider', 'agent', 'grant', 'session'];
   const names: Readonly<Record<string, string>> = {
     provider: 'bench',
-    agent: caller.agentName,
-    grant: grantOf(0).id,
+    agent: BENCH_CALLER.agentName,
+    grant: benchGrant(0).id,
     session: '*',
   };
   return Array.from({ length: 10 }, (_none, n) => {

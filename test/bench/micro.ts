@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { closing, opening } from '../integration/journal/samples.ts';
 import { median } from './arithmetic.ts';
 import { decisionMicros, policyMicros } from './micro-decision.ts';
+import { identityCosts } from './micro-identity.ts';
 import { journalUnderLoad, meterMicros } from './micro-journal.ts';
 
 const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
@@ -83,9 +84,10 @@ export async function microCosts(): Promise<Readonly<Record<string, number>>> {
     auditUs: await auditMicros(),
     leafMs: await leafMillis(),
     decisionUs: await decisionMicros(),
-    meterUs: await meterMicros(),
-    ...(await journalUnderLoad()),
+    ...(await identityCosts()),
     policyUs: rulesUs,
     celUs,
+    meterUs: await meterMicros(),
+    ...(await journalUnderLoad()),
   };
 }

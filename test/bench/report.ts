@@ -56,11 +56,14 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     { key: 'auditUs', title: 'audit µs' },
     { key: 'leafMs', title: 'leaf ms' },
     { key: 'decisionUs', title: 'decision µs' },
+    { key: 'authorityMs', title: '10,000 grants ms' },
+    { key: 'resolveUserUs', title: 'grant of a user µs' },
+    { key: 'knownTokenUs', title: 'known token µs' },
+    { key: 'policyUs', title: '200 rules µs' },
+    { key: 'celUs', title: 'expression µs' },
     { key: 'meterUs', title: 'metrics µs' },
     { key: 'auditRate', title: 'audit rows/s' },
     { key: 'auditStallMs', title: 'audit stall p99 ms' },
-    { key: 'policyUs', title: '200 rules µs' },
-    { key: 'celUs', title: 'expression µs' },
   ],
 };
 

@@ -1,9 +1,10 @@
 /** S-70, S-94 … S-97: a person says yes to one request of an agent, and to nothing else. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApprovalView } from '../../src/api/approvals.ts';
 import { cardLines } from '../../src/cli/approval-card.ts';
+import { ANNA_SECRET, askAs, type PeopleWall, startPeopleWall } from './support/people.ts';
 import { BEARER, expectRefusal, GOOD, SECRET, startWall, valuesOf, type Wall, type WallAgent } from './support/wall.ts';
 import { type Answer, readAnswer, type Wire } from './support/wire.ts';
 
@@ -205,4 +206,97 @@ it('a method that is asked for by header needs the approval of that method', asy
   expectRefusal(await agent.ask('/x', { method: 'GET', headers: ['X-HTTP-Method-Override: DELETE'] }), 403, 'approval_pending');
   expect((await agent.ask('/x')).status).toBe(200);
   expect(wall.good.arrivals.length).toBe(before);
+});
+
+describe('where issuers say who people are (S-94)', () => {
+  let people: PeopleWall;
+  let assistant: WallAgent;
+  let anna: string;
+  let [annaSession, benSession] = ['', ''];
+
+  beforeAll(async () => {
+    people = await startPeopleWall('[approvals]\nhold_ms = 0\npending_per_agent = 20\n');
+    assistant = await people.agent(null);
+    anna = await people.userId('anna');
+    const ben = await people.userId('ben');
+    for (const [secret, user] of Object.entries({ anna, ben }))
+      await people.delegate(await people.grant(secret, { user }, { approval: ['*'] }), assistant);
+    annaSession = await people.signIn('anna');
+    benSession = await people.signIn('ben');
+  });
+  afterAll(() => people.stop());
+
+  const asked = async (token: string | null, target: string, agent = assistant): Promise<string> => {
+    const answer = await askAs(agent, token, target);
+    expectRefusal(answer, 403, 'approval_pending');
+    return answer.json().approval_id as string;
+  };
+  const approve = (id: string, user_session?: string, more: object = {}): Promise<{ approval: ApprovalView }> =>
+    decide(people, id, 'approve', { ...more, ...(user_session === undefined ? {} : { user_session }) });
+
+  it('nobody decides who has not signed in: not the socket alone, not a made-up handle, not one that has ended', async () => {
+    const id = await asked(await people.issuer.token('anna'), '/nobody');
+    const ended = await people.signIn('ben');
+    await people.daemon.api('POST', '/v1/user-session/end', { user_session: ended });
+    for (const session of [undefined, '', `alter_user_${'A'.repeat(43)}`, ended]) {
+      await expect(approve(id, session)).rejects.toThrow(/forbidden.*alterd login/s);
+      await expect(decide(people, id, 'deny', { user_session: session })).rejects.toThrow(/forbidden/);
+    }
+    expect((await decide(people, id, 'deny', { user_session: benSession })).approval.status).toBe('denied');
+  });
+
+  it('the one for whom the request is made does not approve it, another person does, and the rows say who', async () => {
+    const token = await people.issuer.token('anna');
+    const id = await asked(token, '/theirs');
+    const { approval } = await people.daemon.api<{ approval: ApprovalView }>('GET', `/v1/approvals/${id}`);
+    expect(approval).toMatchObject({ user_id: anna, user: 'anna@good.test' });
+    expect(cardLines(approval).join('\n')).toContain('for       anna@good.test');
+    await expect(approve(id, annaSession)).rejects.toThrow(/forbidden/);
+    const before = people.good.arrivals.length;
+    expectRefusal(await askAs(assistant, token, '/theirs'), 403, 'approval_pending');
+    expect(people.good.arrivals.length).toBe(before);
+    expect((await approve(id, benSession)).approval).toMatchObject({ status: 'approved', decided_by: 'ben@good.test (corp)' });
+    expect((await askAs(assistant, await people.issuer.token('anna', { claims: { jti: 'newer' } }), '/theirs')).status).toBe(200);
+    expect(valuesOf(people.good.arrivals.at(-1)!.rawHeaders, 'authorization')).toEqual([`Bearer ${ANNA_SECRET}`]);
+    await people.row({ action: 'approval.approved', user_id: anna });
+    const { details } = await people.row({ agent: assistant.name, outcome: 'success', path: '/theirs' });
+    expect(details).toMatchObject({ approval: id, approved_by: 'ben@good.test (corp)' });
+  });
+
+  it('nor does the owner of the grant, when the agent says no user', async () => {
+    const alone = await people.agent(null);
+    await people.delegate(await people.grant('anna', { user: anna }, { approval: ['*'] }), alone);
+    const id = await asked(null, '/alone', alone);
+    await expect(approve(id, annaSession)).rejects.toThrow(/forbidden/);
+    expect((await decide(people, id, 'deny', { user_session: annaSession })).approval.status).toBe('denied');
+  });
+
+  it('S-95 an approval for one user lets no request of another pass, for a time neither', async () => {
+    const [asAnna, asBen] = [await people.issuer.token('anna'), await people.issuer.token('ben')];
+    const id = await asked(asAnna, '/shared');
+    await approve(id, benSession, { for_ms: 60_000 });
+    const other = await asked(asBen, '/shared');
+    expect(other).not.toBe(id);
+    expect((await askAs(assistant, asAnna, '/shared')).status).toBe(200);
+    await decide(people, other, 'deny', { user_session: benSession });
+  });
+
+  it('S-95 a delegation that was given anew meanwhile is another consent', async () => {
+    const slow = await startPeopleWall('[approvals]\nhold_ms = 20000\n');
+    try {
+      const agent = await slow.agent(null);
+      const grant = await slow.grant('anna', { user: await slow.userId('anna') }, { approval: ['*'] });
+      await slow.delegate(grant, agent);
+      await slow.userId('ben');
+      const session = await slow.signIn('ben');
+      const answer = askAs(agent, await slow.issuer.token('anna'), '/anew');
+      const { id } = await pendingOf(slow, agent.name);
+      await slow.delegate(grant, agent);
+      await decide(slow, id, 'approve', { user_session: session });
+      expectRefusal(await answer, 403, 'policy_violation');
+      expect(slow.good.arrivals.filter((each) => each.url === '/anew')).toEqual([]);
+    } finally {
+      await slow.stop();
+    }
+  });
 });

@@ -10,7 +10,6 @@ export interface Limit {
   readonly open?: string;
 }
 
-const APPROVALS = 'comes with approvals';
 const CENTRE = 'comes with the central vault';
 
 export const LIMITS: Readonly<Record<string, Limit>> = {
@@ -22,9 +21,6 @@ export const LIMITS: Readonly<Record<string, Limit>> = {
   },
   'S-86': { gap: 'vault and journal rolled back together are not noticed; a counter elsewhere comes with the central vault' },
   'S-88': { open: 'there is no installer: a checkout and a lock file are all that there is' },
-  'S-92': { open: 'grants have no order and can not shadow each other; comes with policy rules of their own' },
-  'S-93': { open: APPROVALS },
-  'S-98': { open: 'comes with rate limits' },
   'S-100': { open: CENTRE },
   'S-106': { open: CENTRE },
   'S-109': {

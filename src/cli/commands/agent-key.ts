@@ -8,6 +8,7 @@ import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { parseDuration, parseFuture } from '../duration.ts';
 import type { Cell } from '../output.ts';
+import { type BindingFlags, bindingOf, defineDerive, withBindingOptions } from './agent-key-derive.ts';
 
 interface Minted {
   readonly key: string;
@@ -17,6 +18,7 @@ interface Minted {
 export function defineAgentKey(parent: Command, cli: Cli): void {
   const command = parent.command('key').alias('keys').description('the keys of an agent');
   defineMinting(command, cli);
+  defineDerive(command, cli);
   defineKeyList(command, cli);
   defineRevoke(command, cli);
   example(command, 'alterd agent key rotate research-bot --overlap 1h');
@@ -40,16 +42,16 @@ export async function showKey(
 }
 
 function defineMinting(command: Command, cli: Cli): void {
-  const create = command
-    .command('create <agent>')
+  const create = withBindingOptions(command.command('create <agent>'))
     .description('another key, which is shown once')
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
     .option('--uid <uid>', 'only this user of the machine may present it');
   example(create, 'alterd agent key create research-bot --expires 30d').action(
-    async (agent: string, flags: { expires?: string; uid?: string }) => {
+    async (agent: string, flags: BindingFlags & { expires?: string; uid?: string }) => {
       const made = await cli.client().send<Minted>(apiPath('agents', agent, 'keys'), {
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
         bound_uid: flags.uid === undefined ? undefined : parseUid(flags.uid),
+        ...bindingOf(flags),
       });
       await showKey(cli, agent, made, [['id', made.key_info.id]]);
     },
@@ -82,6 +84,8 @@ function defineKeyList(command: Command, cli: Cli): void {
         { header: 'CREATED', cell: (key) => key.created_at },
         { header: 'EXPIRES', cell: (key) => key.expires_at },
         { header: 'LAST USED', cell: (key) => key.last_used_at },
+        { header: 'BOUND TO', cell: boundText },
+        { header: 'FROM', cell: (key) => key.parent_key_id },
       ],
       `No keys: \`alterd agent key create ${agent}\` makes one.`,
     );
@@ -103,6 +107,11 @@ function defineRevoke(command: Command, cli: Cli): void {
     cli.output.hint('A new one: `alterd agent key create NAME`.');
   });
 }
+
+const boundText = (key: KeyView): string =>
+  [key.bound_uid === null ? null : `uid ${key.bound_uid}`, key.bound_unit, key.bound_executable, key.bound_cidr]
+    .filter((part) => part !== null)
+    .join(', ');
 
 function parseUid(text: string): number {
   if (/^\d{1,10}$/.test(text)) return Number(text);

@@ -2,8 +2,9 @@
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { AgentView, GrantView, KeyView } from '../../api/views.ts';
+import { AlterError } from '../../domain/errors.ts';
 import type { Cli } from '../cli.ts';
-import { example } from '../define.ts';
+import { collect, collectList, example } from '../define.ts';
 import { defineAgentKey, showKey } from './agent-key.ts';
 
 type ListedAgent = AgentView & { readonly keys: number; readonly grants: number };
@@ -27,15 +28,41 @@ export function defineAgent(command: Command, cli: Cli): void {
 }
 
 function defineCreate(command: Command, cli: Cli): void {
-  const create = command.command('create <name>').description('make an agent with its first key, which is shown once');
-  example(create, 'alterd agent create research-bot').action(async (name: string) => {
-    const made = await cli.client().send<{ agent: AgentView; key: string; key_info: KeyView }>(apiPath('agents'), { name });
+  const create = command
+    .command('create <name>')
+    .description('make an agent with its first key, which is shown once')
+    .option('--service', 'a program that works for nobody in particular')
+    .option('--providers <list>', 'only grants of these providers count for it', collectList)
+    .option('--parent <agent>', 'the agent that it works under, and ends with')
+    .option('--meta <key=value>', 'a fact for people; repeatable', collect);
+  example(create, 'alterd agent create research-bot').action(async (name: string, flags: CreateFlags) => {
+    const made = await cli.client().send<{ agent: AgentView; key: string; key_info: KeyView }>(apiPath('agents'), {
+      name,
+      type: flags.service === true ? 'service' : undefined,
+      providers: flags.providers,
+      parent: flags.parent,
+      metadata: flags.meta === undefined ? undefined : Object.fromEntries(flags.meta.map(factOf)),
+    });
     await showKey(cli, made.agent.name, made, [
       ['agent', made.agent.name],
       ['id', made.agent.id],
     ]);
     cli.output.hint(`Next: \`alterd grant create PROVIDER --agent ${made.agent.name}\`.`);
   });
+}
+
+interface CreateFlags {
+  readonly service?: boolean;
+  readonly providers?: readonly string[];
+  readonly parent?: string;
+  readonly meta?: readonly string[];
+}
+
+/** @throws AlterError invalid_input */
+function factOf(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+  throw new AlterError('invalid_input', { problems: [`--meta is written KEY=VALUE, not ${JSON.stringify(text)}`] });
 }
 
 function defineReading(command: Command, cli: Cli): void {
@@ -62,6 +89,10 @@ function defineReading(command: Command, cli: Cli): void {
       ['id', details.agent.id],
       ['status', details.agent.status],
       ['created', details.agent.created_at],
+      ['type', details.agent.type],
+      ['providers', details.agent.providers === null ? 'any' : details.agent.providers.join(', ')],
+      ['works under', details.agent.parent_id],
+      ...Object.entries(details.agent.metadata).map(([key, value]): [string, string] => [`meta ${key}`, value]),
       ['sessions', details.sessions],
       ...details.keys.map((key): [string, string] => ['key', keyText(key)]),
       ...details.grants.map((grant): [string, string] => ['grant', grantText(grant)]),

@@ -7,6 +7,7 @@ import { watchApprovals } from '../approval-screen.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { parseDuration } from '../duration.ts';
+import { findUserSession } from '../user-session.ts';
 
 export function defineApprovals(command: Command, cli: Cli): void {
   const list = command.command('list').description('what waits, and what was decided').option('--pending', 'only what waits');
@@ -43,7 +44,10 @@ export function defineApprovals(command: Command, cli: Cli): void {
     .description('let exactly this request pass, once')
     .option('--for <duration>', 'and further calls of the agent with this method and path for a while, such as 15m');
   example(approve, 'alterd approvals approve apr_0123456789abcdef').action(async (id: string, flags: { for?: string }) => {
-    const body = flags.for === undefined ? {} : { for_ms: parseDuration(flags.for, '--for') };
+    const body = {
+      user_session: findUserSession(cli),
+      for_ms: flags.for === undefined ? undefined : parseDuration(flags.for, '--for'),
+    };
     const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'approve'), body);
     showCard(cli, approval);
     if (approval.status === 'approved')
@@ -52,7 +56,9 @@ export function defineApprovals(command: Command, cli: Cli): void {
 
   const deny = command.command('deny <approval>').description('refuse it');
   example(deny, 'alterd approvals deny apr_0123456789abcdef').action(async (id: string) => {
-    const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'deny'), {});
+    const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'deny'), {
+      user_session: findUserSession(cli),
+    });
     showCard(cli, approval);
   });
   example(command, 'alterd approvals watch');

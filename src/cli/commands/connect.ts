@@ -17,12 +17,14 @@ import {
 } from '../connect/ways.ts';
 import { collect, collectList, example } from '../define.ts';
 import { parseFuture } from '../duration.ts';
+import { readUserSession } from '../user-session.ts';
 
 export interface ConnectFlags extends ImportFlags {
   readonly label?: string;
   readonly scopes?: readonly string[];
   readonly agent?: string;
   readonly system?: boolean;
+  readonly user?: boolean;
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
   readonly expires?: string;
@@ -40,6 +42,7 @@ export function defineConnect(command: Command, cli: Cli): void {
     .argument('<provider>')
     .option('--agent <name>', 'who may use the account')
     .option('--system', 'every active agent may use it')
+    .option('--user', 'the account is of whoever is signed in, who delegates it to the agent')
     .option('--label <text>', 'a name of its own, to pick it by')
     .option('--scopes <list>', "what to ask for, in place of the provider's usual scopes", collectList)
     .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
@@ -65,13 +68,14 @@ export function defineConnect(command: Command, cli: Cli): void {
 
 /** Connects, and shows what came of it with the next command. */
 export async function connectAccount(cli: Cli, provider: string, flags: ConnectFlags): Promise<void> {
-  const wanted = wantedOf(provider, flags);
+  const wanted = wantedOf(cli, provider, flags);
   if (flags.scopes !== undefined) await noteUnlisted(cli, provider, flags.scopes);
   const connected = await connectBy(cli, flags, wanted);
   showConnected(cli, connected);
   const { grant } = await cli.client().read<{ grant: GrantView }>(apiPath('grants', connected.grant_id));
   const host = grant.hosts.find((each) => !each.includes('*') && !each.includes('://')) ?? 'HOST';
-  cli.output.hint(`Next: \`alterd run --agent ${grant.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
+  const as = grant.principal === 'user' ? '--user ' : '';
+  cli.output.hint(`Next: \`alterd run ${as}--agent ${grant.agent ?? flags.agent ?? 'NAME'} -- curl -s https://${host}/\`.`);
 }
 
 /** A typing error is told before anybody consents; what the catalogue does not know may still be right. */
@@ -94,13 +98,15 @@ function connectBy(cli: Cli, flags: ConnectFlags, wanted: Wanted): Promise<Conne
   return connectByBrowser(cli, wanted, { browser: flags.browser, port });
 }
 
-function wantedOf(provider: string, flags: ConnectFlags): Wanted {
-  if (flags.grant === undefined && (flags.agent !== undefined) === (flags.system === true))
-    throw new AlterError('invalid_input', { problems: ['say who may use it: either --agent NAME or --system'] });
+function wantedOf(cli: Cli, provider: string, flags: ConnectFlags): Wanted {
+  const owners = [flags.agent !== undefined || flags.user === true, flags.system === true].filter((isNamed) => isNamed).length;
+  if (flags.grant === undefined && owners !== 1)
+    throw new AlterError('invalid_input', { problems: ['say who may use it: either --agent NAME, --user or --system'] });
   return {
     provider,
     agent: flags.agent,
     system: flags.system,
+    user_session: flags.user === true ? readUserSession(cli) : undefined,
     label: flags.label,
     scopes: flags.scopes,
     methods: flags.methods,

@@ -7,12 +7,14 @@ import type { Cli } from '../cli.ts';
 import { collect, example } from '../define.ts';
 import { parseDenials } from '../deny.ts';
 import { parseDuration } from '../duration.ts';
+import { readUserSession } from '../user-session.ts';
 import { agentOf } from './run.ts';
 
 type Shell = ExportFormat | 'zsh';
 
 interface EnvFlags {
   readonly agent?: string;
+  readonly user?: boolean;
   readonly shell?: Shell;
   readonly grant?: readonly string[];
   readonly deny?: readonly string[];
@@ -24,6 +26,7 @@ interface EnvFlags {
 export function defineEnv(command: Command, cli: Cli): void {
   command
     .option('--agent <name>', 'who the shell acts as (or ALTERD_AGENT)')
+    .option('--user', 'for the person who is signed in (`alterd login`)')
     .addOption(new Option('--shell <shell>', 'form of the exports').choices(['bash', 'zsh', 'fish', 'powershell', 'dotenv']))
     .option('--grant <id>', 'only with this grant, by id or label; repeatable', collect)
     .option('--deny <rule>', 'method=DELETE, path=/admin/**, host=…; repeatable', collect)
@@ -44,6 +47,7 @@ export function defineEnv(command: Command, cli: Cli): void {
         denials: parseDenials(flags.deny ?? []),
         ttlMs: parseDuration(flags.ttl, '--ttl'),
         label: flags.label,
+        userSession: flags.user === true ? readUserSession(cli) : undefined,
       },
       cli.env,
     );

@@ -10,6 +10,9 @@ import { parseFuture } from '../duration.ts';
 
 interface CreateFlags {
   readonly agent?: string;
+  readonly user?: string;
+  readonly group?: string;
+  readonly issuer?: string;
   readonly system?: boolean;
   readonly secret?: string;
   readonly label?: string;
@@ -41,6 +44,9 @@ function defineCreate(command: Command, cli: Cli): void {
     .command('create <provider>')
     .description('let an agent call a provider; PROVIDER is a provider or the name of a secret')
     .option('--agent <name>', 'who may use it')
+    .option('--user <user>', 'this user owns it, and delegates it to agents: an id, an e-mail or a subject')
+    .option('--group <name>', 'this group owns it, and its members use it through agents it is delegated to')
+    .option('--issuer <name>', 'whose group, when several issuers are configured')
     .option('--system', 'every active agent may use it')
     .option('--secret <name>', 'which secret, when the provider has several')
     .option('--label <text>', 'a name of its own, to pick it by')
@@ -68,12 +74,18 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret");
   example(create, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'").action(
     async (provider: string, flags: CreateFlags) => {
-      if ((flags.agent !== undefined) === (flags.system === true)) {
-        throw new AlterError('invalid_input', { problems: ['say who may use it: either --agent NAME or --system'] });
+      const owners = [flags.agent, flags.user, flags.group, flags.system === true ? '' : undefined];
+      if (owners.filter((owner) => owner !== undefined).length !== 1) {
+        throw new AlterError('invalid_input', {
+          problems: ['say whose it is: one of --agent NAME, --user USER, --group NAME and --system'],
+        });
       }
       const { grant } = await cli.client().send<{ grant: GrantView }>(apiPath('grants'), {
         ...(await target(cli, provider, flags.secret)),
         agent: flags.agent,
+        user: flags.user,
+        group: flags.group,
+        issuer: flags.issuer,
         system: flags.system,
         label: flags.label,
         hosts: flags.host,
@@ -89,7 +101,8 @@ function defineCreate(command: Command, cli: Cli): void {
         pass_response_cookies: flags.passCookies,
       });
       showGrant(cli, grant);
-      cli.output.hint(`Next: \`${trial(grant)}\`.`);
+      const isOfPeople = grant.principal === 'user' || grant.principal === 'group';
+      cli.output.hint(isOfPeople ? `Next: \`alterd delegate ${grant.id} --agent NAME\`.` : `Next: \`${trial(grant)}\`.`);
     },
   );
 }
@@ -138,7 +151,7 @@ function defineReading(command: Command, cli: Cli): void {
       [
         { header: 'ID', cell: (grant) => grant.id },
         { header: 'LABEL', cell: (grant) => grant.label },
-        { header: 'AGENT', cell: (grant) => (grant.principal === 'system' ? '(system)' : grant.agent) },
+        { header: 'OWNER', cell: ownerText },
         { header: 'SECRET', cell: (grant) => grant.credential },
         { header: 'ACCOUNT', cell: (grant) => grant.oauth?.account_name ?? grant.oauth?.account_id },
         { header: 'HOSTS', cell: (grant) => grant.hosts.join(',') },
@@ -179,16 +192,22 @@ function defineEnding(command: Command, cli: Cli): void {
   });
 }
 
+/** Agents by their name alone; people with what they are. */
+const ownerText = (grant: GrantView): string | null => {
+  if (grant.principal === 'agent') return grant.agent;
+  if (grant.principal === 'user') return `user ${grant.user ?? grant.user_id}`;
+  return grant.principal === 'group' ? `group ${grant.group}` : '(system)';
+};
 const GIT_WORDS = { read: 'only clone and fetch', write: 'only clone, fetch and push' } as const;
 
 const nameOf = (grant: GrantView): string =>
-  `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.agent ?? 'every agent'})`;
+  `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.principal === 'system' ? 'every agent' : ownerText(grant)})`;
 
 function showGrant(cli: Cli, grant: GrantView): void {
   cli.output.record(grant, [
     ['grant', grant.id],
     ['label', grant.label],
-    ['agent', grant.principal === 'system' ? '(system: every active agent)' : grant.agent],
+    ['owner', grant.principal === 'system' ? '(system: every active agent)' : ownerText(grant)],
     ['provider', grant.provider],
     ['secret', grant.credential],
     ['hosts', grant.hosts.join(', ')],

@@ -13,9 +13,11 @@ import { collect, example } from '../define.ts';
 import { parseDenials } from '../deny.ts';
 import { parseDuration } from '../duration.ts';
 import { ExitStatus } from '../exit-codes.ts';
+import { readUserSession } from '../user-session.ts';
 
 interface RunFlags {
   readonly agent?: string;
+  readonly user?: boolean;
   readonly grant?: readonly string[];
   readonly deny?: readonly string[];
   readonly label?: string;
@@ -33,6 +35,7 @@ export function defineRun(command: Command, cli: Cli): void {
     .argument('<command...>', 'the command with its arguments, after --')
     .usage('--agent <name> [options] -- <command...>')
     .option('--agent <name>', 'who it acts as (or ALTERD_AGENT)')
+    .option('--user', 'for the person who is signed in (`alterd login`): with what that person delegated')
     .option('--grant <id>', 'only with this grant, by id or label; repeatable', collect)
     .option('--deny <rule>', 'not even where the agent may: method=DELETE, path=/admin/**, host=…; repeatable', collect)
     .option('--label <text>', 'a name for the audit entries')
@@ -47,6 +50,7 @@ export function defineRun(command: Command, cli: Cli): void {
         denials: parseDenials(flags.deny ?? []),
         ttlMs: parseDuration(flags.ttl, '--ttl'),
         label: flags.label,
+        userSession: flags.user === true ? readUserSession(cli) : undefined,
       };
       // Before there is a session: from here on no signal may end this process without revoking it.
       const signals = catchSignals();

@@ -14,6 +14,7 @@ export function defineSession(command: Command, cli: Cli): void {
       [
         { header: 'ID', cell: (session) => session.session_id },
         { header: 'AGENT', cell: (session) => session.agent },
+        { header: 'USER', cell: (session) => session.user_id },
         { header: 'LABEL', cell: (session) => session.label },
         { header: 'DENIED', cell: (session) => deniedText(session) },
         { header: 'STARTED', cell: (session) => session.created_at },

@@ -144,6 +144,52 @@ create table provider_clients (
 ) strict;
 `;
 
+/** Agents and keys of before are limited to nothing, bound to nothing and derived from nothing, which is what they were. */
+const PEOPLE = `
+create table users (
+  id text primary key,
+  issuer text not null,
+  subject text not null,
+  email text,
+  name text,
+  groups text not null,
+  claims_at integer not null,
+  status text not null,
+  created_at integer not null,
+  last_used_at integer,
+  unique (issuer, subject)
+) strict;
+alter table agents add column type text not null default 'agent';
+alter table agents add column providers text;
+alter table agents add column parent_id text references agents (id);
+alter table agents add column metadata text not null default '{}';
+create index agents_by_parent on agents (parent_id);
+alter table agent_keys add column parent_key_id text references agent_keys (id) on delete cascade;
+alter table agent_keys add column narrowing text;
+alter table agent_keys add column bound_unit text;
+alter table agent_keys add column bound_executable text;
+alter table agent_keys add column bound_cidr text;
+create index agent_keys_by_parent on agent_keys (parent_key_id);
+alter table grants add column user_id text references users (id) on delete cascade;
+alter table grants add column group_issuer text;
+alter table grants add column group_name text;
+create index grants_by_user on grants (user_id);
+create table delegations (
+  id text primary key,
+  user_id text references users (id) on delete cascade,
+  agent_id text not null references agents (id) on delete cascade,
+  grant_id text not null references grants (id) on delete cascade,
+  status text not null,
+  created_at integer not null,
+  expires_at integer,
+  revoked_at integer,
+  revoked_by text
+) strict;
+create index delegations_by_user on delegations (user_id);
+create index delegations_by_agent on delegations (agent_id);
+create index delegations_by_grant on delegations (grant_id);
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -153,4 +199,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'connected accounts', sql: OAUTH },
   { version: 7, name: 'sources of secrets', sql: SOURCES },
   { version: 8, name: 'policies', sql: POLICIES },
+  { version: 9, name: 'users and delegations', sql: PEOPLE },
 ];

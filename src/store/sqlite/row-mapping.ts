@@ -1,5 +1,8 @@
 /** Between the rows of the Store port and the columns of SQLite: booleans as 0 and 1, lists as JSON text. */
+import { isDeepStrictEqual } from 'node:util';
+import { type Narrowing, NO_NARROWING } from '../../domain/agent.ts';
 import type { FieldSources } from '../../domain/credential.ts';
+import type { Principal } from '../../domain/grant.ts';
 import type {
   AgentRow,
   CredentialRow,
@@ -16,15 +19,30 @@ import type {
 /** A row as better-sqlite3 reads and binds it. */
 export type Columns = Record<string, string | number | null | Uint8Array>;
 
-const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+export const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
 /** The text was written by json() above, and the vault's MAC over all rows vouches that nobody else wrote it. */
-const parsed = <T>(text: unknown): T => (text === null ? null : JSON.parse(text as string)) as T;
+export const parsed = <T>(text: unknown): T => (text === null ? null : JSON.parse(text as string)) as T;
 
 export const TABLES = {
-  agent: { name: 'agents', columns: ['id', 'name', 'status', 'created_at'] },
+  agent: { name: 'agents', columns: ['id', 'name', 'status', 'created_at', 'type', 'providers', 'parent_id', 'metadata'] },
   key: {
     name: 'agent_keys',
-    columns: ['id', 'agent_id', 'hash', 'prefix', 'status', 'created_at', 'expires_at', 'last_used_at', 'bound_uid'],
+    columns: [
+      'id',
+      'agent_id',
+      'hash',
+      'prefix',
+      'status',
+      'created_at',
+      'expires_at',
+      'last_used_at',
+      'bound_uid',
+      'parent_key_id',
+      'narrowing',
+      'bound_unit',
+      'bound_executable',
+      'bound_cidr',
+    ],
   },
   credential: {
     name: 'credentials',
@@ -54,6 +72,9 @@ export const TABLES = {
       'label',
       'principal_type',
       'agent_id',
+      'user_id',
+      'group_issuer',
+      'group_name',
       'grant_kind',
       'provider_id',
       'credential_id',
@@ -83,6 +104,14 @@ export const TABLES = {
     name: 'provider_clients',
     columns: ['id', 'provider_id', 'client_id', 'version', 'data_key_id', 'sealed', 'created_at'],
   },
+  user: {
+    name: 'users',
+    columns: ['id', 'issuer', 'subject', 'email', 'name', 'groups', 'claims_at', 'status', 'created_at', 'last_used_at'],
+  },
+  delegation: {
+    name: 'delegations',
+    columns: ['id', 'user_id', 'agent_id', 'grant_id', 'status', 'created_at', 'expires_at', 'revoked_at', 'revoked_by'],
+  },
   meta: { name: 'meta', columns: ['name', 'value'] },
 } as const;
 
@@ -93,6 +122,10 @@ export const agentColumns = (row: AgentRow): Columns => ({
   name: row.name,
   status: row.status,
   created_at: row.createdAt,
+  type: row.type,
+  providers: json(row.providers),
+  parent_id: row.parentId,
+  metadata: json(row.metadata),
 });
 
 export const agentRow = (c: Columns): AgentRow => ({
@@ -100,6 +133,10 @@ export const agentRow = (c: Columns): AgentRow => ({
   name: c.name as string,
   status: c.status as AgentRow['status'],
   createdAt: c.created_at as number,
+  type: c.type as AgentRow['type'],
+  providers: parsed(c.providers),
+  parentId: c.parent_id as string | null,
+  metadata: parsed(c.metadata),
 });
 
 export const keyColumns = (row: KeyRow): Columns => ({
@@ -112,6 +149,11 @@ export const keyColumns = (row: KeyRow): Columns => ({
   expires_at: row.expiresAt,
   last_used_at: row.lastUsedAt,
   bound_uid: row.boundUid,
+  parent_key_id: row.parentKeyId,
+  narrowing: isDeepStrictEqual(row.narrowing, NO_NARROWING) ? null : json(row.narrowing),
+  bound_unit: row.binding.unit,
+  bound_executable: row.binding.executable,
+  bound_cidr: row.binding.cidr,
 });
 
 export const keyRow = (c: Columns): KeyRow => ({
@@ -124,6 +166,13 @@ export const keyRow = (c: Columns): KeyRow => ({
   expiresAt: c.expires_at as number | null,
   lastUsedAt: c.last_used_at as number | null,
   boundUid: c.bound_uid as number | null,
+  parentKeyId: c.parent_key_id as string | null,
+  narrowing: parsed<Narrowing | null>(c.narrowing) ?? NO_NARROWING,
+  binding: {
+    unit: c.bound_unit as string | null,
+    executable: c.bound_executable as string | null,
+    cidr: c.bound_cidr as string | null,
+  },
 });
 
 export const credentialColumns = (row: CredentialRow): Columns => ({
@@ -254,6 +303,9 @@ export const grantColumns = (row: GrantRow): Columns => ({
   label: row.label,
   principal_type: row.principal.type,
   agent_id: row.principal.type === 'agent' ? row.principal.agentId : null,
+  user_id: row.principal.type === 'user' ? row.principal.userId : null,
+  group_issuer: row.principal.type === 'group' ? row.principal.issuer : null,
+  group_name: row.principal.type === 'group' ? row.principal.group : null,
   grant_kind: row.grantKind,
   provider_id: row.providerId,
   credential_id: row.credentialId,
@@ -276,10 +328,26 @@ export const grantColumns = (row: GrantRow): Columns => ({
   git_access: row.git,
 });
 
+/** SECURITY: an owner of a kind that is not known must never become the system, which is everybody. */
+function principalOf(c: Columns): Principal {
+  switch (c.principal_type) {
+    case 'agent':
+      return { type: 'agent', agentId: c.agent_id as string };
+    case 'user':
+      return { type: 'user', userId: c.user_id as string };
+    case 'group':
+      return { type: 'group', issuer: c.group_issuer as string, group: c.group_name as string };
+    case 'system':
+      return { type: 'system' };
+    default:
+      throw new TypeError(`a grant is owned by a ${String(c.principal_type)}`);
+  }
+}
+
 export const grantRow = (c: Columns): GrantRow => ({
   id: c.id as string,
   label: c.label as string,
-  principal: c.principal_type === 'agent' ? { type: 'agent', agentId: c.agent_id as string } : { type: 'system' },
+  principal: principalOf(c),
   grantKind: c.grant_kind as GrantRow['grantKind'],
   providerId: c.provider_id as string,
   credentialId: c.credential_id as string,

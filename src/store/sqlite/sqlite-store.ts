@@ -4,11 +4,12 @@
  */
 import type { Database, Statement } from 'better-sqlite3';
 import { AlterError } from '../../domain/errors.ts';
-import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
+import type { LastUse, RateLimitRow, RowKind, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { byCreation } from '../snapshot.ts';
 import type { Store } from '../store.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
+import * as people from './people-mapping.ts';
 import * as map from './row-mapping.ts';
 
 export interface SqliteStoreOptions {
@@ -26,7 +27,17 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore(db, unlock);
 }
 
-const REMOVALS = ['agent', 'credential', 'grant', 'data_key', 'provider_client', 'policy', 'policy_set'] as const;
+const REMOVALS = [
+  'agent',
+  'credential',
+  'grant',
+  'user',
+  'delegation',
+  'data_key',
+  'provider_client',
+  'policy',
+  'policy_set',
+] as const satisfies readonly RowKind[];
 
 class SqliteStore implements Store {
   readonly #db: Database;
@@ -53,7 +64,7 @@ class SqliteStore implements Store {
     this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
     const noteUse = (table: string): Statement =>
       db.prepare(`update ${table} set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at)`);
-    this.#noteUse = { key: noteUse('agent_keys'), credential: noteUse('credentials') };
+    this.#noteUse = { key: noteUse('agent_keys'), credential: noteUse('credentials'), user: noteUse('users') };
   }
 
   async load(): Promise<StoreSnapshot> {
@@ -68,6 +79,8 @@ class SqliteStore implements Store {
           keys: this.#all('key').map(map.keyRow).sort(byCreation),
           credentials: this.#all('credential').map(map.credentialRow).sort(byCreation),
           grants: this.#all('grant').map(map.grantRow).sort(byCreation),
+          users: this.#all('user').map(people.userRow).sort(byCreation),
+          delegations: this.#all('delegation').map(people.delegationRow).sort(byCreation),
           dataKeys: this.#all('data_key').map(map.dataKeyRow).sort(byCreation),
           policies: this.#all('policy').map(map.policyRow).sort(byCreation),
           policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
@@ -169,6 +182,10 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.sealedColumns(change.row);
     case 'grant':
       return map.grantColumns(change.row);
+    case 'user':
+      return people.userColumns(change.row);
+    case 'delegation':
+      return people.delegationColumns(change.row);
     case 'data_key':
       return map.dataKeyColumns(change.row);
     case 'policy':

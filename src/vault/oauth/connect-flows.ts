@@ -17,8 +17,10 @@ export interface ConnectRequest {
   /** Defaults to the provider's default scopes; the required ones are always asked for. */
   readonly scopes?: readonly string[] | undefined;
   readonly label?: string | undefined;
-  /** Name or id of who may use the grant; exactly one of `agent` and `system`, unless `grantId` is given. */
+  /** Name or id of who may use the grant; exactly one of `agent` and `system`, unless `grantId` or `user` is given. */
   readonly agent?: string | undefined;
+  /** Id of the person whose account it is: the grant is the user's own then, and `agent` is to whom it is delegated. */
+  readonly user?: string | undefined;
   readonly system?: boolean | undefined;
   readonly restrictions?: GrantRestrictions | undefined;
   /** Values of the provider's fields with secret = false (a site, a tenant). */

@@ -3,16 +3,20 @@
  * credential: it gets the new tokens and every grant of it keeps its id. It must never widen a grant that exists.
  */
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { ProviderSpec } from '../../config/provider.ts';
 import { resolveInjections } from '../../config/provider-hosts.ts';
 import type { OAuthFlow, OAuthInfo } from '../../domain/credential.ts';
 import { AlterError } from '../../domain/errors.ts';
+import type { Principal } from '../../domain/grant.ts';
 import { Secret } from '../../domain/secret.ts';
 import type { CredentialRow, GrantRow, StoreChange } from '../../store/rows.ts';
 import { isLive } from '../authority.ts';
 import type { DataKeys } from '../data-keys.ts';
+import type { VaultDelegations } from '../delegations.ts';
 import type { NewGrant } from '../grant-input.ts';
 import type { EmbeddedGrants } from '../grants.ts';
+import { requireNone } from '../names.ts';
 import type { VaultState } from '../state.ts';
 import type { Account } from './account.ts';
 import type { ConnectedGrant, ConnectRequest } from './connect-flows.ts';
@@ -38,6 +42,7 @@ export interface ConnectionsParts {
   readonly dataKeys: DataKeys;
   readonly grants: EmbeddedGrants;
   readonly dropMaterial: (credentialId: string) => void;
+  readonly delegations: Pick<VaultDelegations, 'create'>;
 }
 
 export class Connections {
@@ -50,6 +55,12 @@ export class Connections {
   /** Says before anybody consents what would be refused after it. @throws AlterError not_found, invalid_input, conflict */
   check(request: ConnectRequest, spec: ProviderSpec, flow: OAuthFlow, fields: PublicFields): void {
     const { grants, state } = this.#parts;
+    requireNone([
+      request.user !== undefined && request.grantId !== undefined
+        ? 'user: a grant that is connected again stays with its owner'
+        : undefined,
+    ]);
+    if (request.user !== undefined && request.agent !== undefined) state.findAgent(request.agent);
     if (request.grantId !== undefined) renewedGrant(this.#credentialOfGrant(request.grantId, spec).grant, request, state.now());
     else {
       const row = draftRow(spec, flow, fields, request);
@@ -69,7 +80,16 @@ export class Connections {
   }
 
   /** @throws AlterError connect_failed, not_found, invalid_input, conflict, audit_unavailable, vault_unavailable */
-  adopt(consent: Consent): Promise<ConnectedGrant> {
+  async adopt(consent: Consent): Promise<ConnectedGrant> {
+    const { user, agent } = consent.request;
+    const connected = await this.#store(consent);
+    // A change of its own, as when the person delegates later: the grant alone is of use to nobody.
+    if (user !== undefined && agent !== undefined)
+      await this.#parts.delegations.create({ grant: connected.grantId, agent, user, by: 'user' });
+    return connected;
+  }
+
+  #store(consent: Consent): Promise<ConnectedGrant> {
     const { state } = this.#parts;
     return state.exclusive(async () => {
       const { request, spec, account } = consent;
@@ -85,11 +105,14 @@ export class Connections {
         { put: 'sealed', row: sealed },
         ...(isChanged ? [{ put: 'grant', row: grant } as const] : []),
       ];
-      const agent = grant.principal.type === 'agent' ? state.authority.agents.get(grant.principal.agentId) : undefined;
+      const { principal } = grant;
+      const agent = principal.type === 'agent' ? state.authority.agents.get(principal.agentId) : undefined;
+      const user = principal.type === 'user' ? state.authority.users.get(principal.userId) : undefined;
       await state.commit(
         {
           action: before === null ? 'oauth.connected' : 'oauth.reconnected',
           agent,
+          user,
           grant,
           credential: row,
           details: {
@@ -201,12 +224,10 @@ export class Connections {
   ): { readonly grant: GrantRow; readonly isChanged: boolean } {
     const { state, grants } = this.#parts;
     if (named !== null) return changed(named, renewedGrant(named, request, state.now()));
-    const agentId = request.agent === undefined ? null : state.findAgent(request.agent).id;
+    // SECURITY: spelt out, so that a person's grant is never taken for the system's, which is everybody's.
+    const principal: Principal = principalOf(request, state);
     const live = state.rows.grants.filter(
-      (grant) =>
-        grant.credentialId === row.id &&
-        isLive(grant, state.now()) &&
-        (grant.principal.type === 'agent' ? grant.principal.agentId : null) === agentId,
+      (grant) => grant.credentialId === row.id && isLive(grant, state.now()) && isDeepStrictEqual(grant.principal, principal),
     );
     const existing = isKnown ? grantToRenew(live, request) : undefined;
     if (existing !== undefined) return changed(existing, renewedGrant(existing, request, state.now()));
@@ -242,7 +263,8 @@ function requireSameAccount(row: CredentialRow, account: Account, spec: Provider
 
 const newGrant = (request: ConnectRequest, credential: string): NewGrant => ({
   credential,
-  agent: request.agent,
+  agent: request.user === undefined ? request.agent : undefined,
+  user: request.user,
   system: request.system,
   label: request.label,
   methods: request.restrictions?.methods,
@@ -250,6 +272,11 @@ const newGrant = (request: ConnectRequest, credential: string): NewGrant => ({
   expiresAt: request.restrictions?.expiresAt,
   allowPrivate: request.allowPrivate,
 });
+
+function principalOf({ user, agent }: ConnectRequest, state: VaultState): Principal {
+  if (user !== undefined) return { type: 'user', userId: user };
+  return agent === undefined ? { type: 'system' } : { type: 'agent', agentId: state.findAgent(agent).id };
+}
 
 /** A credential as it will be, for checks and as the base of a new one. */
 function draftRow(spec: ProviderSpec, flow: OAuthFlow, fields: PublicFields, request: ConnectRequest): CredentialRow {

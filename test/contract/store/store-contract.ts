@@ -7,7 +7,18 @@ import { describe, expect, it } from 'vitest';
 import type { StoreChange } from '../../../src/store/rows.ts';
 import { changeSnapshot, EMPTY_SNAPSHOT } from '../../../src/store/snapshot.ts';
 import type { Store } from '../../../src/store/store.ts';
-import { agentRow, credentialRow, dataKeyRow, grantRow, keyRow, policyRow, policySetRow, sealedRow } from './store-rows.ts';
+import {
+  agentRow,
+  credentialRow,
+  dataKeyRow,
+  delegationRow,
+  grantRow,
+  keyRow,
+  policyRow,
+  policySetRow,
+  sealedRow,
+  userRow,
+} from './store-rows.ts';
 
 export interface StoreFactory {
   /** An empty store. */
@@ -33,6 +44,31 @@ const BASE: readonly StoreChange[] = [
     row: grantRow('g1', 'a1', 'c1', { methods: ['GET'], paths: ['/a/**'], allowPrivate: true, placeholder: 'ph' }),
   },
   { put: 'grant', row: grantRow('g2', null, 'c1', { status: 'revoked', revokedAt: 2, createdAt: 2 }) },
+  {
+    put: 'agent',
+    row: agentRow('a0', { createdAt: 3, type: 'service', providers: ['good'], parentId: 'a1', metadata: { team: 'a"b' } }),
+  },
+  {
+    put: 'key',
+    row: keyRow('k0', 'a1', {
+      createdAt: 3,
+      parentKeyId: 'k1',
+      narrowing: { grantIds: ['g1'], deniedMethods: ['DELETE'], deniedPaths: [], deniedHosts: [] },
+      binding: { unit: 'bot.service', executable: '/usr/bin/bot', cidr: '10.0.0.0/8' },
+    }),
+  },
+  { put: 'user', row: userRow('u1', { email: 'a@good.test', name: 'A', groups: ['b', 'a"b'], claimsAt: 5, lastUsedAt: 4 }) },
+  { put: 'user', row: userRow('u2', { status: 'deactivated', createdAt: 2 }) },
+  { put: 'grant', row: grantRow('g3', null, 'c1', { principal: { type: 'user', userId: 'u1' }, createdAt: 3 }) },
+  {
+    put: 'grant',
+    row: grantRow('g4', null, 'c1', {
+      principal: { type: 'group', issuer: 'https://login.good.test', group: 'b' },
+      createdAt: 4,
+    }),
+  },
+  { put: 'delegation', row: delegationRow('d1', 'u1', 'a1', 'g3', { expiresAt: 9, createdAt: 2 }) },
+  { put: 'delegation', row: delegationRow('d2', null, 'a0', 'g4', { status: 'revoked', revokedAt: 3, revokedBy: 'agent' }) },
   { put: 'policy', row: policyRow('p1', { version: 3, updatedAt: 2 }) },
   { put: 'policy_set', row: policySetRow('7') },
   { put: 'meta', name: 'note', value: '' },
@@ -70,6 +106,14 @@ export function describeStore(name: string, factory: StoreFactory): void {
       ['a grant of no secret', [{ put: 'grant', row: grantRow('g3', 'a1', 'nothing') }]],
       ['material of no secret', [{ put: 'sealed', row: sealedRow('nothing') }]],
       ['material under no data key', [{ put: 'sealed', row: sealedRow('c1', { dataKeyId: 'nothing' }) }]],
+      ['a key derived from no key', [{ put: 'key', row: keyRow('k2', 'a1', { parentKeyId: 'nothing' }) }]],
+      ['an agent under no agent', [{ put: 'agent', row: agentRow('a3', { parentId: 'nobody' }) }]],
+      ['removing an agent that another works under', [{ remove: 'agent', id: 'a1' }]],
+      ['a user whose issuer and subject are taken', [{ put: 'user', row: userRow('u3', { subject: 'subject-u1' }) }]],
+      ['a grant of no user', [{ put: 'grant', row: grantRow('g5', null, 'c1', { principal: { type: 'user', userId: 'u9' } }) }]],
+      ['a delegation of no user', [{ put: 'delegation', row: delegationRow('d3', 'u9', 'a1', 'g3') }]],
+      ['a delegation to no agent', [{ put: 'delegation', row: delegationRow('d3', 'u1', 'nobody', 'g3') }]],
+      ['a delegation of no grant', [{ put: 'delegation', row: delegationRow('d3', 'u1', 'a1', 'g9') }]],
       ['removing a secret that a grant points to', [{ remove: 'credential', id: 'c1' }]],
       ['removing a data key that is in use', [{ remove: 'data_key', id: 'd1' }]],
     ])('refuses %s and keeps nothing of the changes beside it', async (_what, changes) => {
@@ -134,16 +178,37 @@ export function describeStore(name: string, factory: StoreFactory): void {
       const { store } = await filled();
       await store.apply(
         [
+          { remove: 'agent', id: 'a0' },
           { remove: 'agent', id: 'a1' },
           { remove: 'grant', id: 'g2' },
+          { remove: 'user', id: 'u1' },
+          { remove: 'grant', id: 'g4' },
           { remove: 'credential', id: 'c1' },
           { remove: 'data_key', id: 'd1' },
         ],
         1,
       );
-      const { agents, keys, grants, credentials, dataKeys } = await store.load();
-      expect([agents.length, keys.length, grants.length, credentials.length, dataKeys.length]).toEqual([1, 0, 0, 0, 0]);
+      const { agents, keys, grants, credentials, dataKeys, users, delegations } = await store.load();
+      expect([agents, keys, grants, credentials, dataKeys, users, delegations].map((rows) => rows.length)).toEqual([
+        1, 0, 0, 0, 0, 1, 0,
+      ]);
       expect(await store.readSealed('c1')).toBeUndefined();
+      await store.close();
+    });
+
+    it('removes with a user, a grant or an agent the delegations that name it', async () => {
+      for (const removal of [
+        { remove: 'user', id: 'u1' },
+        { remove: 'grant', id: 'g3' },
+      ] as const) {
+        const { store } = await filled();
+        await store.apply([removal], 1);
+        expect((await store.load()).delegations.map((delegation) => delegation.id)).toEqual(['d2']);
+        await store.close();
+      }
+      const { store } = await filled();
+      await store.apply([{ remove: 'agent', id: 'a0' }], 1);
+      expect((await store.load()).delegations.map((delegation) => delegation.id)).toEqual(['d1']);
       await store.close();
     });
 
@@ -152,12 +217,20 @@ export function describeStore(name: string, factory: StoreFactory): void {
       await store.noteUses([
         { of: 'key', id: 'k1', at: 50 },
         { of: 'credential', id: 'c1', at: 60 },
+        { of: 'user', id: 'u1', at: 70 },
         { of: 'key', id: 'nothing', at: 1 },
       ]);
       await store.noteUses([{ of: 'key', id: 'k1', at: 40 }]);
-      await store.apply([{ put: 'key', row: keyRow('k1', 'a1', { status: 'revoked' }) }], 1);
-      const { keys, credentials, epoch } = await store.load();
+      await store.apply(
+        [
+          { put: 'key', row: keyRow('k1', 'a1', { status: 'revoked' }) },
+          { put: 'user', row: userRow('u1', { status: 'deactivated', lastUsedAt: 1 }) },
+        ],
+        1,
+      );
+      const { keys, credentials, users, epoch } = await store.load();
       expect([keys[0]?.lastUsedAt, keys[0]?.status, credentials[0]?.lastUsedAt, epoch]).toEqual([50, 'revoked', 60, 2]);
+      expect([users[0]?.lastUsedAt, users[0]?.status]).toEqual([70, 'deactivated']);
       await store.close();
     });
 
@@ -207,13 +280,25 @@ export function describeStore(name: string, factory: StoreFactory): void {
         fc
           .tuple(id, fc.option(id), id, fc.string())
           .map(([n, a, c, label]): StoreChange => ({ put: 'grant', row: grantRow(n, a, c, { label }) })),
+        fc
+          .tuple(id, id, createdAt)
+          .map(([n, parent, at]): StoreChange => ({ put: 'agent', row: agentRow(n, { parentId: parent, createdAt: at }) })),
+        fc.tuple(id, fc.array(fc.string())).map(([n, groups]): StoreChange => ({ put: 'user', row: userRow(n, { groups }) })),
+        fc
+          .tuple(id, id, id)
+          .map(
+            ([n, u, c]): StoreChange => ({ put: 'grant', row: grantRow(n, null, c, { principal: { type: 'user', userId: u } }) }),
+          ),
+        fc
+          .tuple(id, fc.option(id), id, id)
+          .map(([n, u, a, g]): StoreChange => ({ put: 'delegation', row: delegationRow(n, u, a, g) })),
         fc.tuple(id, fc.string()).map(([name, value]): StoreChange => ({ put: 'meta', name, value })),
         fc
           .tuple(id, id, fc.string())
           .map(([n, name, toml]): StoreChange => ({ put: 'policy', row: policyRow(n, { name, toml }) })),
         fc.tuple(id, createdAt).map(([n, at]): StoreChange => ({ put: 'policy_set', row: policySetRow(n, { createdAt: at }) })),
         fc
-          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'data_key', 'policy', 'policy_set'), id)
+          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'user', 'delegation', 'data_key', 'policy', 'policy_set'), id)
           .map(([what, n]): StoreChange => ({ remove: what as 'agent', id: n })),
       );
       const { store } = await factory.create();

@@ -1,13 +1,16 @@
 /** Rows to fill a store with. */
+import { NO_BINDING, NO_NARROWING } from '../../../src/domain/agent.ts';
 import type {
   AgentRow,
   CredentialRow,
   DataKeyRow,
+  DelegationRow,
   GrantRow,
   KeyRow,
   PolicyRow,
   PolicySetRow,
   SealedRow,
+  UserRow,
 } from '../../../src/store/rows.ts';
 
 export const agentRow = (id: string, more: Partial<AgentRow> = {}): AgentRow => ({
@@ -15,6 +18,10 @@ export const agentRow = (id: string, more: Partial<AgentRow> = {}): AgentRow => 
   name: `agent-${id}`,
   status: 'active',
   createdAt: 1,
+  type: 'agent',
+  providers: null,
+  parentId: null,
+  metadata: {},
   ...more,
 });
 
@@ -28,6 +35,9 @@ export const keyRow = (id: string, agentId: string, more: Partial<KeyRow> = {}):
   expiresAt: null,
   lastUsedAt: null,
   boundUid: null,
+  binding: NO_BINDING,
+  parentKeyId: null,
+  narrowing: NO_NARROWING,
   ...more,
 });
 
@@ -81,6 +91,39 @@ export const sealedRow = (credentialId: string, more: Partial<SealedRow> = {}): 
   version: 1,
   dataKeyId: 'd1',
   sealed: Buffer.from([0, 1, 2, 255]),
+  ...more,
+});
+
+export const userRow = (id: string, more: Partial<UserRow> = {}): UserRow => ({
+  id,
+  issuer: 'https://login.good.test',
+  subject: `subject-${id}`,
+  email: null,
+  name: null,
+  groups: [],
+  claimsAt: 1,
+  status: 'active',
+  createdAt: 1,
+  lastUsedAt: null,
+  ...more,
+});
+
+export const delegationRow = (
+  id: string,
+  userId: string | null,
+  agentId: string,
+  grantId: string,
+  more: Partial<DelegationRow> = {},
+): DelegationRow => ({
+  id,
+  userId,
+  agentId,
+  grantId,
+  status: 'active',
+  createdAt: 1,
+  expiresAt: null,
+  revokedAt: null,
+  revokedBy: null,
   ...more,
 });
 

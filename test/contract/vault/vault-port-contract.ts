@@ -3,7 +3,7 @@
  * through which an operator changes things, the clock, and a wait until changes have reached the port.
  */
 import { describe, expect, it } from 'vitest';
-import { NO_NARROWING } from '../../../src/domain/agent.ts';
+import { NO_BINDING, NO_NARROWING } from '../../../src/domain/agent.ts';
 import type { Authority } from '../../../src/domain/authority.ts';
 import type { CredentialMaterial } from '../../../src/domain/credential.ts';
 import type { VaultPort } from '../../../src/domain/vault-port.ts';
@@ -105,6 +105,9 @@ export function describeVaultPort(name: string, open: () => Promise<VaultPortFix
           narrowing: NO_NARROWING,
           expiresAt: clock.now + HOUR_MS,
           boundUid: 1000,
+          binding: NO_BINDING,
+          userId: null,
+          parentAgent: null,
         });
       }),
     );

@@ -207,7 +207,7 @@ describe('what is refused, and how it ends', () => {
     ['a secret on the command line', ['secret', 'add', 'github', '--token', MARKER], 2, /never from the command line/],
     ['a secret in an option with its value', ['secret', 'add', 'github', `--token=${MARKER}`], 2, /never from the command line/],
     ['a provider that is not known, without a host', ['secret', 'add', 'unheard-of', '--token-stdin'], 2, /--host/],
-    ['a grant for nobody', ['grant', 'create', 'acme'], 2, /--agent NAME or --system/],
+    ['a grant for nobody', ['grant', 'create', 'acme'], 2, /--agent NAME, --user USER, --group NAME and --system/],
     ['a moment in the past', ['grant', 'create', 'acme', '--system', '--expires', '2001-01-01'], 2, /past/],
     ['a system store that nobody asked for', ['ca', 'trust'], 2, /--system/],
     ['an unknown shell', ['completion', 'tcsh'], 2, /bash, zsh, fish/],

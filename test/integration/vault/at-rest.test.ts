@@ -6,12 +6,23 @@ import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { loadMasterKey, MasterKey } from '../../../src/crypto/master-key.ts';
+import { NO_BINDING } from '../../../src/domain/agent.ts';
 import { openVault } from '../../../src/vault/vault.ts';
 import { catalogue, fieldsOf, MemoryJournal, type OpenedVault, openedVault, refusal } from '../../contract/vault/fixtures.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 
 const directory = temporaryDirectory();
 const MARKER = 'SEKRET-marker-at-rest-value';
+/** The schema as it was before there were users. */
+const WITHOUT_PEOPLE = [
+  ...['delegations', 'users'].map((table) => `drop table ${table}`),
+  ...['agents_by_parent', 'agent_keys_by_parent', 'grants_by_user'].map((index) => `drop index ${index}`),
+  ...['type', 'providers', 'parent_id', 'metadata'].map((column) => `alter table agents drop column ${column}`),
+  ...['parent_key_id', 'narrowing', 'bound_unit', 'bound_executable', 'bound_cidr'].map(
+    (column) => `alter table agent_keys drop column ${column}`,
+  ),
+  ...['user_id', 'group_issuer', 'group_name'].map((column) => `alter table grants drop column ${column}`),
+].join('; ');
 const SECOND = 'SEKRET-marker-second-value';
 
 async function filled(): Promise<OpenedVault & { readonly agentKey: string }> {
@@ -22,6 +33,30 @@ async function filled(): Promise<OpenedVault & { readonly agentKey: string }> {
   await all.vault.grants.create({ provider: 'good', agent: 'bot', label: 'main' });
   await all.vault.grants.create({ provider: 'shaped', agent: 'bot', label: 'second' });
   return { ...all, agentKey: key.reveal() };
+}
+
+/** A row of everything that has to do with people, each with something in it that somebody could want otherwise. */
+async function withPeople({ vault, clock }: OpenedVault): Promise<void> {
+  const claims = {
+    issuer: 'https://login.good.test',
+    email: null,
+    name: null,
+    issuedAt: clock.now,
+    expiresAt: clock.now + 1_000,
+  };
+  const user = await vault.users.admit({ ...claims, subject: 'anna', groups: ['staff'] });
+  await vault.agents.create({ name: 'limited', providers: ['good'], type: 'service', metadata: { team: 'a' } });
+  const [key] = vault.agents.listKeys('bot');
+  await vault.agents.deriveKey(key?.id ?? '', {
+    binding: { unit: 'bot.service' },
+    narrowing: { grantIds: null, deniedMethods: ['DELETE'], deniedPaths: [], deniedHosts: [] },
+  });
+  await vault.grants.create({ provider: 'good', user: user.id, label: 'hers' });
+  await vault.grants.create({ provider: 'good', group: { issuer: claims.issuer, name: 'staff' }, label: 'theirs' });
+  await vault.delegations.create({ grant: 'theirs', agent: 'bot', by: 'operator' });
+  const { id } = await vault.delegations.create({ grant: 'hers', agent: 'bot', by: 'operator' });
+  await vault.delegations.revoke(id, 'operator');
+  await vault.users.changeStatus(user.id, 'deactivated');
 }
 
 const reopen = ({ dbFile, masterKey, journal }: OpenedVault, key: MasterKey = masterKey()) =>
@@ -126,8 +161,12 @@ describe('the files of a vault (S-86, S-87)', () => {
     await all.vault.close();
     const db = new Database(all.dbFile);
     db.exec(
-      ['pass_response_cookies', 'operations', 'approval', 'git_access']
-        .map((column) => `alter table grants drop column ${column};`)
+      [WITHOUT_PEOPLE, ';']
+        .concat(
+          ['pass_response_cookies', 'operations', 'approval', 'git_access'].map(
+            (column) => `alter table grants drop column ${column};`,
+          ),
+        )
         .concat(
           'alter table credentials drop column oauth; alter table credentials drop column sources; drop table provider_clients;',
         )
@@ -138,6 +177,24 @@ describe('the files of a vault (S-86, S-87)', () => {
     db.close();
     const vault = await reopen(all);
     expect(vault.grants.find('main')).toMatchObject({ passResponseCookies: false, git: null });
+    await vault.close();
+  });
+
+  it('of a version without users open, and nobody has more or less than before', async () => {
+    const all = await filled();
+    await all.vault.close();
+    const db = new Database(all.dbFile);
+    db.exec(`${WITHOUT_PEOPLE}; delete from migrations where version > 8; pragma user_version = 8`);
+    db.close();
+    const vault = await reopen(all);
+    expect(vault.identify(all.agentKey)).toMatchObject({
+      agentName: 'bot',
+      userId: null,
+      parentAgent: null,
+      binding: NO_BINDING,
+    });
+    expect(vault.agents.find('bot')).toMatchObject({ type: 'agent', providers: null, parentId: null, metadata: {} });
+    expect([vault.users.list(), vault.delegations.list(), vault.grants.list().length]).toEqual([[], [], 2]);
     await vault.close();
   });
 
@@ -166,13 +223,32 @@ describe('a database that was edited without the key', () => {
     ['a grant is deleted', `delete from grants where label = 'main'`],
     [
       'a key is planted',
-      `insert into agent_keys select 'planted', agent_id, 'hash', prefix, status, created_at, expires_at, last_used_at, bound_uid from agent_keys limit 1`,
+      `insert into agent_keys select 'planted', agent_id, 'hash', prefix, status, created_at, expires_at, last_used_at, bound_uid, null, null, null, null, null from agent_keys limit 1`,
     ],
-    ['a key loses its binding', `update agent_keys set hash = 'other'`],
+    [
+      'a key loses its binding',
+      `update agent_keys set hash = 'other' where parent_key_id is null and hash = (select max(hash) from agent_keys where parent_key_id is null)`,
+    ],
+    ['an agent loses its limit of providers', `update agents set providers = null`],
+    ['a derived key is cut loose from its parent', `update agent_keys set parent_key_id = null`],
+    ['a derived key is widened', `update agent_keys set narrowing = null`],
+    ['a key is unbound from its unit', `update agent_keys set bound_unit = null`],
+    ['a user is let in again', `update users set status = 'active'`],
+    ['a user is put into a group', `update users set groups = '["admins"]'`],
+    ['a user becomes another', `update users set subject = 'other'`],
+    ['all users are taken away', `delete from users`],
+    ['a delegation is brought back', `update delegations set status = 'active'`],
+    [
+      'a delegation is given to another agent',
+      `update delegations set agent_id = (select id from agents where name = 'limited')`,
+    ],
+    ['a delegation never ends', `update delegations set expires_at = null`],
+    ["a user's grant becomes another's", `update grants set principal_type = 'system', user_id = null where user_id is not null`],
+    ["a group's grant becomes another group's", `update grants set group_name = 'all' where group_name is not null`],
     ['a policy is loosened', `update policies set toml = replace(toml, 'enforce', 'monitor')`],
     ['a policy is taken away', 'delete from policies'],
     ['a set of policies is swapped', `update policy_sets set sources = '[]'`],
-    ['an agent is renamed', `update agents set name = 'boss'`],
+    ['an agent is renamed', `update agents set name = 'boss' where name = 'bot'`],
     ['a secret is sent elsewhere', `update credentials set injections = '[]'`],
     ['the epoch is turned back', `update meta set value = '2' where name = 'epoch'`],
     ['the MAC is taken away', `delete from meta where name = 'authority_mac'`],
@@ -185,6 +261,7 @@ describe('a database that was edited without the key', () => {
   it.each(edits)('does not open when %s', async (_what, sql) => {
     const all = await filled();
     await all.vault.grants.revoke('second');
+    await withPeople(all);
     await all.vault.policies.add(POLICY, { replace: false });
     await all.vault.close();
     const db = new Database(all.dbFile);

@@ -94,6 +94,8 @@ export interface Wall {
   /** Every host of the attacker: EVIL, and whatever `resolve` sends there. */
   readonly evil: Trap;
   agent(grant?: Readonly<Record<string, unknown>> | null): Promise<WallAgent>;
+  /** The same agent with another key of its own. */
+  as(agent: WallAgent, key: string): WallAgent;
   /** The newest row that fits and was not answered before; waits until there is one. */
   row(expected: Row): Promise<Row>;
   /** No form of the secret is in the texts, in the log, in the journal or at the attacker. */
@@ -161,6 +163,11 @@ export async function startWall(options: WallOptions = {}): Promise<Wall> {
     rival,
     evil,
     agent,
+    as: (made, key) => {
+      const authorization = `Basic ${Buffer.from(`${made.name}:${key}`).toString('base64')}`;
+      const proxyUrl = `http://${made.name}:${key}@127.0.0.1:${daemon.port}`;
+      return { ...made, key, authorization, proxyUrl, ...speakerFor(daemon, authorization) };
+    },
     row: (expected) => findRow(daemon, seen, expected),
     expectNoLeak: async (...texts) => {
       const { entries } = await daemon.api<{ entries: Row[] }>('GET', '/v1/audit?limit=1000');

@@ -18,6 +18,8 @@ const directory = temporaryDirectory();
 const BLOCKS: Readonly<Record<string, string | null>> = {
   'git clone REPOSITORY alterd && cd alterd': 'downloads and compiles; .ci/run does it on a clean checkout',
   'bin/alterd secret add github --token-stdin': null,
+  'alterd provider client set google --client-id ID --client-secret-stdin':
+    'needs accounts and what others set up; that its commands and options are there is tested in references.test.ts',
   'sudo useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin alterd': 'changes the machine',
   'sudo systemctl edit alterd': 'changes the machine',
   'alterd() {': 'needs the installed service; test/integration/systemd calls the command line in this way',

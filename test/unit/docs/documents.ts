@@ -13,6 +13,7 @@ export const DOCUMENTS = [
   'CHANGELOG.md',
   'systemd/README.md',
   'config/providers/README.md',
+  'src/domain/ERRORS.md',
 ] as const;
 
 export const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');

@@ -6,7 +6,8 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { type CommandNode, treeOf } from '../../../src/cli/completion.ts';
 import { buildProgram } from '../../../src/cli/program.ts';
-import { ERRORS, type ErrorSpec } from '../../../src/domain/errors.ts';
+import type { ErrorSpec } from '../../../src/domain/error-spec.ts';
+import { ERRORS } from '../../../src/domain/errors.ts';
 import { blockOf, expectBlock, ROOT, table, textOf } from './documents.ts';
 
 test('has at most 200 lines', () => {
@@ -17,12 +18,18 @@ test('names every command, and what it is for', async () => {
   const program = buildProgram({ argv: [], env: {}, stdout: new PassThrough(), stderr: new PassThrough() });
   const verbs = ({ names, children }: CommandNode): string =>
     children.length === 0 ? String(names[0]) : `${names[0]} ${children.map(verbs).join(' · ')}`;
-  const rows = treeOf(await program.cli.wholeTree()).children.map((command) => [
-    `\`alterd ${command.names[0]}\``,
-    command.children.map((child) => `\`${verbs(child)}\``).join(' '),
-    command.summary,
-  ]);
-  expectBlock('README.md', 'commands', table(['command', 'verbs', 'for'], rows));
+  const commands = treeOf(await program.cli.wholeTree()).children;
+  const alone = commands.filter(({ children }) => children.length === 0);
+  const rows = commands
+    .filter(({ children }) => children.length > 0)
+    .map(({ names, children, summary }) => [
+      `\`alterd ${names[0]}\``,
+      children.map((child) => `\`${verbs(child)}\``).join(' '),
+      summary,
+    ]);
+  const text = alone.map(({ names, summary }) => `\`alterd ${names[0]}\`: ${summary}`).join(' · ');
+  expect(alone.length + rows.length).toBe(commands.length);
+  expectBlock('README.md', 'commands', `${text}\n\n${table(['command', 'verbs', 'for'], rows)}`);
 });
 
 /** Whether the code is raised anywhere: the table has a few that later parts will raise. */
@@ -35,8 +42,14 @@ function isRaised(): (code: string) => boolean {
 }
 
 test('names every error code with its statuses and what to do', () => {
-  // Hints are told without details, as they read when nothing more is known.
-  const details = { candidates: [], problems: [] } as never;
+  // Hints are told with words in capitals where a refusal names the thing itself.
+  const details = {
+    candidates: [],
+    problems: [],
+    approval_id: 'ID',
+    grant_id: 'ID',
+    provider_id: 'PROVIDER',
+  } as never;
   const raised = isRaised();
   const rows = Object.entries(ERRORS as Record<string, ErrorSpec<never>>).map(([code, spec]) => [
     raised(code) ? `\`${code}\`` : `\`${code}\` (reserved)`,
@@ -45,7 +58,8 @@ test('names every error code with its statuses and what to do', () => {
     spec.title,
     spec.hint(details) ?? '–',
   ]);
-  expectBlock('README.md', 'errors', table(['code', 'proxy', 'API', 'means', 'what to do'], rows));
+  expect(textOf('README.md')).toContain('](src/domain/ERRORS.md)');
+  expectBlock('src/domain/ERRORS.md', 'errors', table(['code', 'proxy', 'API', 'means', 'what to do'], rows));
 });
 
 describe('the table of dependencies', () => {

@@ -23,6 +23,12 @@ function problemOf(words: readonly string[]): string | null {
       if (!node.options.some((option) => option.flag === flag)) return `${node.path.join(' ')} has no ${flag}`;
       continue;
     }
+    if (/^[a-z-]+(\|[a-z-]+)+$/.test(word) && node.children.length > 0) {
+      // Several verbs at once, as in `alterd audit list|tail`.
+      const { children } = node;
+      const unknown = word.split('|').find((verb) => !children.some(({ names }) => names.includes(verb)));
+      return unknown === undefined ? null : `${node.path.join(' ')} has no ${unknown}`;
+    }
     const child = node.children.find(({ names }) => names.includes(word));
     if (child !== undefined) node = child;
     else if (node.children.length > 0 && /^[a-z]/.test(word)) return `${node.path.join(' ')} has no ${word}`;
@@ -73,6 +79,7 @@ test('the commands that this reads are not none', () => {
   expect(commandLines(textOf('README.md')).length).toBeGreaterThan(10);
   expect(problemOf(['grant', 'create', 'github', '--agnet', 'x'])).toContain('--agnet');
   expect(problemOf(['grnat', 'create'])).toContain('grnat');
+  expect(problemOf(['grant', 'list|creat'])).toContain('creat');
 });
 
 test('the changelog has the version of the package, or what is not released', () => {

@@ -1,5 +1,5 @@
 /** Plain values for policy tests: a grant, a caller and their authority, each with what the test changes. */
-import { type CallerIdentity, type Narrowing, NO_NARROWING } from '../../../src/domain/agent.ts';
+import { type CallerIdentity, type Narrowing, NO_BINDING, NO_NARROWING } from '../../../src/domain/agent.ts';
 import type { Authority } from '../../../src/domain/authority.ts';
 import type { Grant } from '../../../src/domain/grant.ts';
 
@@ -46,7 +46,16 @@ export function callerOf(agentId: string, narrowing: Partial<Narrowing> = {}): C
     narrowing: { ...NO_NARROWING, ...narrowing },
     expiresAt: null,
     boundUid: null,
+    binding: NO_BINDING,
+    userId: null,
+    parentAgent: null,
   };
 }
 
-export const authorityOf = (...grants: readonly Grant[]): Authority => ({ version: 1, agents: new Map(), grants });
+export const authorityOf = (...grants: readonly Grant[]): Authority => ({
+  version: 1,
+  agents: new Map(),
+  grants,
+  users: new Map(),
+  delegations: [],
+});
