@@ -41,6 +41,7 @@ export function slackMessage(a: Approval): SlackMessage {
   const name = shown(a.agent, MAX_NAME);
   const seen = [
     `Agent: ${name}`,
+    ...(a.userId === null ? [] : [`For: ${shown(a.user ?? a.userId, MAX_NAME)}`]),
     `Request: ${shown(a.method, 40)} ${shown(a.origin)}${a.bodyBytes === 0 ? '' : `, ${a.bodyBytes} bytes`}`,
     a.grantId === null
       ? 'Grant: none, a host that nobody configured'

@@ -27,6 +27,8 @@ export function webhookRequest(key: KeyObject, a: Approval, now: number): Notice
       status: a.status,
       agent: a.agent,
       session_id: a.sessionId,
+      user_id: a.userId,
+      user: a.user,
       grant_id: a.grantId,
       grant_label: a.grantLabel,
       provider: a.providerId,

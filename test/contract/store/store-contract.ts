@@ -241,10 +241,24 @@ export function describeStore(name: string, factory: StoreFactory): void {
     it('removes permits with their agent and their grant', async () => {
       const { store } = await filled();
       await store.apply([{ remove: 'grant', id: 'g1' }], 1);
-      expect((await store.load()).permits.map(({ id }) => id)).toEqual(['m2']);
+      expect((await store.load()).permits.map(({ id }) => id)).toEqual(['m2', 'm3']);
       await expect(store.apply([{ put: 'permit', row: permitRow('m3', 'a1', 'g1') }], 2)).rejects.toThrow(conflict);
-      await store.apply([{ remove: 'agent', id: 'a1' }], 2);
+      await store.apply(
+        ['a0', 'a1'].map((id) => ({ remove: 'agent' as const, id })),
+        2,
+      );
       expect((await store.load()).permits).toEqual([]);
+      await store.close();
+    });
+
+    it.each([
+      ['user', 'u1'],
+      ['delegation', 'd1'],
+      ['grant', 'g3'],
+    ] as const)('removes permits with their %s', async (remove, id) => {
+      const { store } = await filled();
+      await store.apply([{ remove, id }], 1);
+      expect((await store.load()).permits.map((permit) => permit.id)).toEqual(['m1', 'm2']);
       await store.close();
     });
 

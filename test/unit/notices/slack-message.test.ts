@@ -56,6 +56,11 @@ test('every text is plain, the words of the agent are marked and apart, and the 
   expect(JSON.stringify(message)).not.toMatch(/SEKRET|approvals approve|"url"|button/);
 });
 
+test('says in whose name the request goes out, since that person can not approve it', () => {
+  expect(textsOf(approval())[1]).not.toContain('For:');
+  expect(textsOf(approval({ userId: 'u1', user: 'anna@good.test' }))[1]).toContain('Agent: bot-1\nFor: anna\uff20good.test\n');
+});
+
 test.each([
   ['calls a channel', 'look <!channel> <@U123> & <https://evil.test|approve>', /<|>|@|:\/\//],
   ['calls a channel where mentions are plain', '@channel @here', /@/],
