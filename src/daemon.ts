@@ -27,6 +27,8 @@ import { type DaemonLog, notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
 import { RequestMeter } from './metrics/request-meter.ts';
 import { scrapeText } from './metrics/scrape.ts';
+import { Notifier } from './notices/notifier.ts';
+import { noticeTargets } from './notices/targets.ts';
 import { ENDED, event, hostPort, metricsListener, readAgain, sinksOf, withEvents } from './observation.ts';
 import type { SavedLimit } from './policy/limit-ledger.ts';
 import { AuthorityView } from './proxy/authority-view.ts';
@@ -122,7 +124,16 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
     const limits = await vault.policies.loadLimits();
-    const approvals = new Approvals(journal, () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }));
+    vault.permits.endDue();
+    const approvals = new Approvals(
+      journal,
+      () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }),
+      vault.permits,
+    );
+    const notifier = new Notifier(https, (fields, message) => log.warn(fields, message));
+    undo.push(() => notifier.close());
+    notifier.replace(noticeTargets(loaded.config.approvals));
+    approvals.onChange((approval) => notifier.notice(approval));
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane(loaded.config, vault, journal, approvals, log, () => listener.tcp, saved);
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
@@ -173,17 +184,20 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       configDir: paths.configDir,
       tunnels: listener.openTunnels,
       sinks: sinks.status,
+      notices: notifier.status,
       requests: { ended: meter.ended, denied: meter.denied },
       metrics: metrics === null ? null : hostPort(metrics),
     });
     const reload = async (): Promise<ReloadReport> => {
       const next = await readAgain(options.reloadConfig, journal);
       const settings = settingsOf(next.config, plane.loopNonce, () => listener.tcp);
+      const targets = noticeTargets(next.config.approvals);
       const policiesChanged = await reloadPolicies(vault, log);
       const changed = [...changedKeys(loaded.view, next.view), ...(policiesChanged ? ['policies'] : [])];
       await journal.record(event('config.reloaded', { changed: changed.join(' ') }), ENDED);
       Object.assign(plane, settings);
       plane.pools.renew();
+      notifier.replace(targets);
       log.setLevel(next.config.log.level);
       loaded = next;
       identity.tokens.clear();
@@ -231,6 +245,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         await pages.close();
         await metrics?.close();
         own.close();
+        notifier.close();
         await stopAll(plane, listener, api, vault, journal, approvals, limitKeeper, sinks, loaded.config, log);
       },
     };

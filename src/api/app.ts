@@ -19,6 +19,7 @@ import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { loginRoutes, userSessionRoutes } from './login.ts';
 import { metricsRoutes } from './metrics.ts';
+import { permitRoutes } from './permits.ts';
 import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
 import { providerClientRoutes } from './provider-clients.ts';
@@ -53,6 +54,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/policies', policyRoutes(deps));
   app.route('/v1/providers', providerRoutes(deps));
   app.route('/v1/approvals', approvalRoutes(deps));
+  app.route('/v1/permits', permitRoutes(deps));
   app.route('/v1/provider-clients', providerClientRoutes(deps));
   app.route('/v1/connect/sessions', connectSessionRoutes(deps));
   app.route('/v1/connect', connectRoutes(deps));

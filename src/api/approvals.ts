@@ -7,6 +7,7 @@ import { stream } from 'hono/streaming';
 import { z } from 'zod';
 import type { Approval } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
+import type { PermitTerm } from '../domain/permit.ts';
 import { userLabel } from '../domain/user.ts';
 import type { Approver } from '../vault/approvals.ts';
 import type { ApiDeps } from './deps.ts';
@@ -81,7 +82,15 @@ export const approvalView = (a: Approval): ApprovalView => ({
 const MAX_FOR_MS = 30 * 24 * 3_600_000;
 /** The handle of a sign-in, as `/v1/login` gave it out. */
 const userSession = z.string().max(128).optional();
-const approval = z.strictObject({ user_session: userSession, for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish() });
+const approval = z
+  .strictObject({
+    user_session: userSession,
+    for_ms: z.number().int().min(1_000).max(MAX_FOR_MS).nullish(),
+    as_rule: z.boolean().optional(),
+  })
+  .refine((body) => body.as_rule !== true || (body.for_ms ?? null) === null, 'as_rule has no end: leave for_ms out');
+const termOf = (body: z.infer<typeof approval>): PermitTerm | null =>
+  body.as_rule === true ? 'standing' : (body.for_ms ?? null);
 const listing = z.strictObject({ status: z.enum(['pending', 'approved', 'denied', 'expired', 'used', 'cancelled']).optional() });
 
 const denial = z.strictObject({ user_session: userSession });
@@ -129,9 +138,8 @@ export function approvalRoutes({ vault, identity, approvals, operator }: ApiDeps
 
   routes.post('/:id/approve', async (c) => {
     const body = await readOptionalBody(c, approval);
-    return c.json({
-      approval: approvalView(await approvals.approve(c.req.param('id'), approverOf(body.user_session), body.for_ms ?? null)),
-    });
+    const approver = approverOf(body.user_session);
+    return c.json({ approval: approvalView(await approvals.approve(c.req.param('id'), approver, termOf(body))) });
   });
 
   routes.post('/:id/deny', async (c) => {

@@ -3,6 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -31,6 +32,8 @@ export interface DaemonFacts {
   /** Open tunnels. */
   readonly tunnels: number;
   readonly sinks: readonly SinkStatus[];
+  /** Receivers that are told of approvals. */
+  readonly notices: readonly NoticeStatus[];
   /** Requests and tunnels that ended since the start, and those that were denied. */
   readonly requests: { readonly ended: number; readonly denied: number };
   /** Where metrics are served over TCP; null when they are not. */

@@ -1,5 +1,6 @@
 /** `/v1/status`: where the daemon listens, what it holds, and whether it is well. */
 import { Hono } from 'hono';
+import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
 import type { ApiDeps } from './deps.ts';
 
@@ -31,6 +32,7 @@ export interface StatusView {
   readonly memory_rss_bytes: number;
   readonly tunnels: number;
   readonly sinks: readonly SinkView[];
+  readonly notices: readonly NoticeView[];
 }
 
 export interface SinkView {
@@ -44,6 +46,26 @@ export interface SinkView {
   readonly delivered_at: string | null;
   readonly skipped: number;
 }
+
+export interface NoticeView {
+  readonly name: string;
+  readonly host: string;
+  readonly queued: number;
+  readonly delivered: number;
+  readonly failed: number;
+  readonly error: string | null;
+  readonly delivered_at: string | null;
+}
+
+const noticeView = (notice: NoticeStatus): NoticeView => ({
+  name: notice.name,
+  host: notice.host,
+  queued: notice.queued,
+  delivered: notice.delivered,
+  failed: notice.failed,
+  error: notice.error,
+  delivered_at: notice.deliveredAt === null ? null : new Date(notice.deliveredAt).toISOString(),
+});
 
 const sinkView = (sink: SinkStatus): SinkView => ({
   name: sink.name,
@@ -90,6 +112,7 @@ export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps)
       memory_rss_bytes: process.memoryUsage.rss(),
       tunnels: own.tunnels,
       sinks: own.sinks.map(sinkView),
+      notices: own.notices.map(noticeView),
     } satisfies StatusView);
   });
   return routes;

@@ -3,18 +3,9 @@
  * chose is escaped and cut, so that it can't draw a card of its own (S-96). Pure.
  */
 import type { ApprovalView } from '../api/approvals.ts';
+import { agentText } from '../domain/agent-text.ts';
 
-const MAX_LINE = 160;
 const MAX_PREVIEW_LINES = 12;
-
-/** Control, format and bidirectional characters as escapes, and no longer than a line. */
-export function agentText(text: string, most = MAX_LINE): string {
-  const escaped = text.replace(
-    /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu,
-    (char) => `\\u{${(char.codePointAt(0) as number).toString(16)}}`,
-  );
-  return escaped.length <= most ? escaped : `${escaped.slice(0, most - 1)}…`;
-}
 
 export function cardLines(a: ApprovalView): string[] {
   const target = `${a.method} ${a.origin}${a.path === null ? '' : agentText(a.path)}`;

@@ -8,6 +8,7 @@ import type { PrivateException, UpstreamProxy } from './address-reader.ts';
 import { listenAddress, metricsAddress, privateException, resolveOverrides, upstreamProxy } from './address-reader.ts';
 import { connectListen, connectProblems, publicUrl } from './connect-reader.ts';
 import { type IssuerConfig, issuers } from './issuer-reader.ts';
+import { noticeProblems, noticeUrl } from './notice-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
 import { type SinkConfig, sinkList } from './sink.ts';
 
@@ -58,6 +59,10 @@ export const KEYS = {
   'approvals.hold_ms': key(45_000, integer(0, 600_000)),
   'approvals.expire_ms': durationMs(600_000),
   'approvals.pending_per_agent': count(20, 10_000),
+  'approvals.webhook_url': key('', noticeUrl),
+  'approvals.webhook_key_file': key('', optionalFile),
+  'approvals.slack_webhook_file': key('', optionalFile),
+  'approvals.webhook_private': key(false, toggle),
   'audit.sync': key('interval', oneOf('interval', 'before_egress')),
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
@@ -128,6 +133,13 @@ export interface Config {
     /** How long a question stays open, and an approval that nobody used. */
     readonly expireMs: number;
     readonly pendingPerAgent: number;
+    /** Where notices are posted, signed with the key in the file. */
+    readonly webhookUrl: string | null;
+    readonly webhookKeyFile: string | null;
+    /** File with the URL of an incoming webhook of Slack, or of what is compatible. */
+    readonly slackWebhookFile: string | null;
+    /** Whether the two may have a private address. */
+    readonly webhookPrivate: boolean;
   };
   readonly audit: {
     readonly sync: 'interval' | 'before_egress';
@@ -190,6 +202,10 @@ export function configOf(v: Values): Config {
       holdMs: v['approvals.hold_ms'],
       expireMs: v['approvals.expire_ms'],
       pendingPerAgent: v['approvals.pending_per_agent'],
+      webhookUrl: v['approvals.webhook_url'],
+      webhookKeyFile: v['approvals.webhook_key_file'],
+      slackWebhookFile: v['approvals.slack_webhook_file'],
+      webhookPrivate: v['approvals.webhook_private'],
     },
     audit: {
       sync: v['audit.sync'],
@@ -227,6 +243,14 @@ export function crossProblems(v: Values): { readonly path: KeyPath; readonly pro
   if (v['limits.path_bytes'] > v['limits.head_bytes']) {
     found.push({ path: 'limits.path_bytes', problem: 'must not be larger than limits.head_bytes, of which it is a part' });
   }
+  found.push(
+    ...noticeProblems({
+      url: v['approvals.webhook_url'],
+      keyFile: v['approvals.webhook_key_file'],
+      slackFile: v['approvals.slack_webhook_file'],
+      isPrivate: v['approvals.webhook_private'],
+    }),
+  );
   found.push(
     ...connectProblems({
       listen: v['connect.listen'],

@@ -3,6 +3,8 @@
  * request; what the agent said of it is marked as the agent's. Nothing here may hold a secret.
  */
 
+import type { CallPattern } from './permit.ts';
+
 export type ApprovalStatus = 'pending' | 'approved' | 'denied' | 'expired' | 'used' | 'cancelled';
 
 /** What an approver is asked about. All of it is seen by the proxy, but for `agentSays`. */
@@ -64,8 +66,14 @@ export interface ApprovalPort {
    * Holds until somebody decides, the time is over, or the agent leaves. An identical request joins what is asked already; an
    * approval lets exactly one of them pass.
    * @param fingerprint of everything that decides what the request does
-   * @param pattern of the call without its body and query: what an approval for a time is about
+   * @param pattern of the call without its body and query: what a permit is about
    * @throws AlterError audit_unavailable
    */
-  ask(subject: ApprovalSubject, fingerprint: string, pattern: string, holdMs: number, left: AbortSignal): Promise<ApprovalAnswer>;
+  ask(
+    subject: ApprovalSubject,
+    fingerprint: string,
+    pattern: CallPattern,
+    holdMs: number,
+    left: AbortSignal,
+  ): Promise<ApprovalAnswer>;
 }

@@ -11,6 +11,10 @@ export interface HttpsRequest {
   readonly body?: Buffer | undefined;
   /** The address may be private: the operator said so for this provider. */
   readonly allowPrivate: boolean;
+  /** Plain http is taken where it leads to this machine. */
+  readonly allowLoopbackHttp?: boolean | undefined;
+  /** Gives the exchange up. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface HttpsAnswer {

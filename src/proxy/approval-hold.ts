@@ -6,8 +6,10 @@ import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { ApprovalPort, ApprovalSubject } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { CallPattern } from '../domain/permit.ts';
 import type { ProvenUser } from '../domain/user-port.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
+import { overrideMethods } from '../policy/effective-requests.ts';
 import { actingUserId, namedUser } from './call-user.ts';
 import { hostPattern } from './egress-ask.ts';
 import type { Facts } from './facts.ts';
@@ -72,10 +74,7 @@ export async function holdForApproval(
     ...namedUser(plane.vault.authority, actingUserId(user, grant)),
   };
   const fingerprint = fingerprintOf(subject, facts, held.headers);
-  const pattern =
-    grant === null
-      ? hostPattern(subject)
-      : digestOf([subject.agentId, subject.userId ?? '', grant.id, subject.method, subject.origin, facts.target.canonical]);
+  const pattern = patternOf(subject, facts, held.headers);
   const answer = await plane.approvals.ask(subject, fingerprint, pattern, plane.approvalHoldMs, left.signal);
   reply.onAbort = before;
   if (answer.kind === 'limit') throw unapprovable(rule, grant, 'too many requests wait for an approval already');
@@ -139,6 +138,14 @@ function subjectOf(
     bodyPreview: previewOf(body),
     agentSays: { reason: facts.selectors.reason, runId: facts.selectors.runId, tool: facts.selectors.tool },
   };
+}
+
+/** SECURITY: a method that is asked for by header or query is one that an approver of the plain call did not see (S-42). */
+function patternOf(subject: ApprovalSubject, facts: Facts, headers: readonly string[]): CallPattern {
+  const { agentId, userId, grantId, rule, method, origin } = subject;
+  if (grantId === null) return hostPattern(subject);
+  const methods = [method, ...overrideMethods(headers, facts.target.query)].join('+');
+  return { agentId, userId, grantId, rule, method: methods, origin, path: facts.target.canonical };
 }
 
 /** Text only: bytes that are none say nothing to a person. */

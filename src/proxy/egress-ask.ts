@@ -5,14 +5,27 @@
 import type { ApprovalSubject } from '../domain/approval.ts';
 import type { Destination } from '../domain/destination.ts';
 import { AlterError } from '../domain/errors.ts';
+import { type CallPattern, patternKey } from '../domain/permit.ts';
 import type { HoldPlane } from './approval-hold.ts';
 import { namedUser } from './call-user.ts';
 import type { Caller } from './caller.ts';
 import type { AgentReply } from './message.ts';
 
-/** Text of an approval for a whole host; never equal to one for a call. */
-export const hostPattern = ({ agentId, userId, origin }: Pick<ApprovalSubject, 'agentId' | 'userId' | 'origin'>): string =>
-  JSON.stringify(['host', agentId, userId, origin]);
+/** What a permit for a whole host is about; never equal to one for a call. */
+export const hostPattern = ({
+  agentId,
+  userId,
+  origin,
+  rule,
+}: Pick<ApprovalSubject, 'agentId' | 'userId' | 'origin' | 'rule'>): CallPattern => ({
+  agentId,
+  userId,
+  grantId: null,
+  rule,
+  method: 'CONNECT',
+  origin,
+  path: null,
+});
 
 /**
  * Answers when the agent may go there; false when it has left.
@@ -29,7 +42,7 @@ export async function askForHost(
   reply.onAbort = () => left.abort();
   const subject = { ...subjectOf(caller, destination, rule), ...namedUser(plane.vault.authority, caller.identity.userId) };
   const pattern = hostPattern(subject);
-  const answer = await plane.approvals.ask(subject, pattern, pattern, plane.approvalHoldMs, left.signal);
+  const answer = await plane.approvals.ask(subject, patternKey(pattern), pattern, plane.approvalHoldMs, left.signal);
   reply.onAbort = null;
   if (left.signal.aborted) return false;
   if (answer.kind === 'approved') return true;

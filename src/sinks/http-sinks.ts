@@ -2,27 +2,21 @@
  * Rows by POST: to an OpenTelemetry collector, or signed to a webhook. Only a 2xx counts; everything else is sent again.
  * SECURITY: the key and the headers are read from private files, stay in this thread, and no error ever quotes an answer.
  */
-import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { HttpSinkConfig } from '../config/sink.ts';
+import { readSignatureKey, signatureOf } from '../crypto/body-signature.ts';
 import { readPrivateFile } from '../crypto/private-file.ts';
 import { otlpRequest } from './otlp-format.ts';
 import type { HttpAnswer, Outbound } from './outbound.ts';
 import { type Complaint, type Sink, type SinkItem, TooMuchAtOnce } from './sink.ts';
 
-const MIN_SECRET_BYTES = 16;
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)$/;
-
-/** `t=SECONDS,v1=HEX`: HMAC-SHA256 over the seconds, a dot, and the body. */
-export function signatureOf(key: KeyObject, body: Buffer, nowMs: number): string {
-  const seconds = Math.floor(nowMs / 1000);
-  return `t=${seconds},v1=${createHmac('sha256', key).update(`${seconds}.`).update(body).digest('hex')}`;
-}
 
 /** @throws Error, AlterError vault_unavailable when a file can't be used */
 export function httpSink(config: HttpSinkConfig, outbound: Outbound): Sink {
   const extra = config.headersFile === null ? {} : readHeaders(config.headersFile);
-  const key = config.secretFile === null ? null : readSecret(config.secretFile);
+  const key = config.secretFile === null ? null : readSignatureKey(config.secretFile);
   const post = async (body: Buffer, headers: Readonly<Record<string, string>>): Promise<HttpAnswer> => {
     const all = { 'user-agent': 'alterd', ...extra, 'content-type': 'application/json', ...headers };
     const answer = await outbound.post(config.destination, config.allowPrivate, config.target, all, body);
@@ -72,15 +66,6 @@ function complaintOf({ body }: HttpAnswer): Complaint {
     return null;
   }
   return Number(rejected ?? 0) > 0 ? 'the collector rejected some of the records' : null;
-}
-
-function readSecret(file: string): KeyObject {
-  const bytes = readPrivateFile(file);
-  if (bytes === undefined) throw new Error(`${file} is not there`);
-  const text = bytes.toString('utf8').trim();
-  bytes.fill(0);
-  if (text.length < MIN_SECRET_BYTES) throw new Error(`${file} holds less than ${MIN_SECRET_BYTES} characters`);
-  return createSecretKey(Buffer.from(text));
 }
 
 function readHeaders(file: string): Record<string, string> {

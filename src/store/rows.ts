@@ -6,6 +6,7 @@ import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
 import type { Delegation } from '../domain/delegation.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
+import type { Permit } from '../domain/permit.ts';
 import type { PolicySource } from '../domain/policy.ts';
 import type { User } from '../domain/user.ts';
 
@@ -79,6 +80,8 @@ export interface PolicySetRow {
   readonly createdAt: number;
 }
 
+export type PermitRow = Permit;
+
 /** A counter of a rate limit; see SavedLimit of the policy room. Not part of the epoch and not under the vault's MAC. */
 export interface RateLimitRow {
   readonly key: string;
@@ -101,14 +104,16 @@ export interface StoreSnapshot {
   readonly policies: readonly PolicyRow[];
   readonly policySets: readonly PolicySetRow[];
   readonly providerClients: readonly ProviderClientRow[];
+  readonly permits: readonly PermitRow[];
   readonly meta: ReadonlyMap<string, string>;
 }
 
 /**
  * One change. A put inserts or replaces by id, but leaves the
  * moment of last use of what exists alone. Removing an agent removes its keys and grants, and fails while another agent works
- * under it; removing a user removes the user's grants; what is removed takes the delegations that name it along. Removing a
- * credential removes its sealed material and fails while a grant points to it. Sealed material must name a data key that exists.
+ * under it; removing a user removes the user's grants; what is removed takes the delegations and permits that name it along.
+ * Removing a credential removes its sealed material and fails while a grant points to it. Sealed material must name a data key
+ * that exists.
  */
 export type StoreChange =
   | { readonly put: 'agent'; readonly row: AgentRow }
@@ -122,6 +127,7 @@ export type StoreChange =
   | { readonly put: 'policy'; readonly row: PolicyRow }
   | { readonly put: 'policy_set'; readonly row: PolicySetRow }
   | { readonly put: 'provider_client'; readonly row: ProviderClientRow }
+  | { readonly put: 'permit'; readonly row: PermitRow }
   | { readonly put: 'meta'; readonly name: string; readonly value: string }
   | { readonly remove: RowKind; readonly id: string }
   /** The material of a credential whose row stays. */
@@ -136,7 +142,8 @@ export type RowKind =
   | 'data_key'
   | 'provider_client'
   | 'policy'
-  | 'policy_set';
+  | 'policy_set'
+  | 'permit';
 
 /** A moment of use, written lazily. */
 export interface LastUse {

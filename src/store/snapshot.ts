@@ -13,6 +13,7 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   policies: [],
   policySets: [],
   providerClients: [],
+  permits: [],
   meta: new Map(),
 };
 
@@ -44,6 +45,8 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, policySets: withRow(s.policySets, change.row) };
     case 'provider_client':
       return { ...s, providerClients: withRow(s.providerClients, change.row) };
+    case 'permit':
+      return { ...s, permits: withRow(s.permits, change.row) };
     case 'meta':
       return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
     case 'sealed':
@@ -67,7 +70,7 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
         s.delegations.filter((delegation) => delegation.userId !== id),
       );
     case 'delegation':
-      return { ...s, delegations: others(s.delegations) };
+      return withPermitsLeft({ ...s, delegations: others(s.delegations) });
     case 'credential':
       return { ...s, credentials: others(s.credentials) };
     case 'grant':
@@ -80,13 +83,25 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
       return { ...s, policySets: others(s.policySets) };
     case 'provider_client':
       return { ...s, providerClients: others(s.providerClients) };
+    case 'permit':
+      return { ...s, permits: others(s.permits) };
   }
 }
 
-/** With these grants, and without the delegations of others. */
+/** With these grants, and without the delegations of others and the permits of what is gone. */
 function withGrants(s: StoreSnapshot, grants: readonly GrantRow[], delegations: readonly DelegationRow[]): StoreSnapshot {
   const left = new Set(grants.map((grant) => grant.id));
-  return { ...s, grants, delegations: delegations.filter((delegation) => left.has(delegation.grantId)) };
+  return withPermitsLeft({ ...s, grants, delegations: delegations.filter((delegation) => left.has(delegation.grantId)) });
+}
+
+function withPermitsLeft(s: StoreSnapshot): StoreSnapshot {
+  const [agents, grants, users, delegations] = [s.agents, s.grants, s.users, s.delegations].map(
+    (rows) => new Set<string | null>([null, ...rows.map(({ id }) => id)]),
+  ) as [Set<string | null>, Set<string | null>, Set<string | null>, Set<string | null>];
+  const permits = s.permits.filter(
+    (p) => agents.has(p.agentId) && grants.has(p.grantId) && users.has(p.userId) && delegations.has(p.delegationId),
+  );
+  return { ...s, permits };
 }
 
 interface Dated {

@@ -1,6 +1,7 @@
 /**
  * Approvals under way: who asks for what, who waits, what was decided. They live in memory and die with the daemon: what nobody
- * approved, or approved and nobody used, is asked again. Every step is an audit event, written before it takes effect.
+ * approved, or approved and nobody used, is asked again. What was approved for more than once is a permit, which the vault keeps.
+ * Every step is an audit event, written before it takes effect.
  * SECURITY: an approval lets exactly one request pass, and only the very one that was asked about (S-95); what an approver is shown
  * is never changed afterwards.
  */
@@ -9,6 +10,8 @@ import type { Approval, ApprovalAnswer, ApprovalPort, ApprovalStatus, ApprovalSu
 import type { AuditPort } from '../domain/audit.ts';
 import { BLANK_EVENT } from '../domain/audit-event.ts';
 import { AlterError } from '../domain/errors.ts';
+import type { CallPattern, Permit, PermitTerm } from '../domain/permit.ts';
+import type { VaultPermits } from './permits.ts';
 
 export interface ApprovalLimits {
   /** How long a question stays open, and an approval unused. */
@@ -29,8 +32,8 @@ export interface VaultApprovals {
   list(): readonly Approval[];
   /** @throws AlterError not_found */
   find(id: string): Approval;
-  /** `forMs`: further calls of the pattern pass for that long too. @throws AlterError not_found, conflict, forbidden, audit_unavailable */
-  approve(id: string, approver: Approver, forMs: number | null): Promise<Approval>;
+  /** `term`: a permit for further calls of the kind is made too. @throws AlterError not_found, conflict, forbidden, audit_unavailable, vault_unavailable */
+  approve(id: string, approver: Approver, term: PermitTerm | null): Promise<Approval>;
   /** @throws AlterError not_found, conflict, audit_unavailable */
   deny(id: string, approver: Approver): Promise<Approval>;
   /** Calls `listener` after each change; answers the function that stops it. */
@@ -44,46 +47,53 @@ interface Waiter {
 interface Entry {
   approval: Approval;
   readonly fingerprint: string;
-  readonly pattern: string;
+  readonly pattern: CallPattern;
   readonly waiters: Set<Waiter>;
   /** Somebody was told that it is pending and may come back. */
   told: boolean;
-}
-
-interface Standing {
-  readonly id: string;
-  readonly by: string;
-  readonly until: number;
+  /** It left a permit, which lets the request pass in its place. */
+  permit: Permit | null;
 }
 
 const KEPT = 500;
 const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
 
+/** Somebody may still decide on it, or use it. */
+const isOpen = ({ approval, permit }: Entry): boolean =>
+  approval.status === 'pending' || (approval.status === 'approved' && permit === null);
+
 export class Approvals implements ApprovalPort, VaultApprovals {
   readonly #audit: AuditPort;
   readonly #limits: () => ApprovalLimits;
+  readonly #permits: Pick<VaultPermits, 'match' | 'create' | 'revoke'>;
   readonly #now: () => number;
   /** In order of creation. */
   readonly #entries = new Map<string, Entry>();
-  readonly #standing = new Map<string, Standing>();
   readonly #listeners = new Set<(approval: Approval) => void>();
+  #closed = false;
 
-  constructor(audit: AuditPort, limits: () => ApprovalLimits, now: () => number = Date.now) {
+  constructor(
+    audit: AuditPort,
+    limits: () => ApprovalLimits,
+    permits: Pick<VaultPermits, 'match' | 'create' | 'revoke'>,
+    now: () => number = Date.now,
+  ) {
     this.#audit = audit;
     this.#limits = limits;
+    this.#permits = permits;
     this.#now = now;
   }
 
   async ask(
     subject: ApprovalSubject,
     fingerprint: string,
-    pattern: string,
+    pattern: CallPattern,
     holdMs: number,
     left: AbortSignal,
   ): Promise<ApprovalAnswer> {
     this.#sweep();
-    const standing = this.#standing.get(pattern);
-    if (standing !== undefined) return { kind: 'approved', id: standing.id, by: standing.by };
+    const permit = this.#permits.match(pattern);
+    if (permit !== undefined) return { kind: 'approved', id: permit.id, by: permit.createdBy };
     const joined = this.#openFor(fingerprint);
     if (joined?.approval.status === 'approved') return this.#use(joined);
     const entry = joined ?? (await this.#create(subject, fingerprint, pattern));
@@ -104,24 +114,27 @@ export class Approvals implements ApprovalPort, VaultApprovals {
     return this.#entryOf(id).approval;
   }
 
-  async approve(id: string, approver: Approver, forMs: number | null): Promise<Approval> {
+  async approve(id: string, approver: Approver, term: PermitTerm | null): Promise<Approval> {
     const entry = this.#requirePending(id);
     requireAnother(entry.approval, approver);
-    await this.#record('approval.approved', entry, { by: approver.name, by_user_id: approver.userId, for_ms: forMs });
+    await this.#record('approval.approved', entry, { by: approver.name, by_user_id: approver.userId, for_ms: term });
     this.#requirePending(id);
+    // SECURITY: the permit stands in place of the approval: once it is revoked nothing must be left that one more request could use.
+    entry.permit = term === null ? null : await this.#permit(entry, approver, term);
+    const { permit } = entry;
     const at = this.#now();
     this.#change(entry, { status: 'approved', decidedAt: at, decidedBy: approver.name, expiresAt: at + this.#limits().expireMs });
-    if (forMs !== null) this.#standing.set(entry.pattern, { id, by: approver.name, until: at + forMs });
+    this.#sweepLater();
     const waiters = [...entry.waiters];
     entry.waiters.clear();
-    const [first, ...others] = waiters;
+    const first = permit === null ? waiters.shift() : undefined;
     if (first !== undefined) first.answer(await this.#use(entry));
     // An approval is for one request. Those that waited beside it were told of it, and ask again for themselves.
-    for (const other of others)
+    for (const other of waiters)
       other.answer(
-        forMs === null
+        permit === null
           ? { kind: 'pending', id, expiresAt: entry.approval.expiresAt }
-          : { kind: 'approved', id, by: approver.name },
+          : { kind: 'approved', id: permit.id, by: approver.name },
       );
     return entry.approval;
   }
@@ -143,8 +156,22 @@ export class Approvals implements ApprovalPort, VaultApprovals {
 
   /** Answers everybody who waits; for the end of the daemon. */
   close(): void {
+    this.#closed = true;
     for (const entry of this.#entries.values())
       this.#answerAll(entry, { kind: 'pending', id: entry.approval.id, expiresAt: entry.approval.expiresAt });
+  }
+
+  /** The permit that an approval leaves behind; none when it was decided otherwise, or is over, by then. */
+  async #permit(entry: Entry, approver: Approver, term: PermitTerm): Promise<Permit> {
+    const { id } = entry.approval;
+    const permit = await this.#permits.create(entry.pattern, term, { approvalId: id, by: approver.name });
+    try {
+      this.#requirePending(id);
+    } catch (thrown) {
+      await this.#permits.revoke(permit.id, approver.name);
+      throw thrown;
+    }
+    return permit;
   }
 
   /** SECURITY: the status changes before anybody waits for anything, so that two requests never use one approval (S-95). */
@@ -156,13 +183,11 @@ export class Approvals implements ApprovalPort, VaultApprovals {
   }
 
   #openFor(fingerprint: string): Entry | undefined {
-    for (const entry of this.#entries.values())
-      if (entry.fingerprint === fingerprint && (entry.approval.status === 'pending' || entry.approval.status === 'approved'))
-        return entry;
+    for (const entry of this.#entries.values()) if (entry.fingerprint === fingerprint && isOpen(entry)) return entry;
     return undefined;
   }
 
-  async #create(subject: ApprovalSubject, fingerprint: string, pattern: string): Promise<Entry | null> {
+  async #create(subject: ApprovalSubject, fingerprint: string, pattern: CallPattern): Promise<Entry | null> {
     const limits = this.#limits();
     const pending = [...this.#entries.values()].filter(({ approval }) => approval.status === 'pending');
     if (pending.length >= limits.pending) return null;
@@ -178,7 +203,7 @@ export class Approvals implements ApprovalPort, VaultApprovals {
       decidedBy: null,
       waiting: 0,
     };
-    const entry: Entry = { approval, fingerprint, pattern, waiters: new Set(), told: false };
+    const entry: Entry = { approval, fingerprint, pattern, waiters: new Set(), told: false, permit: null };
     // Before its event is written, so that an identical request that comes meanwhile joins it.
     this.#entries.set(approval.id, entry);
     try {
@@ -188,6 +213,7 @@ export class Approvals implements ApprovalPort, VaultApprovals {
       throw thrown;
     }
     this.#tell(entry);
+    this.#sweepLater();
     this.#trim();
     return entry;
   }
@@ -243,11 +269,16 @@ export class Approvals implements ApprovalPort, VaultApprovals {
   /** Ends what is too old; called before anything is looked at. */
   #sweep(): void {
     const now = this.#now();
-    for (const [pattern, { until }] of this.#standing) if (until <= now) this.#standing.delete(pattern);
     for (const entry of this.#entries.values()) {
-      const { status, expiresAt } = entry.approval;
-      if ((status === 'pending' || status === 'approved') && expiresAt <= now) void this.#end(entry, 'expired');
+      if (isOpen(entry) && entry.approval.expiresAt <= now) void this.#end(entry, 'expired');
     }
+  }
+
+  /** So that whoever listens hears of the end when it comes, not when somebody looks. */
+  #sweepLater(): void {
+    setTimeout(() => {
+      if (!this.#closed) this.#sweep();
+    }, this.#limits().expireMs + 1).unref();
   }
 
   async #end(entry: Entry, status: 'expired' | 'cancelled'): Promise<void> {
@@ -281,9 +312,9 @@ export class Approvals implements ApprovalPort, VaultApprovals {
   /** Forgets the oldest of those that are over. */
   #trim(): void {
     let surplus = this.#entries.size - KEPT;
-    for (const [id, { approval }] of this.#entries) {
+    for (const [id, entry] of this.#entries) {
       if (surplus <= 0) return;
-      if (approval.status === 'pending' || approval.status === 'approved') continue;
+      if (isOpen(entry)) continue;
       this.#entries.delete(id);
       surplus--;
     }

@@ -26,6 +26,7 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     // A database of before has neither and a MAC without them; one that lost them has the wrong MAC.
     ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
     ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
+    ...(snapshot.permits.length === 0 ? {} : { permits: snapshot.permits }),
     // A database of before has a MAC without them.
     ...(snapshot.providerClients.length === 0
       ? {}

@@ -30,6 +30,7 @@ import { Refresher } from './oauth/refresher.ts';
 import { TokenClients } from './oauth/token-clients.ts';
 import { TokenEndings } from './oauth/token-endings.ts';
 import { UPKEEP_EVERY_MS, Upkeep } from './oauth/upkeep.ts';
+import { EmbeddedPermits, type VaultPermits } from './permits.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
@@ -45,6 +46,8 @@ export interface Vault extends VaultPort {
   readonly grants: VaultGrants;
   readonly users: VaultUsers;
   readonly delegations: VaultDelegations;
+  /** What people let pass without being asked each time. */
+  readonly permits: VaultPermits;
   readonly policies: VaultPolicies;
   /** What was wrong with policy files at the start, when the policies of before are in force instead. */
   readonly policyProblems: readonly string[];
@@ -130,6 +133,7 @@ class EmbeddedVault implements Vault {
   readonly grants: VaultGrants;
   readonly users: VaultUsers;
   readonly delegations: VaultDelegations;
+  readonly permits: VaultPermits;
   readonly policies: VaultPolicies;
   readonly policyProblems: readonly string[];
   readonly connect: ConnectFlows;
@@ -172,6 +176,7 @@ class EmbeddedVault implements Vault {
     this.secrets = new EmbeddedSecrets({ state, dataKeys, materials, uses, catalogue, endings, call: https });
     this.grants = grants;
     this.delegations = delegations;
+    this.permits = new EmbeddedPermits(state);
     this.clients = clients;
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });

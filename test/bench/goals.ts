@@ -55,6 +55,15 @@ const between = (what: string, a: string, b: string, key: string, limit: number,
 const smallRequests = (peer: string, limit: number): Goal[] =>
   [16, 64].map((n) => against(`CPU a small request, ${n} connections`, `ka${n}`, 'cpu', peer, '≤', limit));
 
+/** CPU of a small request with another kind of credential than the stored bearer token of the other rows. */
+const besideBearer = (what: string, target: string, limit: number): Goal => ({
+  what,
+  sense: '≤',
+  limit,
+  unit: '× a stored token',
+  measured: (samples) => ratioByRound(samples, { test: 'ka64', target, key: 'cpu' }, { test: 'ka64', target: US, key: 'cpu' }),
+});
+
 const NO_SCRUB = 'alterd-no-scrub';
 const UNSCRUBBED = '× without scrubbing';
 
@@ -97,6 +106,8 @@ export const GOALS: readonly Goal[] = [
   between('HTTP/2 from the agent, CPU a request', 'h2', 'ka64', 'cpu', 3, '× HTTP/1.1'),
   against('10 MiB down with scrubbing, MiB/s', 'dl10m', 'mibps', NO_SCRUB, '≥', 0.8, UNSCRUBBED),
   against('CPU a small request with scrubbing', 'ka64', 'cpu', NO_SCRUB, '≤', 1.1, UNSCRUBBED),
+  besideBearer('CPU a small request of a connected account', 'alterd-oauth', 1.05),
+  besideBearer('CPU a small request with SigV4', 'alterd-sigv4', 2),
 ];
 
 /** What became of each goal. */

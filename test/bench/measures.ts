@@ -62,8 +62,12 @@ const load =
 /** @throws Error when the origin saw anything but the credential, whatever the speed */
 const check: Measure = async (bench, target, running) => {
   const result = await bench.run(jobOf(bench, running, { kind: 'check', path: '/echo' }));
-  const wanted = target.injects ? `authorization=Bearer ${TOKEN};` : 'authorization=;';
-  if (result.texts.length !== 1 || result.texts[0] !== wanted) throw new CheckFailure(target.name);
+  // The origin says it backwards: what is injected is scrubbed from an answer that holds it as it is.
+  const seen = result.texts.map((text) => [...text].reverse().join(''));
+  const { authorization } = target;
+  const wanted = target.injects ? `Bearer ${TOKEN}` : '';
+  const isRight = (text: string): boolean => (authorization === undefined ? text === wanted : authorization.test(text));
+  if (seen.length === 0 || !seen.every(isRight)) throw new CheckFailure(target.name);
   return { requests: result.requests };
 };
 
@@ -150,6 +154,7 @@ export const FRESH_MEASURES: Partial<Record<TestName, Measure>> = {
 
 /** Whether the test says anything about the target. */
 export function applies(test: TestName, target: Target): boolean {
+  if (target.tests !== undefined && !target.tests.includes(test)) return false;
   if (test === 'h2') return target.http2 === true;
   if (test === 'first-visit') return target.oneCertificate !== true;
   if (test === 'memory' || test === 'burst-memory' || test === 'startup') return target.name !== 'direct';

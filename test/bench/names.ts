@@ -30,6 +30,8 @@ export const TARGET_NAMES = [
   'direct',
   'alterd',
   'alterd-no-scrub',
+  'alterd-oauth',
+  'alterd-sigv4',
   'blind-node',
   'http-proxy',
   'nginx',

@@ -1,12 +1,13 @@
 /**
  * The origin of the benchmark: a TLS server that answers from memory with as little work as Node allows, so that it is not what
- * is measured. 200 bytes of JSON, an echo of what was injected, bodies, a sink and event streams. Loopback only.
+ * is measured. 200 bytes of JSON, an echo (backwards) of what was injected, bodies, a sink and event streams. Loopback only.
  */
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createServer, type TLSSocket } from 'node:tls';
 import { SocketReader } from '../../src/proxy/socket-reader.ts';
+import { TOKEN } from './names.ts';
 
 const dir = process.argv[2] as string;
 const JSON_BODY = JSON.stringify({ id: '4f1c7a0e', object: 'item', status: 'ready', note: 'x'.repeat(136) }).padEnd(200, ' ');
@@ -88,9 +89,13 @@ class Exchange {
       this.#received = 0;
       this.#left = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? -1);
       this.#sink(rest);
+    } else if (path === '/token') {
+      // Once in a run. Its body may still be on the way, and nothing reads it: the connection ends here.
+      const tokens = { access_token: TOKEN, token_type: 'bearer', expires_in: 86_400 };
+      this.#socket.end(answer('application/json', Buffer.from(JSON.stringify(tokens))));
     } else {
       const authorization = /\r\nauthorization: *(.*)\r\n/i.exec(head)?.[1] ?? '';
-      this.#socket.write(answer('text/plain', Buffer.from(`authorization=${authorization};`)));
+      this.#socket.write(answer('text/plain', Buffer.from([...authorization].reverse().join(''))));
     }
   }
 

@@ -2,12 +2,14 @@
 import type { Command } from 'commander';
 import type { ApprovalView } from '../../api/approvals.ts';
 import { apiPath } from '../../api/client.ts';
+import { AlterError } from '../../domain/errors.ts';
 import { cardLines } from '../approval-card.ts';
 import { watchApprovals } from '../approval-screen.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { parseDuration } from '../duration.ts';
 import { findUserSession } from '../user-session.ts';
+import { definePermits } from './permits.ts';
 
 export function defineApprovals(command: Command, cli: Cli): void {
   const list = command.command('list').description('what waits, and what was decided').option('--pending', 'only what waits');
@@ -42,14 +44,16 @@ export function defineApprovals(command: Command, cli: Cli): void {
   const approve = command
     .command('approve <approval>')
     .description('let exactly this request pass, once')
-    .option('--for <duration>', 'and further calls of the agent with this method and path for a while, such as 15m');
-  example(approve, 'alterd approvals approve apr_0123456789abcdef').action(async (id: string, flags: { for?: string }) => {
-    const body = {
-      user_session: findUserSession(cli),
-      for_ms: flags.for === undefined ? undefined : parseDuration(flags.for, '--for'),
-    };
+    .option('--for <duration>', 'and further calls of the agent with this method and path for a while, such as 15m')
+    .option('--as-rule', 'and all further calls of the agent with this method and path, until you revoke the permit');
+  example(approve, 'alterd approvals approve apr_0123456789abcdef').action(async (id: string, flags: ApproveFlags) => {
+    const body = { user_session: findUserSession(cli), ...bodyOf(flags) };
     const { approval } = await cli.client().send<{ approval: ApprovalView }>(apiPath('approvals', id, 'approve'), body);
     showCard(cli, approval);
+    if (flags.for !== undefined || flags.asRule === true)
+      cli.output.hint(
+        'Whatever the body and the query say: `alterd approvals permits list`, `alterd approvals permits revoke ID`.',
+      );
     if (approval.status === 'approved')
       cli.output.hint('Nobody waits for it now; the same request passes when the agent sends it again.');
   });
@@ -61,7 +65,20 @@ export function defineApprovals(command: Command, cli: Cli): void {
     });
     showCard(cli, approval);
   });
+  definePermits(command.command('permits').description('what passes without being asked each time'), cli);
   example(command, 'alterd approvals watch');
+}
+
+interface ApproveFlags {
+  readonly for?: string;
+  readonly asRule?: boolean;
+}
+
+function bodyOf(flags: ApproveFlags): object {
+  if (flags.asRule !== true) return flags.for === undefined ? {} : { for_ms: parseDuration(flags.for, '--for') };
+  if (flags.for !== undefined)
+    throw new AlterError('invalid_input', { problems: ['--for: a rule has no end; give one of --for and --as-rule'] });
+  return { as_rule: true };
 }
 
 function showCard(cli: Cli, approval: ApprovalView): void {

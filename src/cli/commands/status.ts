@@ -1,7 +1,7 @@
 /** `alterd status`: where the daemon listens, what it holds, whether it is well. */
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { SinkView, StatusView } from '../../api/status.ts';
+import type { NoticeView, SinkView, StatusView } from '../../api/status.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 
@@ -30,6 +30,7 @@ export function defineStatus(command: Command, cli: Cli): void {
         status.audit.healthy ? `healthy, ${status.audit.rows} entries` : `NOT HEALTHY: ${status.audit.error ?? 'unknown'}`,
       ],
       ...status.sinks.map((sink): [string, string] => [`audit sink ${sink.name}`, sinkText(sink)]),
+      ...status.notices.map((notice): [string, string] => [`approval notices ${notice.name}`, noticeText(notice)]),
       ['memory', `${Math.round(status.memory_rss_bytes / 1_048_576)} MiB`],
     ]);
     if (!status.audit.healthy) cli.output.warn('the audit journal is not healthy: requests are refused until it is');
@@ -42,6 +43,11 @@ function sinkText({ kind, lag, failures, error, skipped }: SinkView): string {
   const lost = skipped === 0 ? '' : `, ${skipped} entries were removed before they could be sent`;
   if (failures > 0) return `${kind}, NOT DELIVERING (${failures} attempts): ${error ?? 'unknown'}, ${lag} entries wait${lost}`;
   return `${kind}, ${lag === 0 ? 'up to date' : `${lag} entries behind`}${error === null ? '' : `; ${error}`}${lost}`;
+}
+
+function noticeText({ host, queued, delivered, failed, error }: NoticeView): string {
+  const counts = `${delivered} delivered${failed === 0 ? '' : `, ${failed} lost`}${queued === 0 ? '' : `, ${queued} wait`}`;
+  return `${host}, ${error === null ? counts : `NOT DELIVERING: ${error}; ${counts}`}`;
 }
 
 function durationText(ms: number): string {

@@ -3,13 +3,14 @@
  * is dialled, the certificate is verified. Bounded in time and in bytes. It must never follow a redirect (S-28).
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { isLoopback } from '../../config/address-reader.ts';
 import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
 import { parseAuthority } from '../../domain/host.ts';
 import type { HttpsAnswer, HttpsCall, HttpsRequest } from '../../domain/https-call.ts';
 import type { Dialer } from '../upstream/dial.ts';
-import type { Resolver } from './resolver.ts';
+import type { Resolver, VettedAddress } from './resolver.ts';
 
 const ANSWER_MAX_BYTES = 256 * 1024;
 const ANSWER_WAIT_MS = 15_000;
@@ -26,13 +27,14 @@ export function httpsCaller(parts: () => CallParts, waitMs = ANSWER_WAIT_MS): Ht
     const { resolver, dialer } = parts();
     const url = new URL(request.url);
     // SECURITY: a secret in a token request must never go out in the clear, whatever a file or a caller says.
-    if (url.protocol !== 'https:' || url.username !== '' || url.password !== '') {
-      throw new AlterError('destination_refused', { host: url.hostname, policy_error: 'https_required' });
-    }
-    const destination = parseAuthority(url.host, 'https', 443);
+    const isPlain = url.protocol === 'http:' && request.allowLoopbackHttp === true;
+    if ((url.protocol !== 'https:' && !isPlain) || url.username !== '' || url.password !== '') throw needsHttps(url.hostname);
+    const destination = isPlain ? parseAuthority(url.host, 'http', 80) : parseAuthority(url.host, 'https', 443);
     // SECURITY: the one gate in front of the dial (S-102): null would mean the exceptions of hosts without a grant, which hold too.
     const addresses = await resolver.resolve(destination, request.allowPrivate ? true : null);
-    const { socket } = await dialer.connectSecure(destination, addresses, { alpn: ['http/1.1'], session: null });
+    const socket = isPlain
+      ? connectLoopback(destination, addresses)
+      : (await dialer.connectSecure(destination, addresses, { alpn: ['http/1.1'], session: null })).socket;
     try {
       return await exchange(socket, destination, `${url.pathname}${url.search}`, request, waitMs);
     } finally {
@@ -41,11 +43,21 @@ export function httpsCaller(parts: () => CallParts, waitMs = ANSWER_WAIT_MS): Ht
   };
 }
 
+const needsHttps = (host: string): AlterError => new AlterError('destination_refused', { host, policy_error: 'https_required' });
+
+/** The socket connects while the request is written to it; one that can't fails the exchange. */
+function connectLoopback({ host }: Destination, addresses: readonly VettedAddress[]): Socket {
+  const [first] = addresses;
+  // SECURITY: a name that was this machine's when it was configured may lead elsewhere now.
+  if (first === undefined || !addresses.every(({ ip, family }) => isLoopback({ host: ip, family }))) throw needsHttps(host);
+  return connect({ host: first.ip, port: first.port });
+}
+
 function exchange(
   socket: Socket,
   destination: Destination,
   path: string,
-  { method, headers, body }: HttpsRequest,
+  { method, headers, body, signal }: HttpsRequest,
   waitMs: number,
 ): Promise<HttpsAnswer> {
   const { host } = destination;
@@ -73,6 +85,7 @@ function exchange(
         createConnection: () => socket,
         method,
         path,
+        ...(signal === undefined ? {} : { signal }),
         headers: {
           host: destination.authority,
           'user-agent': 'alterd',

@@ -190,6 +190,29 @@ create index delegations_by_agent on delegations (agent_id);
 create index delegations_by_grant on delegations (grant_id);
 `;
 
+/** What a person lets pass again and again. They go with their agent, user, grant and delegation. */
+const PERMITS = `
+create table permits (
+  id text primary key,
+  agent_id text not null references agents (id) on delete cascade,
+  user_id text references users (id) on delete cascade,
+  grant_id text references grants (id) on delete cascade,
+  delegation_id text references delegations (id) on delete cascade,
+  rule text not null,
+  method text not null,
+  origin text not null,
+  path text,
+  approval_id text not null,
+  created_by text not null,
+  created_at integer not null,
+  expires_at integer
+) strict;
+create index permits_by_agent on permits (agent_id);
+create index permits_by_user on permits (user_id);
+create index permits_by_grant on permits (grant_id);
+create index permits_by_delegation on permits (delegation_id);
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -200,4 +223,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 7, name: 'sources of secrets', sql: SOURCES },
   { version: 8, name: 'policies', sql: POLICIES },
   { version: 9, name: 'users and delegations', sql: PEOPLE },
+  { version: 10, name: 'permits', sql: PERMITS },
 ];

@@ -9,6 +9,7 @@ import type {
   DataKeyRow,
   GrantRow,
   KeyRow,
+  PermitRow,
   PolicyRow,
   PolicySetRow,
   ProviderClientRow,
@@ -111,6 +112,24 @@ export const TABLES = {
   delegation: {
     name: 'delegations',
     columns: ['id', 'user_id', 'agent_id', 'grant_id', 'status', 'created_at', 'expires_at', 'revoked_at', 'revoked_by'],
+  },
+  permit: {
+    name: 'permits',
+    columns: [
+      'id',
+      'agent_id',
+      'user_id',
+      'grant_id',
+      'delegation_id',
+      'rule',
+      'method',
+      'origin',
+      'path',
+      'approval_id',
+      'created_by',
+      'created_at',
+      'expires_at',
+    ],
   },
   meta: { name: 'meta', columns: ['name', 'value'] },
 } as const;
@@ -296,6 +315,38 @@ export const rateLimitRow = (c: Columns): RateLimitRow => ({
   spec: c.spec as string,
   state: parsed(c.state),
   at: c.at as number,
+});
+
+export const permitColumns = (row: PermitRow): Columns => ({
+  id: row.id,
+  agent_id: row.agentId,
+  user_id: row.userId,
+  grant_id: row.grantId,
+  delegation_id: row.delegationId,
+  rule: row.rule,
+  method: row.method,
+  origin: row.origin,
+  path: row.path,
+  approval_id: row.approvalId,
+  created_by: row.createdBy,
+  created_at: row.createdAt,
+  expires_at: row.expiresAt,
+});
+
+export const permitRow = (c: Columns): PermitRow => ({
+  id: c.id as string,
+  agentId: c.agent_id as string,
+  userId: c.user_id as string | null,
+  grantId: c.grant_id as string | null,
+  delegationId: c.delegation_id as string | null,
+  rule: c.rule as string,
+  method: c.method as string,
+  origin: c.origin as string,
+  path: c.path as string | null,
+  approvalId: c.approval_id as string,
+  createdBy: c.created_by as string,
+  createdAt: c.created_at as number,
+  expiresAt: c.expires_at as number | null,
 });
 
 export const grantColumns = (row: GrantRow): Columns => ({

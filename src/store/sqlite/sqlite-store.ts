@@ -37,6 +37,7 @@ const REMOVALS = [
   'provider_client',
   'policy',
   'policy_set',
+  'permit',
 ] as const satisfies readonly RowKind[];
 
 class SqliteStore implements Store {
@@ -85,6 +86,7 @@ class SqliteStore implements Store {
           policies: this.#all('policy').map(map.policyRow).sort(byCreation),
           policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
           providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
+          permits: this.#all('permit').map(map.permitRow).sort(byCreation),
           meta,
         };
       })(),
@@ -194,6 +196,8 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.policySetColumns(change.row);
     case 'provider_client':
       return map.providerClientColumns(change.row);
+    case 'permit':
+      return map.permitColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

@@ -121,12 +121,15 @@ export class Upkeep {
       if (row === undefined || !this.#hasExpired(row)) return;
       const expired = state.rows.grants.filter((each) => each.credentialId === credentialId && each.status === 'active');
       const last = expired.reduce((a, b) => (b.expiresAt! > a.expiresAt! ? b : a));
-      const agent = last.principal.type === 'agent' ? state.authority.agents.get(last.principal.agentId) : undefined;
+      const { principal } = last;
+      const agent = principal.type === 'agent' ? state.authority.agents.get(principal.agentId) : undefined;
+      const user = principal.type === 'user' ? state.authority.users.get(principal.userId) : undefined;
       const ending = await endings.prepare([last.id]);
       await state.commit(
         {
           action: 'grant.expired',
           agent,
+          user,
           grant: grantOf(last, row.name),
           credential: row,
           details: { expired_at: last.expiresAt, tokens: 'destroyed' },

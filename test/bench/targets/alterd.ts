@@ -48,11 +48,54 @@ interface Variant {
   readonly note: string;
   readonly program: string;
   readonly grantFlags: readonly string[];
+  readonly only?: Pick<Target, 'tests' | 'authorization'>;
+  /** What is in the home before the first start. */
+  readonly furnish?: (home: string, surroundings: Surroundings) => void;
+  /** Another way to a grant for the agent than a stored bearer token. */
+  readonly grant?: (cli: Cli, host: string, home: string, grantFlags: readonly string[]) => Promise<void>;
   absent(): string | null;
 }
 
-function alterdTarget({ name, note, program, grantFlags, absent }: Variant): Target {
+type Cli = (args: readonly string[], input?: string) => Promise<string>;
+
+const hostsOf = ({ originPort }: Surroundings): string => `*.${DOMAIN}:${originPort}`;
+
+const grantStored = (cli: Cli, grantFlags: readonly string[]): Promise<unknown> =>
+  cli(['grant', 'create', 'bench', '--agent', AGENT, '--allow-private', ...grantFlags]);
+
+async function grantBearer(cli: Cli, host: string, _home: string, grantFlags: readonly string[]): Promise<void> {
+  await cli(['secret', 'add', 'bearer', '--name', 'bench', '--host', host, '--token-stdin'], TOKEN);
+  await grantStored(cli, grantFlags);
+}
+
+async function grantSigV4(cli: Cli, host: string, home: string, grantFlags: readonly string[]): Promise<void> {
+  const idFile = join(home, 'key-id.txt');
+  writeFileSync(idFile, 'AKIABENCHBENCHBENCH0');
+  const fields = ['--access-key-id-file', idFile, '--field', 'region=eu-central-1', '--field', 'service=execute-api'];
+  const add = ['secret', 'add', 'aws', '--name', 'bench', '--host', host, '--secret-access-key-stdin', ...fields];
+  await cli(add, TOKEN);
+  await grantStored(cli, grantFlags);
+}
+
+async function grantConnected(cli: Cli): Promise<void> {
+  await cli(['provider', 'client', 'set', 'benchoauth', '--client-id', 'bench', '--client-secret-stdin'], 'SEKRET-marker-client');
+  await cli(['connect', 'benchoauth', '--client-credentials', '--agent', AGENT, '--allow-private']);
+}
+
+function writeProvider(home: string, surroundings: Surroundings): void {
+  const dir = join(home, 'config', 'providers');
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const lines = [
+    'slug = "benchoauth"\nname = "Bench"\nkind = "oauth"\nevidence = "general"',
+    `hosts = ["${hostsOf(surroundings)}"]`,
+    `[oauth]\ntoken_url = "https://${hostNumber(1)}:${surroundings.originPort}/token"\n`,
+  ];
+  writeFileSync(join(dir, 'benchoauth.toml'), lines.join('\n'), { mode: 0o600 });
+}
+
+function alterdTarget({ name, note, program, grantFlags, only, furnish, grant = grantBearer, absent }: Variant): Target {
   return {
+    ...only,
     name,
     note,
     injects: true,
@@ -62,6 +105,7 @@ function alterdTarget({ name, note, program, grantFlags, absent }: Variant): Tar
       const home = join(dir, 'home');
       mkdirSync(join(home, 'config'), { recursive: true, mode: 0o700 });
       writeFileSync(join(home, 'config', 'alterd.toml'), configOf(surroundings));
+      furnish?.(home, surroundings);
       let authorization = '';
       const start = async (): Promise<Running> => {
         const port = await freePort();
@@ -74,10 +118,9 @@ function alterdTarget({ name, note, program, grantFlags, absent }: Variant): Tar
       };
       const first = await start();
       try {
-        const host = `*.${DOMAIN}:${surroundings.originPort}`;
-        await runCli(program, home, ['secret', 'add', 'bearer', '--name', 'bench', '--host', host, '--token-stdin'], TOKEN);
-        const agent = await runCli(program, home, ['--output', 'json', 'agent', 'create', AGENT]);
-        await runCli(program, home, ['grant', 'create', 'bench', '--agent', AGENT, '--allow-private', ...grantFlags]);
+        const cli: Cli = (args, input) => runCli(program, home, args, input);
+        const agent = await cli(['--output', 'json', 'agent', 'create', AGENT]);
+        await grant(cli, hostsOf(surroundings), home, grantFlags);
         const { key } = JSON.parse(agent) as { key: string };
         authorization = `Basic ${Buffer.from(`${AGENT}:${key}`).toString('base64')}`;
       } finally {
@@ -112,4 +155,30 @@ export const alterdNoScrub = alterdTarget({
     if (help.stdout.includes(NO_SCRUB)) return null;
     return `\`grant create\` has no ${NO_SCRUB}, and BENCH_NO_SCRUB_ALTERD names no build without scrubbing`;
   },
+});
+
+/** The same with a connected account, whose access token is in memory. */
+export const alterdOAuth = alterdTarget({
+  name: 'alterd-oauth',
+  note: 'the same with a connected account',
+  program: ALTERD,
+  grantFlags: [],
+  only: { tests: ['check', 'warm', 'ka64'] },
+  furnish: writeProvider,
+  grant: grantConnected,
+  absent: () => null,
+});
+
+/** The same with a signature over every request. */
+export const alterdSigV4 = alterdTarget({
+  name: 'alterd-sigv4',
+  note: 'the same with AWS signatures',
+  program: ALTERD,
+  grantFlags: [],
+  only: {
+    tests: ['check', 'warm', 'ka64'],
+    authorization: /^AWS4-HMAC-SHA256 Credential=AKIABENCHBENCHBENCH0\/\d{8}\/eu-central-1\/execute-api\/aws4_request, /,
+  },
+  grant: grantSigV4,
+  absent: () => null,
 });

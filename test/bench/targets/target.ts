@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Via } from '../load/job.ts';
+import type { TestName } from '../names.ts';
 import { PROXY_CPU, pinned, treeOf } from '../process-tree.ts';
 
 export interface Surroundings {
@@ -31,6 +32,10 @@ export interface Target {
   readonly note: string;
   /** The answers of the origin show the credential. */
   readonly injects: boolean;
+  /** What the origin must have seen where that is not the usual token, because each request has its own. */
+  readonly authorization?: RegExp;
+  /** The only tests that say something about it; absent: all. */
+  readonly tests?: readonly TestName[];
   /** Can't make certificates for many hosts, or does not see them. */
   readonly oneCertificate?: boolean;
   /** Speaks HTTP/2 with agents. */

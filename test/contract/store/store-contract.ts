@@ -14,6 +14,7 @@ import {
   delegationRow,
   grantRow,
   keyRow,
+  permitRow,
   policyRow,
   policySetRow,
   sealedRow,
@@ -71,6 +72,9 @@ const BASE: readonly StoreChange[] = [
   { put: 'delegation', row: delegationRow('d2', null, 'a0', 'g4', { status: 'revoked', revokedAt: 3, revokedBy: 'agent' }) },
   { put: 'policy', row: policyRow('p1', { version: 3, updatedAt: 2 }) },
   { put: 'policy_set', row: policySetRow('7') },
+  { put: 'permit', row: permitRow('m1', 'a1', 'g1', { expiresAt: 9 }) },
+  { put: 'permit', row: permitRow('m2', 'a1', null) },
+  { put: 'permit', row: permitRow('m3', 'a1', 'g3', { userId: 'u1', delegationId: 'd1' }) },
   { put: 'meta', name: 'note', value: '' },
 ];
 
@@ -234,6 +238,30 @@ export function describeStore(name: string, factory: StoreFactory): void {
       await store.close();
     });
 
+    it('removes permits with their agent and their grant', async () => {
+      const { store } = await filled();
+      await store.apply([{ remove: 'grant', id: 'g1' }], 1);
+      expect((await store.load()).permits.map(({ id }) => id)).toEqual(['m2', 'm3']);
+      await expect(store.apply([{ put: 'permit', row: permitRow('m3', 'a1', 'g1') }], 2)).rejects.toThrow(conflict);
+      await store.apply(
+        ['a0', 'a1'].map((id) => ({ remove: 'agent' as const, id })),
+        2,
+      );
+      expect((await store.load()).permits).toEqual([]);
+      await store.close();
+    });
+
+    it.each([
+      ['user', 'u1'],
+      ['delegation', 'd1'],
+      ['grant', 'g3'],
+    ] as const)('removes permits with their %s', async (remove, id) => {
+      const { store } = await filled();
+      await store.apply([{ remove, id }], 1);
+      expect((await store.load()).permits.map((permit) => permit.id)).toEqual(['m1', 'm2']);
+      await store.close();
+    });
+
     it('removes policies and sets of them, and refuses a policy name that is taken', async () => {
       const { store } = await filled();
       await expect(store.apply([{ put: 'policy', row: policyRow('p2', { name: 'policy-p1' }) }], 1)).rejects.toThrow(conflict);
@@ -298,7 +326,13 @@ export function describeStore(name: string, factory: StoreFactory): void {
           .map(([n, name, toml]): StoreChange => ({ put: 'policy', row: policyRow(n, { name, toml }) })),
         fc.tuple(id, createdAt).map(([n, at]): StoreChange => ({ put: 'policy_set', row: policySetRow(n, { createdAt: at }) })),
         fc
-          .tuple(fc.constantFrom('agent', 'credential', 'grant', 'user', 'delegation', 'data_key', 'policy', 'policy_set'), id)
+          .tuple(id, id, fc.option(id), fc.option(id), fc.option(id))
+          .map(([n, a, g, u, d]): StoreChange => ({ put: 'permit', row: permitRow(n, a, g, { userId: u, delegationId: d }) })),
+        fc
+          .tuple(
+            fc.constantFrom('agent', 'credential', 'grant', 'user', 'delegation', 'data_key', 'policy', 'policy_set', 'permit'),
+            id,
+          )
           .map(([what, n]): StoreChange => ({ remove: what as 'agent', id: n })),
       );
       const { store } = await factory.create();

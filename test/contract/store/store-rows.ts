@@ -7,6 +7,7 @@ import type {
   DelegationRow,
   GrantRow,
   KeyRow,
+  PermitRow,
   PolicyRow,
   PolicySetRow,
   SealedRow,
@@ -134,6 +135,23 @@ export const policyRow = (id: string, more: Partial<PolicyRow> = {}): PolicyRow 
   version: 1,
   createdAt: 1,
   updatedAt: 1,
+  ...more,
+});
+
+export const permitRow = (id: string, agentId: string, grantId: string | null, more: Partial<PermitRow> = {}): PermitRow => ({
+  id,
+  agentId,
+  userId: null,
+  grantId,
+  delegationId: null,
+  rule: 'grant.approval',
+  method: 'POST',
+  origin: 'https://api.good.test:443',
+  path: grantId === null ? null : '/a"\u2028ü',
+  approvalId: 'apr_1',
+  createdBy: 'somebody',
+  createdAt: 1,
+  expiresAt: null,
   ...more,
 });
 

@@ -92,7 +92,7 @@ test('`secret add` takes a refresh token over too, and says who has to be named'
   const stored = await add('--agent', 'ada', '--label', 'added', '--output', 'json');
   expect([stored.code, JSON.parse(stored.stdout)]).toMatchObject([0, { provider: 'acme', label: 'added', account_name: 'ada' }]);
   expect(stored.stdout + stored.stderr).not.toContain('SEKRET');
-  expect((await add()).stderr).toContain('either --agent NAME or --system');
+  expect((await add()).stderr).toContain('either --agent NAME, --user or --system');
   const spoken = await add('--agent', 'ada', 'SEKRET-marker-argument');
   expect([spoken.code === 0, spoken.stderr]).toEqual([false, expect.stringContaining('never taken from the command line')]);
   expect(spoken.stderr).not.toContain('SEKRET');
@@ -128,7 +128,7 @@ test('a client is set from stdin, listed without its secret, and removed', async
 });
 
 test.each([
-  [['--agent', 'ada', '--system'], 'either --agent NAME or --system'],
+  [['--agent', 'ada', '--system'], 'either --agent NAME, --user or --system'],
   [['--agent', 'ada', '--client-credentials', '--import-refresh-token'], 'choose one'],
   [['--agent', 'ada', '--app-key', '/nonexistent'], '--installation'],
   [['--agent', 'ada', '--port', 'x'], 'is not a port'],

@@ -15,7 +15,7 @@ const directory = temporaryDirectory();
 const MARKER = 'SEKRET-marker-at-rest-value';
 /** The schema as it was before there were users. */
 const WITHOUT_PEOPLE = [
-  ...['delegations', 'users'].map((table) => `drop table ${table}`),
+  ...['permits', 'delegations', 'users'].map((table) => `drop table ${table}`),
   ...['agents_by_parent', 'agent_keys_by_parent', 'grants_by_user'].map((index) => `drop index ${index}`),
   ...['type', 'providers', 'parent_id', 'metadata'].map((column) => `alter table agents drop column ${column}`),
   ...['parent_key_id', 'narrowing', 'bound_unit', 'bound_executable', 'bound_cidr'].map(
@@ -56,6 +56,9 @@ async function withPeople({ vault, clock }: OpenedVault): Promise<void> {
   await vault.delegations.create({ grant: 'theirs', agent: 'bot', by: 'operator' });
   const { id } = await vault.delegations.create({ grant: 'hers', agent: 'bot', by: 'operator' });
   await vault.delegations.revoke(id, 'operator');
+  const pattern = { agentId: vault.agents.find('bot').id, userId: null, grantId: vault.grants.find('main').id };
+  const call = { ...pattern, rule: 'grant.approval', method: 'GET', origin: 'https://api.good.test:443', path: '/a' };
+  await vault.permits.create(call, 'standing', { approvalId: 'apr_1', by: 'operator' });
   await vault.users.changeStatus(user.id, 'deactivated');
 }
 
@@ -245,6 +248,9 @@ describe('a database that was edited without the key', () => {
     ['a delegation never ends', `update delegations set expires_at = null`],
     ["a user's grant becomes another's", `update grants set principal_type = 'system', user_id = null where user_id is not null`],
     ["a group's grant becomes another group's", `update grants set group_name = 'all' where group_name is not null`],
+    ['a permit is for another path', `update permits set path = '/'`],
+    ['a permit is given to a user', `update permits set user_id = (select id from users)`],
+    ['all permits are taken away', `delete from permits`],
     ['a policy is loosened', `update policies set toml = replace(toml, 'enforce', 'monitor')`],
     ['a policy is taken away', 'delete from policies'],
     ['a set of policies is swapped', `update policy_sets set sources = '[]'`],
