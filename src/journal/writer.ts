@@ -39,6 +39,10 @@ const reasonOf = (error: unknown): string => {
     : `${code ?? message ?? error}`;
 };
 
+/** Indexing costs as much as taking rows in. While rows come it waits for a pause, and is never more than this often. */
+const INDEX_QUIET_MS = 250;
+const INDEX_EVERY_MS = 1_000;
+
 class Writer {
   readonly #port: MessagePort;
   readonly #settings: WriterSettings;
@@ -48,6 +52,10 @@ class Writer {
   readonly #disk: DiskSync;
   readonly #answers: RowAnswers;
   readonly #index: BlockIndex;
+  /** When a block may be indexed though rows keep coming. */
+  #indexAt = 0;
+  /** When rows were last taken in. */
+  #rowsAt = 0;
   readonly #book: CheckpointBook;
   readonly #feeds: Feeds;
   readonly #checkpointTimer: NodeJS.Timeout;
@@ -138,15 +146,23 @@ class Writer {
     this.#syncAt = now + this.#settings.syncIntervalMs;
     if (fault !== null || more) return;
     // Another round for the next block, when there is one: messages come first.
-    if (this.#indexOne()) this.#commitAt = now;
-    else this.#park();
+    const isQuiet = now - this.#rowsAt >= INDEX_QUIET_MS;
+    if ((isQuiet || now >= this.#indexAt) && this.#indexOne()) {
+      this.#indexAt = now + INDEX_EVERY_MS;
+      this.#commitAt = now;
+      return;
+    }
+    if (!isQuiet) this.#commitAt = now + INDEX_QUIET_MS;
+    this.#park();
   }
 
   #takeIn(): boolean {
     const { ingest } = this.#journal;
     ingest.onRow = this.#progress.followed ? this.#collect : undefined;
+    const before = ingest.end.n;
     const more = ingest.takeIn(this.#progress);
     this.#committedAt = performance.now();
+    if (ingest.end.n !== before) this.#rowsAt = this.#committedAt;
     this.#progress.taken = ingest.state.segment;
     if (this.#fresh.length > 0) this.#post({ type: 'rows', rows: this.#fresh.splice(0) });
     this.#signDue();
