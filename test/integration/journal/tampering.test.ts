@@ -116,15 +116,62 @@ describe('S-105: what was done to the rows shows', () => {
   test('a whole chain that was computed anew', async () => {
     editLines((lines) => rehashed(editText(4, (text) => text.replace('/item/4', '/item/X'))(lines)));
     const db = new Database(join(here.dir, 'audit.db'));
+    const body = db.prepare('SELECT body FROM blocks').pluck().get() as Buffer;
+    db.prepare('UPDATE blocks SET hash = ?').run(body.toString('latin1').slice(-65, -1));
+    db.close();
+    expect(await verifyAgain()).toMatchObject({ ok: false, firstBad: 10, reason: expect.stringContaining('sealed head') });
+  });
+
+  test('a row with a hash that fits, added while it was closed', async () => {
+    editLines((lines) => rehashed([...lines, lines[9] as Line]));
+    const db = new Database(join(here.dir, 'audit.db'));
+    const body = db.prepare('SELECT body FROM blocks').pluck().get() as Buffer;
+    db.prepare('UPDATE blocks SET last_n = 11, hash = ?').run(body.toString('latin1').slice(-65, -1));
+    db.close();
+    expect(await verifyAgain()).toMatchObject({ ok: false, firstBad: 11, reason: expect.stringContaining('added') });
+  });
+
+  test.each([
+    ['a deleted block', 'DELETE FROM blocks WHERE first_n = 523', 523],
+    ['a cut tail of blocks', 'DELETE FROM blocks WHERE first_n > 11', 523],
+    ['a block twice', 'INSERT INTO blocks SELECT 5000, 5511, 1, 1, 1, 1, 1, hash, body FROM blocks WHERE first_n = 523', 1211],
+    [
+      'two blocks that changed places',
+      `UPDATE blocks SET first_n = -1 WHERE first_n = 523; UPDATE blocks SET first_n = 523 WHERE first_n = 11;
+       UPDATE blocks SET first_n = 11 WHERE first_n = -1`,
+      11,
+    ],
+  ])('in a chain of many blocks: %s', async (_name, sql, firstBad) => {
+    const j = await here.open({ segmentBytes: 8 * 1024 * 1024 });
+    const small = opening({
+      query_keys: [],
+      agent_id: null,
+      grant_id: null,
+      key_id: null,
+      provider_id: null,
+      peer: null,
+      host: null,
+      agent: null,
+      path: null,
+    });
+    await Promise.all(Array.from({ length: 1200 }, () => j.record(small, closing())));
+    await j.close();
+    const db = new Database(join(here.dir, 'audit.db'));
+    expect(db.prepare('SELECT first_n FROM blocks ORDER BY first_n').pluck().all()).toEqual([1, 11, 523, 1035]);
+    db.close();
+    tamper(sql);
+    expect(await verifyAgain()).toMatchObject({ ok: false, firstBad });
+  });
+
+  test('a cut tail is not covered up by going on, nor by a restart', async () => {
+    const db = new Database(join(here.dir, 'audit.db'));
     // The ten rows are in one block, or in more where the machine was busy.
     const block = db.prepare('SELECT first_n, body FROM blocks WHERE last_n >= 7 ORDER BY first_n').get() as {
       first_n: number;
       body: Buffer;
     };
-    const kept = block.body
-      .toString('latin1')
-      .split('\n')
-      .slice(0, 9 - block.first_n);
+    const lines = block.body.toString('latin1').split('\n');
+    const kept = lines.slice(0, 9 - block.first_n);
     db.prepare('DELETE FROM blocks WHERE first_n > ?').run(block.first_n);
     db.prepare('UPDATE blocks SET last_n = 7, max_request_no = 7, hash = ?, body = ? WHERE first_n = ?').run(
       kept.at(-1)?.slice(-64),
