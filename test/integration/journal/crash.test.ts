@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -156,8 +156,15 @@ describe('kill -9 at full speed', () => {
       });
     // Seen before the kill: the last writes may cover what shows it.
     let reused = false;
+    const names = new Map<number, string>();
     const { opened, closed } = await killedAfter(6000, 'interval', () => {
       reused ||= reusedFiles().length > 0;
+      for (const name of readdirSync(here.dir).filter((each) => each.endsWith('.seg'))) {
+        // A file that is used again keeps its inode under its next name.
+        const inode = statSync(join(here.dir, name), { throwIfNoEntry: false })?.ino ?? 0;
+        reused ||= inode !== 0 && (names.get(inode) ?? name) !== name;
+        names.set(inode, name);
+      }
       return reused;
     });
     expect(reused).toBe(true);
