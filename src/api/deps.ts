@@ -11,7 +11,7 @@ import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
-import type { Vault } from '../vault/vault.ts';
+import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
 export interface DaemonFacts {
@@ -94,7 +94,7 @@ export interface ReloadReport {
 }
 
 export interface ApiDeps {
-  readonly vault: Vault;
+  readonly vault: VaultRooms;
   readonly approvals: VaultApprovals;
   /** Who decides on this socket. */
   readonly operator: Approver;

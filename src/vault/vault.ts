@@ -11,7 +11,6 @@ import type { Delegation } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
-import type { VaultPort } from '../domain/vault-port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
 import { EmbeddedAgents, type VaultAgents } from './agents.ts';
@@ -38,25 +37,9 @@ import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
 import { EmbeddedUsers, type VaultUsers } from './users.ts';
 import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
+import type { VaultRooms } from './vault-rooms.ts';
 
-export interface Vault extends VaultPort {
-  readonly agents: VaultAgents;
-  readonly sessions: VaultSessions;
-  readonly secrets: VaultSecrets;
-  readonly grants: VaultGrants;
-  readonly users: VaultUsers;
-  readonly delegations: VaultDelegations;
-  /** What people let pass without being asked each time. */
-  readonly permits: VaultPermits;
-  readonly policies: VaultPolicies;
-  /** What was wrong with policy files at the start, when the policies of before are in force instead. */
-  readonly policyProblems: readonly string[];
-  /** Consent, and what comes of it. */
-  readonly connect: ConnectFlows;
-  /** The operator's own OAuth clients. */
-  readonly clients: ProviderClients;
-  /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
-  readonly epoch: number;
+export interface Vault extends VaultRooms {
   /** Where the master key is kept. */
   readonly keySource: KeySource;
   /** The mark of the journal that it wrote to when it was changed last; null before that. */
@@ -69,8 +52,6 @@ export interface Vault extends VaultPort {
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateDataKey(): Promise<void>;
-  /** Waits for changes under way, writes what was noted, forgets all keys and material. */
-  close(): Promise<void>;
 }
 
 export interface VaultOptions {
