@@ -29,6 +29,7 @@ export type VaultAction =
   | 'secret.rotated'
   | 'secret.removed'
   | 'grant.created'
+  | 'grant.changed'
   | 'grant.revoked'
   | 'grant.removed'
   | 'grant.expired'

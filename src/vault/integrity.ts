@@ -49,13 +49,15 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
 
 /** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
 const asBefore = (row: GrantRow): object => {
-  const { passResponseCookies, operations, approval, git, ...rest } = row;
+  const { passResponseCookies, operations, approval, git, noCache, offlineGraceMs, ...rest } = row;
   return {
     ...rest,
     ...(passResponseCookies ? { passResponseCookies } : {}),
     ...(operations.length > 0 ? { operations } : {}),
     ...(approval === null ? {} : { approval }),
     ...(git === null ? {} : { git }),
+    ...(noCache ? { noCache } : {}),
+    ...(offlineGraceMs === 0 ? {} : { offlineGraceMs }),
   };
 };
 

@@ -213,6 +213,12 @@ create index permits_by_grant on permits (grant_id);
 create index permits_by_delegation on permits (delegation_id);
 `;
 
+/** Grants of before leave nothing on after the end of a lease, and may be kept until then. */
+const LEASES = `
+alter table grants add column no_cache integer not null default 0;
+alter table grants add column offline_grace_ms integer not null default 0;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -224,4 +230,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 8, name: 'policies', sql: POLICIES },
   { version: 9, name: 'users and delegations', sql: PEOPLE },
   { version: 10, name: 'permits', sql: PERMITS },
+  { version: 11, name: 'leases of grants', sql: LEASES },
 ];

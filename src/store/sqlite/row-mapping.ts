@@ -96,6 +96,8 @@ export const TABLES = {
       'created_at',
       'revoked_at',
       'git_access',
+      'no_cache',
+      'offline_grace_ms',
     ],
   },
   policy: { name: 'policies', columns: ['id', 'name', 'toml', 'version', 'created_at', 'updated_at'] },
@@ -377,6 +379,8 @@ export const grantColumns = (row: GrantRow): Columns => ({
   created_at: row.createdAt,
   revoked_at: row.revokedAt,
   git_access: row.git,
+  no_cache: row.noCache ? 1 : 0,
+  offline_grace_ms: row.offlineGraceMs,
 });
 
 /** SECURITY: an owner of a kind that is not known must never become the system, which is everybody. */
@@ -419,4 +423,6 @@ export const grantRow = (c: Columns): GrantRow => ({
   createdAt: c.created_at as number,
   revokedAt: c.revoked_at as number | null,
   git: c.git_access as GrantRow['git'],
+  noCache: c.no_cache === 1,
+  offlineGraceMs: c.offline_grace_ms as number,
 });

@@ -77,6 +77,8 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   allowPrivate: false,
   allowPlaintext: false,
   passResponseCookies: false,
+  noCache: false,
+  offlineGraceMs: 0,
   git: null,
   status: 'active',
   expiresAt: null,

@@ -21,7 +21,9 @@ const WITHOUT_PEOPLE = [
   ...['parent_key_id', 'narrowing', 'bound_unit', 'bound_executable', 'bound_cidr'].map(
     (column) => `alter table agent_keys drop column ${column}`,
   ),
-  ...['user_id', 'group_issuer', 'group_name'].map((column) => `alter table grants drop column ${column}`),
+  ...['user_id', 'group_issuer', 'group_name', 'no_cache', 'offline_grace_ms'].map(
+    (column) => `alter table grants drop column ${column}`,
+  ),
 ].join('; ');
 const SECOND = 'SEKRET-marker-second-value';
 
@@ -216,6 +218,8 @@ describe('a database that was edited without the key', () => {
   const edits: [string, string][] = [
     ['a grant is brought back', `update grants set status = 'active', revoked_at = null where label = 'second'`],
     ['a grant is widened', `update grants set destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]'`],
+    ['a grant may be kept on hosts', 'update grants set no_cache = 1 - no_cache'],
+    ['a grant gets an offline grace', 'update grants set offline_grace_ms = 3600000'],
     ['a grant passes cookies', 'update grants set pass_response_cookies = 1'],
     ['a grant for git becomes one for pushes', `update grants set git_access = 'write'`],
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],
