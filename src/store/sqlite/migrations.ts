@@ -219,6 +219,25 @@ alter table grants add column no_cache integer not null default 0;
 alter table grants add column offline_grace_ms integer not null default 0;
 `;
 
+/** What replicas need of each other. Not part of the snapshot, nor under its MAC. */
+const COORDINATION = `
+create table change_log (
+  epoch integer primary key,
+  changes text not null
+) strict;
+create table nonces (
+  key text primary key,
+  expires_at integer not null
+) strict;
+create index nonces_by_expiry on nonces (expires_at);
+create table leases (
+  name text primary key,
+  holder text not null,
+  fence integer not null,
+  expires_at integer not null
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -231,4 +250,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 9, name: 'users and delegations', sql: PEOPLE },
   { version: 10, name: 'permits', sql: PERMITS },
   { version: 11, name: 'leases of grants', sql: LEASES },
+  { version: 12, name: 'change log, nonces and leases', sql: COORDINATION },
 ];
