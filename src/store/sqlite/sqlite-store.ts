@@ -11,6 +11,7 @@ import { byCreation } from '../snapshot.ts';
 import type { HeldLease, Nonce, Store } from '../store.ts';
 import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
+import * as hosts from './host-mapping.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
 import * as people from './people-mapping.ts';
 import * as map from './row-mapping.ts';
@@ -41,6 +42,7 @@ const REMOVALS = [
   'policy',
   'policy_set',
   'permit',
+  'host',
 ] as const satisfies readonly RowKind[];
 
 class SqliteStore implements Store {
@@ -72,7 +74,12 @@ class SqliteStore implements Store {
     this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
     const noteUse = (table: string): Statement =>
       db.prepare(`update ${table} set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at)`);
-    this.#noteUse = { key: noteUse('agent_keys'), credential: noteUse('credentials'), user: noteUse('users') };
+    this.#noteUse = {
+      key: noteUse('agent_keys'),
+      credential: noteUse('credentials'),
+      user: noteUse('users'),
+      host: noteUse('hosts'),
+    };
   }
 
   async load(): Promise<StoreSnapshot> {
@@ -94,6 +101,7 @@ class SqliteStore implements Store {
           policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
           providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
           permits: this.#all('permit').map(map.permitRow).sort(byCreation),
+          hosts: this.#all('host').map(hosts.hostRow).sort(byCreation),
           meta,
         };
       })(),
@@ -237,6 +245,8 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.providerClientColumns(change.row);
     case 'permit':
       return map.permitColumns(change.row);
+    case 'host':
+      return hosts.hostColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };
