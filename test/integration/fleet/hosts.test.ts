@@ -209,7 +209,13 @@ test('a paused host waits, a revoked one is out for good, and neither gets in by
 
 test('a host that lacks what a grant needs is said not to get it', async () => {
   await stage.api.send('/v1/agents', { name: 'bot' });
-  await stage.api.send('/v1/secrets', { provider: 'own', name: 'own', kind: 'bearer', hosts: ['own.test'], fields: { token: 'SEKRET-marker-fleet' } });
+  await stage.api.send('/v1/secrets', {
+    provider: 'own',
+    name: 'own',
+    kind: 'bearer',
+    hosts: ['own.test'],
+    fields: { token: 'SEKRET-marker-fleet' },
+  });
   await stage.api.send('/v1/grants', { provider: 'own', agent: 'bot', approval: ['POST'] });
   const { token } = await stage.invite('old');
   const { url } = stage.server.fleet;
