@@ -16,6 +16,7 @@ import { delegationRoutes } from './delegations.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
+import { hostRoutes } from './hosts.ts';
 import { keyRoutes } from './keys.ts';
 import { loginRoutes, userSessionRoutes } from './login.ts';
 import { metricsRoutes } from './metrics.ts';
@@ -45,6 +46,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
+  app.route('/v1/hosts', hostRoutes(deps));
   app.route('/v1/users', userRoutes(deps));
   app.route('/v1/login', loginRoutes(deps));
   app.route('/v1/user-session', userSessionRoutes(deps));

@@ -11,6 +11,7 @@ import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
+import type { VaultHosts } from '../vault/hosts.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
@@ -93,7 +94,19 @@ export interface ReloadReport {
   readonly restartRequired: readonly string[];
 }
 
+/** What a central vault is to the hosts that borrow from it. */
+export interface FleetPort {
+  readonly hosts: VaultHosts;
+  readonly vaultId: string;
+  /** Where hosts reach it. */
+  readonly url: string;
+  /** Of the certificate that hosts pin. */
+  readonly fingerprint: string;
+}
+
 export interface ApiDeps {
+  /** Absent in a daemon that is no central vault. */
+  readonly fleet?: FleetPort | undefined;
   readonly vault: VaultRooms;
   readonly approvals: VaultApprovals;
   /** Who decides on this socket. */

@@ -8,8 +8,13 @@ import { openVault, type Vault } from '../vault/vault.ts';
 import { JournalRoom } from './journal-room.ts';
 import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
 
+/** An opened source whose vault is this process's own. */
+export interface EmbeddedSource extends OpenedSource {
+  readonly vault: Vault;
+}
+
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
-export async function openEmbeddedSource(options: VaultSourceOptions): Promise<OpenedSource> {
+export async function openEmbeddedSource(options: VaultSourceOptions): Promise<EmbeddedSource> {
   const { paths, loaded, log, meter } = options;
   const room = new JournalRoom({ paths, config: loaded.config, log, meter });
   let vault: Vault | null = null;
