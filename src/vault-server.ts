@@ -17,7 +17,7 @@ import { reloadAll } from './daemon/reload.ts';
 import { type DaemonOptions, VERSION } from './daemon.ts';
 import { AlterError } from './domain/errors.ts';
 import { serveFleet } from './fleet/fleet-server.ts';
-import { fleetRoutes } from './fleet/routes.ts';
+import { fleetRoutes, openLending } from './fleet/routes.ts';
 import { filesIdentity, ownIdentity, RENEW_EVERY_MS, type ServerIdentity } from './fleet/server-identity.ts';
 import { prepareFiles } from './installation.ts';
 import { notifySystemd } from './log.ts';
@@ -125,14 +125,18 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     undo.push(() => metrics?.close());
     const onFault = (error: unknown, requestId: string): void =>
       log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the vault failed in an unexpected way');
-    const fleetDeps = { vault, vaultId, audit: journal, onFault };
+    const { leaseMs } = loaded.config.vaultServer;
+    const fleetDeps = { vault, vaultId, audit: journal, onFault, leaseMs };
+    const lending = openLending(fleetDeps);
     const server = await serveFleet({
       ...fleetDeps,
-      routes: fleetRoutes(fleetDeps),
+      routes: fleetRoutes(fleetDeps, lending),
       listen: loaded.config.vaultServer.listen,
       tls: identityOfServer.tls(),
     });
     undo.push(() => server.close());
+    // Before the server waits for its connections to end.
+    undo.push(() => lending.streams.close());
     const renewal = setInterval(() => {
       try {
         server.renew(identityOfServer.tls());

@@ -8,9 +8,11 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, write
 import { dirname, join } from 'node:path';
 import { ensurePrivateDirectory, isMissing, syncDirectory } from '../crypto/private-file.ts';
 import { openBytes, sealBytes } from '../crypto/seal.ts';
+import type { RateLimitRow } from '../store/rows.ts';
 import { type LeaseEntry, LeaseFile } from '../store/sqlite/lease-file.ts';
 
 const HEAD = 'head';
+const LIMITS = 'limits';
 const TABLE = 'leases';
 const MATERIAL = 'material:';
 
@@ -48,7 +50,7 @@ export class LeaseCache {
     this.found = typeof opened === 'string' ? null : opened;
     this.problem = typeof opened === 'string' && opened !== '' ? opened : null;
     this.#counter = Math.max(mark ?? 0, typeof opened === 'string' ? 0 : Number(opened?.head.counter ?? 0));
-    if (this.found === null) this.#file.clear();
+    if (this.problem !== null) this.#file.clear();
   }
 
   /** A file that is damaged or does not open is put away: what was in it is borrowed anew. @throws AlterError vault_unavailable */
@@ -81,9 +83,27 @@ export class LeaseCache {
     this.#file.write([...materials].map(([id, each]) => ({ name: MATERIAL + id, sealed: this.#seal(MATERIAL + id, each) })));
   }
 
+  /** Counters of rate limits: they outlast what was borrowed. */
+  loadLimits(): readonly RateLimitRow[] {
+    const sealed = this.#file.readAll().get(LIMITS);
+    if (sealed === undefined) return [];
+    try {
+      return this.#unseal(LIMITS, sealed).rows as readonly RateLimitRow[];
+    } catch {
+      return [];
+    }
+  }
+
+  /** @throws AlterError vault_unavailable */
+  saveLimits(rows: readonly RateLimitRow[]): void {
+    this.#file.write([{ name: LIMITS, sealed: this.#seal(LIMITS, { rows }) }]);
+  }
+
   /** Leaves nothing behind that could be opened. */
   clear(): void {
+    const limits = this.loadLimits();
     this.#file.clear();
+    if (limits.length > 0) this.saveLimits(limits);
     this.#writeMark(++this.#counter);
   }
 

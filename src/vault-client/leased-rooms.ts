@@ -29,7 +29,7 @@ import { EmbeddedSecrets, type VaultSecrets } from '../vault/secrets.ts';
 import { EmbeddedSessions } from '../vault/sessions.ts';
 import { VaultState } from '../vault/state.ts';
 import { EmbeddedUsers, type VaultUsers } from '../vault/users.ts';
-import { LeasedPolicies, type ReadyPolicies } from './leased-policies.ts';
+import { LeasedPolicies } from './leased-policies.ts';
 import { LeasedStore, type LimitStore, managedElsewhere } from './leased-store.ts';
 
 export interface LeasedRoomsOptions {
@@ -89,10 +89,8 @@ export class LeasedRooms {
     this.connect = refusingConnect(vaultUrl);
   }
 
-  /** Puts a view in force, with the policies that came with it, between two requests. */
-  adopt(view: HostView, epoch: number, policies: ReadyPolicies): void {
-    // Policies first: nobody may be ruled by the new rows and the old rules.
-    this.policies.use(policies);
+  /** Puts a view in force, between two requests. Its policies first, by whoever loaded them: no new row may meet an old rule. */
+  adopt(view: HostView, epoch: number): void {
     // As in the vault itself, sessions end with a pause, and do not come back with what follows it.
     for (const { id, status } of view.agent.values()) if (status !== 'active') this.sessions.endAllOf(id);
     for (const { id, status } of view.user.values()) if (status !== 'active') this.sessions.endAllOfUser(id);

@@ -73,6 +73,30 @@ export class LeasedStore implements Pick<Store, keyof Store> {
     this.#limits.saveLimits([...kept.values()].filter(({ at }) => at >= olderThan));
   }
 
+  async currentEpoch(): Promise<number> {
+    return 0;
+  }
+
+  async changesSince(): Promise<null> {
+    return null;
+  }
+
+  async useNonces(): Promise<boolean[]> {
+    throw managedElsewhere(this.#vaultUrl);
+  }
+
+  async forgetNonces(): Promise<void> {}
+
+  async acquireLease(): Promise<number | null> {
+    return null;
+  }
+
+  async renewLease(): Promise<boolean> {
+    return false;
+  }
+
+  async releaseLease(): Promise<void> {}
+
   async close(): Promise<void> {}
 
   /**

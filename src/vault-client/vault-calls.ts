@@ -43,6 +43,8 @@ export interface ViewChanged {
 export interface EventSink {
   /** The stream is there: what is changed from now on comes by it. */
   onOpen(): void;
+  /** The vault is still there. */
+  onPing(): void;
   onChanged(change: ViewChanged): void;
   /** What the host knows is too old for changes: the whole view has to be fetched. */
   onReset(): void;
