@@ -16,7 +16,9 @@ import { joinIdentity, joinPlane, type MutablePlane, settingsOf } from './daemon
 import { reloadAll } from './daemon/reload.ts';
 import { type DaemonOptions, VERSION } from './daemon.ts';
 import { AlterError } from './domain/errors.ts';
+import { FleetMeter } from './fleet/fleet-meter.ts';
 import { serveFleet } from './fleet/fleet-server.ts';
+import { readiness } from './fleet/health-routes.ts';
 import { fleetRoutes, openLending } from './fleet/routes.ts';
 import { filesIdentity, ownIdentity, RENEW_EVERY_MS, type ServerIdentity } from './fleet/server-identity.ts';
 import { prepareFiles } from './installation.ts';
@@ -110,18 +112,26 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
     const sinks = sinksOf(loaded.config, paths, journal, null, log);
     undo.push(() => sinks.close(SINK_DRAIN_MS));
+    const fleetMeter = new FleetMeter();
     const scrape = async (): Promise<string> => {
       const { pools, sockets } = plane.pools.sizes;
       const idle = { tunnels: 0, agentSockets: 0, underWay: 0 };
-      return scrapeText(meter, own, {
+      const rows = scrapeText(meter, own, {
         ...idle,
         pools,
         upstreamSockets: sockets,
         audit: await journal.stats(),
         sinks: sinks.status,
       });
+      return rows + fleetMeter.text({ hosts: vault.hosts.list(), epoch: vault.epoch });
     };
-    const metrics = await metricsListener(loaded.config, scrape);
+    const metrics = await metricsListener(loaded.config, scrape, {
+      '/healthz': () => ({ status: 200, body: { status: 'ok' } }),
+      '/readyz': async () => {
+        const body = await readiness({ vault });
+        return { status: body.status === 'ready' ? 200 : 503, body };
+      },
+    });
     undo.push(() => metrics?.close());
     const onFault = (error: unknown, requestId: string): void =>
       log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the vault failed in an unexpected way');
@@ -131,6 +141,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const server = await serveFleet({
       ...fleetDeps,
       routes: fleetRoutes(fleetDeps, lending),
+      meter: fleetMeter,
       listen: loaded.config.vaultServer.listen,
       tls: identityOfServer.tls(),
     });

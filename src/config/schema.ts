@@ -90,7 +90,6 @@ export const KEYS = {
   'vault_server.tls_ca_file': key('', optionalFile),
   'vault_server.database': key('', databaseUrl),
   'vault_server.database_password_file': key('', optionalFile),
-  'vault_server.health_listen': key('off', metricsAddress),
   'vault_server.lease_ms': key(900_000, integer(1_000, DAY_MS)),
 } as const satisfies Record<string, Key<unknown>>;
 
@@ -200,8 +199,6 @@ export interface Config {
     /** null: the file in the state directory. */
     readonly database: string | null;
     readonly databasePasswordFile: string | null;
-    /** Loopback address for health, readiness and metrics; null: none. */
-    readonly healthListen: HostPort | null;
   };
 }
 
@@ -278,7 +275,6 @@ export function configOf(v: Values): Config {
       tlsCaFile: v['vault_server.tls_ca_file'],
       database: v['vault_server.database'],
       databasePasswordFile: v['vault_server.database_password_file'],
-      healthListen: v['vault_server.health_listen'],
     },
   };
 }

@@ -9,6 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import { TIME_HEADER } from '../crypto/request-signing.ts';
 import { AlterError, problemOf, toAlterError } from '../domain/errors.ts';
 import type { FleetDeps } from './deps.ts';
+import type { FleetMeter } from './fleet-meter.ts';
 import { HostAuthenticator } from './host-authenticator.ts';
 import { parseBody, parseQuery, readBytes } from './input.ts';
 import { NonceBook } from './nonce-book.ts';
@@ -24,8 +25,7 @@ export interface FleetServerOptions extends FleetDeps {
   readonly routes: readonly FleetRoute[];
   readonly listen: { readonly host: string; readonly port: number };
   readonly tls: TlsMaterial;
-  /** Told of each call that ended. */
-  readonly onCall?: (path: string, status: number, ms: number) => void;
+  readonly meter: FleetMeter;
 }
 
 export interface FleetServer {
@@ -71,7 +71,7 @@ export async function serveFleet(options: FleetServerOptions): Promise<FleetServ
 type Dispatch = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 function dispatcher(options: FleetServerOptions, authenticator: HostAuthenticator): Dispatch {
-  const { vault, now = Date.now, onCall } = options;
+  const { vault, now = Date.now, meter } = options;
   const table = new Map(options.routes.map((route) => [`${route.method} ${route.path}`, route]));
   const paths = new Set(options.routes.map(({ path }) => path));
   const refusals = new RefusalLog(options.audit, now);
@@ -102,19 +102,19 @@ function dispatcher(options: FleetServerOptions, authenticator: HostAuthenticato
     const url = urlOf(request);
     response.setHeader(TIME_HEADER, String(now()));
     response.setHeader('cache-control', 'no-store');
-    response.once('close', () =>
-      onCall?.(
-        paths.has(url.pathname as `/${string}`) ? url.pathname : 'other',
-        response.statusCode,
-        performance.now() - startedAt,
-      ),
-    );
+    let isStream = false;
+    response.once('close', () => {
+      const route = paths.has(url.pathname as `/${string}`) ? url.pathname : 'other';
+      meter.observe(route, response.statusCode, (performance.now() - startedAt) / 1000, isStream);
+    });
     try {
       const answer = await answerOf(request, url);
+      isStream = 'stream' in answer;
       if ('stream' in answer) answer.stream(response);
       else send(response, answer);
     } catch (thrown) {
       const error = toAlterError(thrown);
+      meter.refuse(error.code);
       if (NOTED.has(error.code)) {
         const named = vault.hosts.byId(String(request.headers['alter-key-id'] ?? ''));
         refusals.note(error, { path: url.pathname, peer: request.socket.remoteAddress ?? 'unknown', host: named });

@@ -1,12 +1,10 @@
 /** What a host borrows: used through its daemon, ended at the vault, served while the vault is away, and for no longer than it was lent. */
-import { cpSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StatusView } from '../../../src/api/status.ts';
 import type { GrantView } from '../../../src/api/views.ts';
-import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
+import type { TestDaemon } from '../../helpers/daemon.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
-import { enrollHome, startEcho, startEnrolled, through, until } from './enrolled.ts';
+import { startEcho, startEnrolled, through, until } from './enrolled.ts';
 import { startVaultStage, type VaultStage } from './rig.ts';
 
 const directory = temporaryDirectory();
