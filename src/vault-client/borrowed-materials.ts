@@ -26,6 +26,8 @@ interface Held {
   endsAt: number;
   readonly renewAt: number;
   usedAt: number;
+  /** The vault has another one now. */
+  isOld: boolean;
 }
 
 interface Asking {
@@ -66,11 +68,11 @@ export class BorrowedMaterials {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     const now = performance.now();
     const held = this.#held.get(grant.id);
-    if (held !== undefined && now < held.endsAt) {
+    if (held !== undefined && now < held.endsAt && !held.isOld) {
       held.usedAt = now;
       return held.material;
     }
-    if (held !== undefined && this.#hasGrace(grant, held)) {
+    if (held !== undefined && (now < held.endsAt || this.#hasGrace(grant, held))) {
       held.usedAt = now;
       // While the vault is away nobody waits for it; when it is not, its answer counts.
       if (this.#options.isAway()) return held.material;
@@ -111,7 +113,8 @@ export class BorrowedMaterials {
     };
     const now = performance.now();
     const left = remainingMs(lease, momentOf(this.#options.clock));
-    this.#held.set(grantId, { material, lease, endsAt: now + left, renewAt: now, usedAt: now });
+    const isOld = this.#options.current(grantId)?.credentialId !== credential_id;
+    this.#held.set(grantId, { material, lease, endsAt: now + left, renewAt: now, usedAt: now, isOld });
   }
 
   /** Looks at the clocks, lets go of what is over and idle, and borrows anew what is in use. */
@@ -140,8 +143,10 @@ export class BorrowedMaterials {
     for (const [id, held] of this.#held) {
       const grant = current(id);
       if (grant === undefined || grant.noCache || grant.credentialId !== held.material.credentialId) gone.push(id);
-      else if (versionOf(grant) !== held.material.version && now - held.usedAt <= IDLE_MS) changed.push(id);
-      else if (versionOf(grant) !== held.material.version) gone.push(id);
+      else if (versionOf(grant) !== held.material.version) {
+        held.isOld = true;
+        if (now - held.usedAt <= IDLE_MS) changed.push(id);
+      }
     }
     for (const id of gone) this.#held.delete(id);
     this.#failed.clear();
@@ -232,7 +237,9 @@ export class BorrowedMaterials {
       const lease = { since, durationMs: leaseMs };
       const left = remainingMs(lease, momentOf(clock));
       const usedAt = this.#held.get(grantId)?.usedAt ?? now;
-      this.#held.set(grantId, { material, lease, endsAt: now + left, renewAt: now + left * RENEW_AT_SHARE, usedAt });
+      // What was asked for before the change, and comes after it, is asked for again by the next request.
+      const isOld = (this.#options.versionOf(grant) ?? 0) > material.version;
+      this.#held.set(grantId, { material, lease, endsAt: now + left, renewAt: now + left * RENEW_AT_SHARE, usedAt, isOld });
       this.#failed.delete(grantId);
       kept.set(grantId, keptOf(material, lease));
     }
