@@ -78,9 +78,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const own = new ProcessMeter(startedAt);
     // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
     const https = httpsCaller(() => plane);
-    const openSource = options.openSource ?? openEmbeddedSource;
+    const isEnrolled = loaded.config.vault.url !== null;
+    // Loaded where it is needed: what speaks to a central vault.
+    const openSource =
+      options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key } = await openSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
+    const { vault, journal, key, link } = await openSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
     let ca = openAuthority(paths, loaded.config, key);
@@ -135,6 +138,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         upstreamSockets: sockets,
         audit: await journal.stats(),
         sinks: sinks.status,
+        link: link?.(),
       });
     };
     const metrics = await metricsListener(loaded.config, scrape);
@@ -148,6 +152,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       bundleFile: paths.bundleFile,
       stateDir: paths.stateDir,
       configDir: paths.configDir,
+      ...(link === undefined ? {} : { vaultLink: link() }),
       tunnels: listener.openTunnels,
       sinks: sinks.status,
       notices: notifier.status,
@@ -171,6 +176,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const api = await serveApi(
       deferredApi({
         vault,
+        managedAt: loaded.config.vault.url ?? undefined,
         approvals,
         operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
         journal,

@@ -20,7 +20,7 @@ import { AlterError } from './domain/errors.ts';
 import { FleetMeter } from './fleet/fleet-meter.ts';
 import { serveFleet } from './fleet/fleet-server.ts';
 import { readiness } from './fleet/health-routes.ts';
-import { fleetRoutes } from './fleet/routes.ts';
+import { fleetRoutes, openLending } from './fleet/routes.ts';
 import { filesIdentity, ownIdentity, RENEW_EVERY_MS, type ServerIdentity } from './fleet/server-identity.ts';
 import { openIdentity } from './identity/identity.ts';
 import { prepareFiles } from './installation.ts';
@@ -127,15 +127,19 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     undo.push(() => metrics?.close());
     const onFault = (error: unknown, requestId: string): void =>
       log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the vault failed in an unexpected way');
-    const fleetDeps = { vault, vaultId, audit: journal, onFault };
+    const { leaseMs } = loaded.config.vaultServer;
+    const fleetDeps = { vault, vaultId, audit: journal, onFault, leaseMs };
+    const lending = openLending(fleetDeps);
     const server = await serveFleet({
       ...fleetDeps,
-      routes: fleetRoutes(fleetDeps),
+      routes: fleetRoutes(fleetDeps, lending),
       meter: fleetMeter,
       listen: loaded.config.vaultServer.listen,
       tls: identityOfServer.tls(),
     });
     undo.push(() => server.close());
+    // Before the server waits for its connections to end.
+    undo.push(() => lending.streams.close());
     const renewal = setInterval(() => {
       try {
         server.renew(identityOfServer.tls());

@@ -6,6 +6,7 @@ import type { ConfigView } from '../config/view.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
+import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
@@ -30,6 +31,8 @@ export interface DaemonFacts {
   readonly bundleFile: string;
   readonly stateDir: string;
   readonly configDir: string;
+  /** The central vault that this daemon borrows from; absent: it has a vault of its own. */
+  readonly vaultLink?: VaultLinkStatus | undefined;
   /** Open tunnels. */
   readonly tunnels: number;
   readonly sinks: readonly SinkStatus[];
@@ -109,6 +112,8 @@ export interface ApiDeps {
   readonly fleet?: FleetPort | undefined;
   readonly vault: VaultRooms;
   readonly approvals: VaultApprovals;
+  /** The vault that what is managed here is managed at instead; absent: here. */
+  readonly managedAt?: string | undefined;
   /** Who decides on this socket. */
   readonly operator: Approver;
   readonly journal: JournalReader;

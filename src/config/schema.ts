@@ -90,6 +90,7 @@ export const KEYS = {
   'vault_server.tls_ca_file': key('', optionalFile),
   'vault_server.database': key('', databaseUrl),
   'vault_server.database_password_file': key('', optionalFile),
+  'vault_server.lease_ms': key(900_000, integer(1_000, DAY_MS)),
 } as const satisfies Record<string, Key<unknown>>;
 
 export type KeyPath = keyof typeof KEYS;
@@ -189,6 +190,8 @@ export interface Config {
     readonly listen: HostPort;
     /** How hosts reach it; empty: by the address of `listen`. */
     readonly publicNames: readonly PublicName[];
+    /** How long a host may go on with what it was lent. */
+    readonly leaseMs: number;
     /** The operator's own certificate; null: one of the vault's own authority. */
     readonly tlsCertFile: string | null;
     readonly tlsKeyFile: string | null;
@@ -266,6 +269,7 @@ export function configOf(v: Values): Config {
     vaultServer: {
       listen: v['vault_server.listen'],
       publicNames: v['vault_server.public_names'],
+      leaseMs: v['vault_server.lease_ms'],
       tlsCertFile: v['vault_server.tls_cert_file'],
       tlsKeyFile: v['vault_server.tls_key_file'],
       tlsCaFile: v['vault_server.tls_ca_file'],

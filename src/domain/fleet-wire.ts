@@ -23,8 +23,31 @@ export type KeysAnswer = EnrollAnswer;
 export interface BundleAnswer {
   readonly vault_id: string;
   readonly host_id: string;
+  readonly host_name: string;
   readonly epoch: number;
   readonly issued_at: number;
+  /** From the moment of the request. */
+  readonly lease_ms: number;
+  /** Equal for equal views, at every replica. */
+  readonly digest: string;
+  /** By kind. */
+  readonly rows: object;
+}
+
+export interface LentWire {
+  readonly grant_id: string;
+  readonly credential_id: string;
+  readonly version: number;
+  readonly revision: number;
+  readonly issued_at: number;
+  readonly expires_at: number;
+  readonly no_cache: boolean;
+  readonly sealed: { readonly enc: string; readonly ciphertext: string };
+}
+
+export interface MaterialsAnswer {
+  readonly materials: readonly LentWire[];
+  readonly failures: readonly { readonly grant_id: string; readonly problem: object }[];
 }
 
 export interface HealthAnswer {

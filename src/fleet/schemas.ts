@@ -34,7 +34,47 @@ export const enrollAnswer = z.object({ host_id: id, host_name: z.string(), vault
 
 export const keysRequest = z.object({ signing_key: signingKey, sealing_key: sealingKey, capabilities, version });
 
-export const bundleAnswer = z.object({ vault_id: id, host_id: id, epoch, issued_at: instant });
+const rowsOf = (what: string) => z.array(z.looseObject({ id })).meta({ description: what });
+
+export const bundleAnswer = z.object({
+  vault_id: id,
+  host_id: id,
+  host_name: z.string(),
+  epoch,
+  issued_at: instant,
+  lease_ms: z.number().int().positive(),
+  digest: z.string().meta({ description: 'Equal for equal rows, at every replica.' }),
+  rows: z.object({
+    agent: rowsOf('The agents, and those above them.'),
+    key: rowsOf('Their keys, as hashes.'),
+    credential: rowsOf('Public facts of secrets.'),
+    grant: rowsOf('What the agents may use.'),
+    user: rowsOf('For whom, and who may not be called for any more.'),
+    delegation: rowsOf('Which agent may use which grant of a person.'),
+    permit: rowsOf('What people let pass without being asked.'),
+    policies: rowsOf('The policies in force: one at most.'),
+  }),
+});
+
+const lent = z.object({
+  grant_id: id,
+  credential_id: id,
+  version: z.number().int(),
+  revision: z.number().int(),
+  issued_at: instant,
+  expires_at: instant.meta({ description: 'End of the lease; bound to what is sealed.' }),
+  no_cache: z.boolean(),
+  sealed: z.object({
+    enc: z.string().meta({ description: 'Encapsulated key, base64url.' }),
+    ciphertext: z.string().meta({ description: 'AES-256-GCM, base64url.' }),
+  }),
+});
+
+export const materialsRequest = z.object({ grant_ids: z.array(id).min(1).max(100) });
+export const renewRequest = z.object({ grant_id: id, version: z.number().int() });
+export const renewAnswer = z.object({ material: lent.nullable() });
+export const dropRequest = z.object({ agent_id: id, delegation_id: id });
+export const droppedAnswer = z.object({ dropped: z.literal(true) });
 
 export const healthAnswer = z.object({ status: z.literal('ok') });
 
@@ -42,6 +82,11 @@ export const readyAnswer = z.object({
   status: z.enum(['ready', 'unready']),
   epoch,
   database: z.enum(['ok', 'unreachable']),
+});
+
+export const materialsAnswer = z.object({
+  materials: z.array(lent),
+  failures: z.array(z.object({ grant_id: id, problem: z.looseObject({ error: z.string() }) })),
 });
 
 /** RFC 9457, with the members that each code adds. */

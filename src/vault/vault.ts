@@ -11,6 +11,7 @@ import type { Delegation } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
+import type { StoreSnapshot } from '../store/rows.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Nonce, Store } from '../store/store.ts';
 import { EmbeddedAgents, type VaultAgents } from './agents.ts';
@@ -52,6 +53,8 @@ export interface Vault extends VaultRooms {
   forgetNonces(expiredBefore: number): Promise<void>;
   /** Asks the database for something small. @throws AlterError vault_unavailable */
   ping(): Promise<void>;
+  /** The rows in force: what hosts' views are made of. Nothing in them is opened. */
+  readonly rows: StoreSnapshot;
   /** Where the master key is kept. */
   readonly keySource: KeySource;
   /** The mark of the journal that it wrote to when it was changed last; null before that. */
@@ -187,6 +190,10 @@ class EmbeddedVault implements Vault {
     return this.#parts.state.rows.epoch;
   }
 
+  get rows(): StoreSnapshot {
+    return this.#parts.state.rows;
+  }
+
   get keySource(): KeySource {
     return this.#parts.keys.source;
   }
@@ -206,6 +213,11 @@ class EmbeddedVault implements Vault {
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
     return this.#materials.obtain(grant);
+  }
+
+  /** What is its own is lent to nobody. */
+  isLeased(): boolean {
+    return true;
   }
 
   dropDelegation(caller: CallerIdentity, delegationId: string): Promise<Delegation> {
