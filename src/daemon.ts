@@ -1,8 +1,6 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { deferredApi, serveApi } from './api/server.ts';
 import { type LocalCa, rotateAuthority } from './ca/authority.ts';
@@ -16,6 +14,7 @@ import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from '
 import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
 import type { VaultSource } from './daemon/vault-source.ts';
+import { VERSION } from './daemon/version.ts';
 import { openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
@@ -57,9 +56,6 @@ export interface RunningDaemon {
 
 /** Of all agents; one agent has a limit of its own. */
 const MAX_PENDING_APPROVALS = 1_000;
-export const VERSION: string = (
-  JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8')) as { version: string }
-).version;
 
 /**
  * Starts everything on an existing or a fresh installation.
@@ -78,9 +74,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const own = new ProcessMeter(startedAt);
     // Called by the vault once something is connected or renewed; by then there is a plane, and each call sees its settings of now.
     const https = httpsCaller(() => plane);
-    const openSource = options.openSource ?? openEmbeddedSource;
+    const isEnrolled = loaded.config.vault.url !== null;
+    // Loaded where it is needed: what speaks to a central vault.
+    const openSource =
+      options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key } = await openSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
+    const { vault, journal, key, link } = await openSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
     let ca = openAuthority(paths, loaded.config, key);
@@ -135,6 +134,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         upstreamSockets: sockets,
         audit: await journal.stats(),
         sinks: sinks.status,
+        link: link?.(),
       });
     };
     const metrics = await metricsListener(loaded.config, scrape);
@@ -148,6 +148,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       bundleFile: paths.bundleFile,
       stateDir: paths.stateDir,
       configDir: paths.configDir,
+      ...(link === undefined ? {} : { vaultLink: link() }),
       tunnels: listener.openTunnels,
       sinks: sinks.status,
       notices: notifier.status,
@@ -171,6 +172,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const api = await serveApi(
       deferredApi({
         vault,
+        managedAt: loaded.config.vault.url ?? undefined,
         approvals,
         operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
         journal,

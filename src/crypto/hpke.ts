@@ -68,12 +68,17 @@ export class HostSealer {
 
 /** The host's own side. */
 export class HostOpener {
-  readonly #key: Promise<webcrypto.CryptoKey>;
+  readonly #key: Promise<webcrypto.CryptoKeyPair>;
 
   constructor({ publicKey, privateKey }: SealingKeyPair) {
     requirePoint(publicKey);
     const jwk = { ...publicJwk(publicKey), ext: false, d: Buffer.from(privateKey).toString('base64url') };
-    this.#key = webcrypto.subtle.importKey('jwk', jwk, { name: 'ECDH', namedCurve: 'P-256' }, false, ['deriveBits']);
+    const algorithm = { name: 'ECDH', namedCurve: 'P-256' };
+    // Both halves: from a private key that can't be exported the library would have to guess the sign of the public one.
+    this.#key = Promise.all([
+      webcrypto.subtle.importKey('jwk', jwk, algorithm, false, ['deriveBits']),
+      webcrypto.subtle.importKey('jwk', publicJwk(publicKey), algorithm, true, []),
+    ]).then(([priv, pub]) => ({ privateKey: priv, publicKey: pub }));
     this.#key.catch(() => {});
   }
 

@@ -3,6 +3,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Paths } from '../config/paths.ts';
 import type { MasterKey } from '../crypto/master-key.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
+import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import type { RequestMeter } from '../metrics/request-meter.ts';
@@ -27,6 +28,8 @@ export interface OpenedSource {
   readonly journal: Journal;
   /** Of the installation: the local CA's key is sealed by it. */
   readonly key: MasterKey;
+  /** How this host gets on with its central vault; absent where it has a vault of its own. */
+  readonly link?: () => VaultLinkStatus;
 }
 
 /** @throws AlterError of what failed; nothing is left open then */

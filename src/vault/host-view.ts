@@ -217,7 +217,7 @@ export function keptView(view: HostView): HostView {
 export function snapshotOf(
   view: HostView,
   epoch: number,
-): Omit<StoreSnapshot, 'dataKeys' | 'policies' | 'providerClients' | 'meta'> {
+): Omit<StoreSnapshot, 'dataKeys' | 'policies' | 'providerClients' | 'hosts' | 'meta'> {
   return {
     epoch,
     agents: sorted(view.agent),

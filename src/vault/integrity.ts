@@ -27,6 +27,7 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
     ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
     ...(snapshot.permits.length === 0 ? {} : { permits: snapshot.permits }),
+    ...(snapshot.hosts.length === 0 ? {} : { hosts: snapshot.hosts.map(withoutUse) }),
     // A database of before has a MAC without them.
     ...(snapshot.providerClients.length === 0
       ? {}

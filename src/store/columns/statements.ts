@@ -13,6 +13,7 @@ import {
   sealedColumns,
 } from './credentials.ts';
 import { grantColumns, grantRow } from './grants.ts';
+import { hostColumns, hostRow } from './hosts.ts';
 import { delegationColumns, delegationRow, userColumns, userRow } from './people.ts';
 import { permitColumns, permitRow, policyColumns, policyRow, policySetColumns, policySetRow } from './policies.ts';
 import { TABLES, type TableKey } from './tables.ts';
@@ -28,6 +29,7 @@ export const REMOVALS = [
   'policy',
   'policy_set',
   'permit',
+  'host',
 ] as const satisfies readonly RowKind[];
 
 /** How a database marks the n-th value of a statement, from 1. */
@@ -69,6 +71,7 @@ export const SNAPSHOT_TABLES = [
   'policy_set',
   'provider_client',
   'permit',
+  'host',
 ] as const satisfies readonly TableKey[];
 
 export function snapshotOf(read: (key: (typeof SNAPSHOT_TABLES)[number]) => readonly Columns[]): StoreSnapshot {
@@ -88,6 +91,7 @@ export function snapshotOf(read: (key: (typeof SNAPSHOT_TABLES)[number]) => read
     policySets: read('policy_set').map(policySetRow).sort(byCreation),
     providerClients: read('provider_client').map(providerClientRow).sort(byCreation),
     permits: read('permit').map(permitRow).sort(byCreation),
+    hosts: read('host').map(hostRow).sort(byCreation),
     meta,
   };
 }
@@ -119,6 +123,8 @@ export function columnsOf(change: Extract<StoreChange, { put: string }>): Column
       return providerClientColumns(change.row);
     case 'permit':
       return permitColumns(change.row);
+    case 'host':
+      return hostColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

@@ -108,6 +108,25 @@ export const TABLES = {
       'expires_at',
     ],
   },
+  host: {
+    name: 'hosts',
+    columns: [
+      'id',
+      'name',
+      'status',
+      'invite_hash',
+      'invite_expires_at',
+      'signing_key',
+      'sealing_key',
+      'capabilities',
+      'version',
+      'agent_ids',
+      'system_grants',
+      'created_at',
+      'enrolled_at',
+      'last_used_at',
+    ],
+  },
   meta: { name: 'meta', columns: ['name', 'value'] },
 } as const;
 

@@ -238,6 +238,26 @@ create table leases (
 ) strict;
 `;
 
+/** Machines that borrow from a central vault. */
+const HOSTS = `
+create table hosts (
+  id text primary key,
+  name text not null unique,
+  status text not null,
+  invite_hash text unique,
+  invite_expires_at integer,
+  signing_key text,
+  sealing_key text,
+  capabilities text not null,
+  version text,
+  agent_ids text not null,
+  system_grants integer not null,
+  created_at integer not null,
+  enrolled_at integer,
+  last_used_at integer
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -251,4 +271,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 10, name: 'permits', sql: PERMITS },
   { version: 11, name: 'leases of grants', sql: LEASES },
   { version: 12, name: 'change log, nonces and leases', sql: COORDINATION },
+  { version: 13, name: 'hosts', sql: HOSTS },
 ];

@@ -61,7 +61,12 @@ class SqliteStore implements Store {
     this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
     const noteUse = (table: string): Statement =>
       db.prepare(`update ${table} set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at)`);
-    this.#noteUse = { key: noteUse('agent_keys'), credential: noteUse('credentials'), user: noteUse('users') };
+    this.#noteUse = {
+      key: noteUse('agent_keys'),
+      credential: noteUse('credentials'),
+      user: noteUse('users'),
+      host: noteUse('hosts'),
+    };
   }
 
   async load(): Promise<StoreSnapshot> {

@@ -84,6 +84,14 @@ describe('what is sealed', () => {
   });
 });
 
+test('any pair of keys opens what was sealed to it', async () => {
+  for (let i = 0; i < 24; i++) {
+    const pair = mintSealingKeys();
+    const sealed = await new HostSealer(pair.publicKey).seal(Buffer.from('SEKRET-marker-pair'), context('a'));
+    expect((await new HostOpener(pair).open(sealed, context('a'))).toString()).toBe('SEKRET-marker-pair');
+  }
+});
+
 test('keys have their fixed lengths', () => {
   for (let i = 0; i < 600; i++) {
     const { publicKey, privateKey } = mintSealingKeys();
