@@ -15,7 +15,8 @@ import type { Config } from './config/schema.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
-import { type DaemonOptions, VERSION } from './daemon.ts';
+import { VERSION } from './daemon/version.ts';
+import type { DaemonOptions } from './daemon.ts';
 import { AlterError } from './domain/errors.ts';
 import { FleetMeter } from './fleet/fleet-meter.ts';
 import { serveFleet } from './fleet/fleet-server.ts';
@@ -33,6 +34,7 @@ import { noticeTargets } from './notices/targets.ts';
 import { ENDED, event, hostPort, metricsListener, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import type { PlaneSettings } from './proxy/settings.ts';
+import type { Store } from './store/store.ts';
 import { Approvals } from './vault/approvals.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
 import type { Vault } from './vault/vault.ts';
@@ -75,7 +77,10 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     let outbound: PlaneSettings = settingsOf(loaded.config, loopNonce, () => null);
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
-    const { vault, journal } = await openEmbeddedSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
+    const openStore = databaseOf(loaded.config);
+    const { vault, journal } = await openEmbeddedSource({
+      ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
+    });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
     for (const problem of vault.policyProblems)
@@ -206,6 +211,17 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     for (const step of undo.reverse()) await step();
     throw thrown;
   }
+}
+
+/** How the database of the configuration is opened; undefined for the file. @throws AlterError invalid_input */
+function databaseOf({ vaultServer }: Config): (() => Promise<Store>) | undefined {
+  if (vaultServer.database === null) return undefined;
+  // SECURITY: a vault that quietly fell back to its file would serve grants that were revoked elsewhere.
+  throw new AlterError(
+    'invalid_input',
+    { problems: ['vault_server.database: this version keeps its vault in the state directory only'] },
+    { hint: 'Leave vault_server.database empty, and run one vault.' },
+  );
 }
 
 /** The authority of the vault, from its database; its certificate is written beside, for people. */
