@@ -44,6 +44,9 @@ async function serve(home: string): Promise<void> {
   });
 }
 
+/** Of the view that every host has. */
+let digest = '';
+
 interface Host {
   readonly id: string;
   readonly signing: KeyObject;
@@ -121,8 +124,13 @@ async function main(): Promise<void> {
     });
   };
   const rate = argument('rate', 750);
-  await leases('bundle, as fast as it goes', '/v1/host/bundle', null, null);
-  await leases(`bundle, ${rate} a second`, '/v1/host/bundle', null, rate);
+  const first = new SignedClient({ url, ca, identity: { hostId: made[0]?.id ?? '', signing: (made[0] as Host).signing } });
+  digest = (await first.call<{ digest: string }>('GET', '/v1/host/bundle')).body.digest;
+  first.close();
+  await leases('a lease begins anew, as fast as it goes', '/v1/host/bundle', null, null);
+  await leases(`a lease begins anew, ${rate} a second`, '/v1/host/bundle', null, rate);
+  digest = '';
+  await leases('the whole view, as fast as it goes', '/v1/host/bundle', null, null);
   await leases('one secret, as fast as it goes', '/v1/host/materials', { grant_ids: [grant.id] }, null);
   agent.destroy();
   const streams = await Promise.all(made.map((host) => openStream(url, ca, host)));
@@ -153,11 +161,16 @@ function call(url: string, agent: Agent, host: Host, target: string, body: objec
   const method = body === null ? 'GET' : 'POST';
   const payload = body === null ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
   return new Promise((resolve, reject) => {
-    const headers = { ...signed(host, method, target, payload), ...(body === null ? {} : { 'content-length': payload.length }) };
+    const headers = {
+      ...signed(host, method, target, payload),
+      ...(body === null ? { 'if-none-match': `"${digest}"` } : { 'content-length': payload.length }),
+    };
     const sent = request(new URL(target, url), { method, agent, headers }, (response) => {
       response
         .resume()
-        .once('end', () => (response.statusCode === 200 ? resolve() : reject(new Error(`${response.statusCode}`))));
+        .once('end', () =>
+          response.statusCode === 200 || response.statusCode === 304 ? resolve() : reject(new Error(`${response.statusCode}`)),
+        );
     });
     sent.once('error', reject);
     sent.end(payload);
