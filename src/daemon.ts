@@ -37,6 +37,7 @@ import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { LiveCheck } from './proxy/live-check.ts';
 import { Policies } from './proxy/policies.ts';
+import { Roster } from './proxy/roster.ts';
 import { type PlaneSettings, planeSettings } from './proxy/settings.ts';
 import { Sweeper } from './proxy/sweeper.ts';
 import { Tunnels } from './proxy/tunnel.ts';
@@ -381,7 +382,7 @@ function joinPlane(
 ): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
-  const live = new Set<LiveConnection>();
+  const live = new Roster<LiveConnection>();
   const plane = {
     ...settingsOf(config, loopNonce, tcp),
     vault,

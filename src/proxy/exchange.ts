@@ -212,7 +212,7 @@ function forward(
           if (!isHandshakeAnswer(request, head)) return false;
           switched = true;
           const pipe = joinWebSocket(reply, head, headers, rest, stream, plane.limits.clientIdleMs, (ended) => {
-            plane.live.delete(live);
+            seat.leave();
             ticket.close({
               outcome: 'success',
               status: 101,
@@ -224,7 +224,7 @@ function forward(
             });
           });
           const live: LiveConnection = { ...allowedBy, destroy: () => pipe.destroy() };
-          plane.live.add(live);
+          const seat = plane.live.add(live);
           return true;
         },
   };
@@ -234,9 +234,9 @@ function forward(
     ...allowedBy,
     destroy: (why) => transfer.cut(endOf(why, destination.host)),
   };
-  plane.live.add(underWay);
+  const seat = plane.live.add(underWay);
   transfer.run((result) => {
-    plane.live.delete(underWay);
+    seat.leave();
     request.body.dispose?.();
     if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started);
   });
