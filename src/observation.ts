@@ -13,7 +13,7 @@ import { BLANK_EVENT } from './domain/audit-event.ts';
 import { AlterError, toAlterError } from './domain/errors.ts';
 import type { Journal } from './journal/journal.ts';
 import type { DaemonLog } from './log.ts';
-import { listenForMetrics, type MetricsListener } from './metrics/listener.ts';
+import { listenForMetrics, type MetricsListener, type Pages } from './metrics/listener.ts';
 import { openSinks, type Sinks } from './sinks/sinks.ts';
 
 /** The end of an event that went as it should. */
@@ -58,11 +58,15 @@ export function withEvents(library: ProviderLibrary, journal: AuditPort): Provid
 }
 
 /** @throws AlterError conflict when the address is taken */
-export async function metricsListener(config: Config, scrape: () => Promise<string>): Promise<MetricsListener | null> {
+export async function metricsListener(
+  config: Config,
+  scrape: () => Promise<string>,
+  pages: Pages = {},
+): Promise<MetricsListener | null> {
   const address = config.metrics.listen;
   if (address === null) return null;
   try {
-    return await listenForMetrics(address, scrape);
+    return await listenForMetrics(address, scrape, pages);
   } catch (cause) {
     const reason = `metrics.listen: ${hostPort(address)} can't be listened on (${(cause as NodeJS.ErrnoException).code})`;
     throw new AlterError('conflict', { reason, hint: 'Choose another port for metrics.listen, or "off".' }, { cause });

@@ -143,6 +143,26 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
     'The link to the Connect page was used, has expired or is not known.',
     'Make a new one: `alterd connect-session create PROVIDER`.',
   ),
+  host_unauthenticated: always(
+    'A host called the vault without a signature of its own, or with one that was used before.',
+    'See what there is: `alterd vault host list`. If it is a host of yours, enroll it anew: `alterd vault host rekey NAME`.',
+  ),
+  clock_skewed: always(
+    'The clocks of host and vault are too far apart.',
+    "Set the host's clock, for example `timedatectl set-ntp true`.",
+  ),
+  host_inactive: always(
+    'The host is paused or revoked at the vault.',
+    'See it: `alterd vault host list`; let a paused one work again: `alterd vault host resume NAME`.',
+  ),
+  enrolment_refused: always(
+    'A host came with a token that is not good, or not good any more.',
+    'Make another: `alterd vault host rekey NAME`.',
+  ),
+  vault_untrusted: always(
+    'What answered in the place of the vault has a certificate that this host does not trust.',
+    'Compare the fingerprints, then enroll the host anew.',
+  ),
   internal_error: (entry) => ({
     why: ['alterd failed in a way that it should not; nothing more was forwarded.'],
     fix: [`Report it with the request id ${entry.request_id}; \`alterd logs\` has the details.`],

@@ -16,6 +16,7 @@ import { delegationRoutes } from './delegations.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
+import { hostRoutes } from './hosts.ts';
 import { keyRoutes } from './keys.ts';
 import { loginRoutes, userSessionRoutes } from './login.ts';
 import { metricsRoutes } from './metrics.ts';
@@ -29,6 +30,22 @@ import { sessionRoutes } from './sessions.ts';
 import { statusRoutes } from './status.ts';
 import { userRoutes } from './users.ts';
 
+/** What belongs to the vault, wherever that is: on a host that borrows it can only be looked at. */
+const MANAGED =
+  /^\/v1\/(agents|keys|secrets|grants|users|delegations|provider-clients|connect|hosts|kill|policies\/?$|policies\/[^/]+$)/;
+/** Questions that are asked by POST, and change nothing. */
+const QUESTIONS: ReadonlySet<string> = new Set(
+  ['validate', 'test', 'diff', 'simulate', 'suggest', 'explain'].map((each) => `/v1/policies/${each}`),
+);
+
+const isManaged = (method: string, path: string): boolean => method !== 'GET' && MANAGED.test(path) && !QUESTIONS.has(path);
+
+const managedElsewhere = (vaultUrl: string): AlterError =>
+  new AlterError('conflict', {
+    reason: `This host borrows what it may use from the vault at ${vaultUrl}, so that nothing of it is managed here`,
+    hint: 'Run the same command on the machine of the vault; `alterd status` says how this host gets on with it.',
+  });
+
 /** The app over these rooms. */
 export function createApi(deps: ApiDeps): Hono {
   const app = new Hono();
@@ -39,12 +56,17 @@ export function createApi(deps: ApiDeps): Hono {
     await next();
     c.header('cache-control', 'no-store');
   });
+  app.use(async (c, next) => {
+    if (deps.managedAt !== undefined && isManaged(c.req.method, c.req.path)) throw managedElsewhere(deps.managedAt);
+    await next();
+  });
   app.route('/v1/status', statusRoutes(deps));
   app.route('/v1/agents', agentRoutes(deps));
   app.route('/v1/keys', keyRoutes(deps));
   app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
+  app.route('/v1/hosts', hostRoutes(deps));
   app.route('/v1/users', userRoutes(deps));
   app.route('/v1/login', loginRoutes(deps));
   app.route('/v1/user-session', userSessionRoutes(deps));

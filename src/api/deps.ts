@@ -6,12 +6,14 @@ import type { ConfigView } from '../config/view.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
+import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
-import type { Vault } from '../vault/vault.ts';
+import type { VaultHosts } from '../vault/hosts.ts';
+import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
 export interface DaemonFacts {
@@ -29,6 +31,8 @@ export interface DaemonFacts {
   readonly bundleFile: string;
   readonly stateDir: string;
   readonly configDir: string;
+  /** The central vault that this daemon borrows from; absent: it has a vault of its own. */
+  readonly vaultLink?: VaultLinkStatus | undefined;
   /** Open tunnels. */
   readonly tunnels: number;
   readonly sinks: readonly SinkStatus[];
@@ -93,9 +97,23 @@ export interface ReloadReport {
   readonly restartRequired: readonly string[];
 }
 
+/** What a central vault is to the hosts that borrow from it. */
+export interface FleetPort {
+  readonly hosts: VaultHosts;
+  readonly vaultId: string;
+  /** Where hosts reach it. */
+  readonly url: string;
+  /** Of the certificate that hosts pin. */
+  readonly fingerprint: string;
+}
+
 export interface ApiDeps {
-  readonly vault: Vault;
+  /** Absent in a daemon that is no central vault. */
+  readonly fleet?: FleetPort | undefined;
+  readonly vault: VaultRooms;
   readonly approvals: VaultApprovals;
+  /** The vault that what is managed here is managed at instead; absent: here. */
+  readonly managedAt?: string | undefined;
   /** Who decides on this socket. */
   readonly operator: Approver;
   readonly journal: JournalReader;

@@ -10,6 +10,11 @@ import { type GrantView, grantView } from './views.ts';
 
 const texts = z.array(z.string().min(1)).min(1).max(1_000);
 
+/** What hosts of a central vault may keep of a grant. */
+const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int().optional() };
+
+const changedGrant = z.strictObject(leaseShape).refine((body) => Object.keys(body).length > 0, 'says nothing to change');
+
 const newGrant = z
   .strictObject({
     provider: z.string().optional(),
@@ -35,6 +40,7 @@ const newGrant = z
     allow_private: z.boolean().optional(),
     allow_plaintext: z.boolean().optional(),
     pass_response_cookies: z.boolean().optional(),
+    ...leaseShape,
   })
   .refine((body) => body.provider !== undefined || body.credential !== undefined, 'needs provider or credential')
   .refine(
@@ -78,11 +84,19 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       allowPrivate: body.allow_private,
       allowPlaintext: body.allow_plaintext,
       passResponseCookies: body.pass_response_cookies,
+      noCache: body.no_cache,
+      offlineGraceMs: body.offline_grace_ms,
     });
     return c.json({ grant: view(grant) }, 201);
   });
 
   routes.get('/:id', (c) => c.json({ grant: view(vault.grants.find(c.req.param('id'))) }));
+
+  routes.post('/:id', async (c) => {
+    const { no_cache: noCache, offline_grace_ms: offlineGraceMs } = await readBody(c, changedGrant);
+    const lease = { ...(noCache === undefined ? {} : { noCache }), ...(offlineGraceMs === undefined ? {} : { offlineGraceMs }) };
+    return c.json({ grant: view(await vault.grants.changeLease(c.req.param('id'), lease)) });
+  });
 
   routes.post('/:id/revoke', async (c) => c.json({ grant: view(await vault.grants.revoke(c.req.param('id'))) }));
 

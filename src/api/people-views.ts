@@ -6,7 +6,7 @@ import type { Delegation } from '../domain/delegation.ts';
 import type { User } from '../domain/user.ts';
 import { userLabel } from '../domain/user.ts';
 import type { AccessPath } from '../policy/access.ts';
-import type { Vault } from '../vault/vault.ts';
+import type { VaultRooms } from '../vault/vault-rooms.ts';
 import { destinationText } from './views.ts';
 
 export interface UserView {
@@ -71,13 +71,13 @@ export const userView = (user: User): UserView => ({
 
 /** The e-mail or subject of a user by id. */
 export const userNamer =
-  ({ authority }: Pick<Vault, 'authority'>) =>
+  ({ authority }: Pick<VaultRooms, 'authority'>) =>
   (id: string): string | null => {
     const user = authority.users.get(id);
     return user === undefined ? null : userLabel(user);
   };
 
-export function delegationView(delegation: Delegation, vault: Pick<Vault, 'authority'>, now: number): DelegationView {
+export function delegationView(delegation: Delegation, vault: Pick<VaultRooms, 'authority'>, now: number): DelegationView {
   const { agents, grants } = vault.authority;
   const grant = grants.find((each) => each.id === delegation.grantId);
   const isExpired = delegation.expiresAt !== null && delegation.expiresAt <= now;

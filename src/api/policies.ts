@@ -13,7 +13,7 @@ import { compareReach, type ReachRow } from '../policy/policy-reach.ts';
 import type { PolicySet } from '../policy/policy-set.ts';
 import { factsOfEntry, type SimulatedVerdict, Simulation } from '../policy/policy-simulation.ts';
 import { type SuggestedReach, suggestPolicy } from '../policy/policy-suggestion.ts';
-import type { Vault } from '../vault/vault.ts';
+import type { VaultRooms } from '../vault/vault-rooms.ts';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody } from './input.ts';
 
@@ -167,7 +167,12 @@ function policyView({ policy, source }: LoadedPolicy): PolicyView {
   };
 }
 
-const versionView = ({ version, createdAt, digest, sources }: ReturnType<Vault['policies']['version']>): PolicyVersionView => ({
+const versionView = ({
+  version,
+  createdAt,
+  digest,
+  sources,
+}: ReturnType<VaultRooms['policies']['version']>): PolicyVersionView => ({
   version,
   created_at: new Date(createdAt).toISOString(),
   digest,
@@ -179,13 +184,13 @@ const problemView = (problem: PolicyProblem): ProblemView => ({ severity: proble
 const filesOf = (sources: readonly { place: string; toml: string }[]): PolicySource[] =>
   sources.map(({ place, toml }) => ({ origin: 'file', place, toml }));
 
-async function checkInstalled(vault: Vault): Promise<Pick<LoadedPolicies, 'problems' | 'loaded'>> {
+async function checkInstalled(vault: VaultRooms): Promise<Pick<LoadedPolicies, 'problems' | 'loaded'>> {
   const { sources } = vault.policies.readSources();
   return loadPolicies(sources);
 }
 
 /** A policy about nobody is a mistake in a name more often than foresight. */
-function unknownTargets(loaded: readonly LoadedPolicy[], vault: Vault): ProblemView[] {
+function unknownTargets(loaded: readonly LoadedPolicy[], vault: VaultRooms): ProblemView[] {
   const agents = new Set(vault.agents.list().flatMap(({ id, name }) => [id, name]));
   const grants = new Set(vault.grants.list().flatMap(({ id, label }) => [id, label]));
   const providers = new Set(vault.grants.list().map(({ providerId }) => providerId));
@@ -201,7 +206,7 @@ function unknownTargets(loaded: readonly LoadedPolicy[], vault: Vault): ProblemV
 }
 
 /** @throws AlterError invalid_input, not_found */
-async function setOf(vault: Vault, { version, sources, over = 'nothing' }: z.output<typeof setSchema>): Promise<PolicySet> {
+async function setOf(vault: VaultRooms, { version, sources, over = 'nothing' }: z.output<typeof setSchema>): Promise<PolicySet> {
   if (sources === undefined && version === undefined) return vault.policies.set;
   const given = sources === undefined ? vault.policies.version(version).sources : filesOf(sources);
   const { set, problems } = await loadPolicies([...(await besides(vault, given, over)), ...given]);
@@ -210,7 +215,7 @@ async function setOf(vault: Vault, { version, sources, over = 'nothing' }: z.out
 }
 
 /** What of the policies in force stays beside the given ones. */
-async function besides(vault: Vault, given: readonly PolicySource[], over: string): Promise<readonly PolicySource[]> {
+async function besides(vault: VaultRooms, given: readonly PolicySource[], over: string): Promise<readonly PolicySource[]> {
   if (over === 'nothing') return [];
   const inForce = vault.policies.list();
   if (over === 'files') return inForce.filter(({ source }) => source.origin === 'vault').map(({ source }) => source);
@@ -244,7 +249,7 @@ async function readRows(journal: ApiDeps['journal'], { since, until, agent }: Pe
 }
 
 /** Rows that the grant itself refused say nothing of policies and are left out. */
-async function simulate(set: PolicySet, vault: Vault, rows: readonly AuditEntry[]): Promise<SimulationView> {
+async function simulate(set: PolicySet, vault: VaultRooms, rows: readonly AuditEntry[]): Promise<SimulationView> {
   const grants = new Map(vault.grants.list().map((grant) => [grant.id, grant]));
   const run = new Simulation(set);
   const verdicts: Record<SimulatedVerdict, number> = { allow: 0, deny: 0, limited: 0, approval: 0, undetermined: 0 };

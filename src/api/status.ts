@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
+import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import type { ApiDeps } from './deps.ts';
 
 export interface StatusView {
@@ -31,9 +32,37 @@ export interface StatusView {
   readonly metrics: string | null;
   readonly memory_rss_bytes: number;
   readonly tunnels: number;
+  /** The central vault that this host borrows from; null: it has a vault of its own. */
+  readonly vault: VaultLinkView | null;
   readonly sinks: readonly SinkView[];
   readonly notices: readonly NoticeView[];
 }
+
+export interface VaultLinkView {
+  readonly url: string;
+  readonly state: VaultLinkStatus['state'];
+  readonly since: string;
+  readonly answered_at: string | null;
+  readonly reason: string | null;
+  readonly epoch: number;
+  readonly lease_left_ms: number;
+  readonly held: number;
+  readonly streams_lost: number;
+  readonly polls: number;
+}
+
+const linkView = (link: VaultLinkStatus): VaultLinkView => ({
+  url: link.url,
+  state: link.state,
+  since: new Date(link.since).toISOString(),
+  answered_at: link.answeredAt === null ? null : new Date(link.answeredAt).toISOString(),
+  reason: link.reason,
+  epoch: link.epoch,
+  lease_left_ms: link.leaseLeftMs,
+  held: link.held,
+  streams_lost: link.streamsLost,
+  polls: link.polls,
+});
 
 export interface SinkView {
   readonly name: string;
@@ -111,6 +140,7 @@ export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps)
       metrics: own.metrics,
       memory_rss_bytes: process.memoryUsage.rss(),
       tunnels: own.tunnels,
+      vault: own.vaultLink === undefined ? null : linkView(own.vaultLink),
       sinks: own.sinks.map(sinkView),
       notices: own.notices.map(noticeView),
     } satisfies StatusView);

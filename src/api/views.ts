@@ -115,6 +115,10 @@ export interface GrantView {
   readonly allow_private: boolean;
   readonly allow_plaintext: boolean;
   readonly pass_response_cookies: boolean;
+  /** Hosts of a central vault keep nothing of it. */
+  readonly no_cache: boolean;
+  /** How long they may use it after their lease ended, while the vault can't be reached. */
+  readonly offline_grace_ms: number;
   readonly status: 'active' | 'revoked' | 'expired';
   readonly expires_at: string | null;
   readonly created_at: string;
@@ -217,6 +221,8 @@ export function grantView(
     allow_private: grant.allowPrivate,
     allow_plaintext: grant.allowPlaintext,
     pass_response_cookies: grant.passResponseCookies,
+    no_cache: grant.noCache,
+    offline_grace_ms: grant.offlineGraceMs,
     status: grant.status === 'active' && isExpired ? 'expired' : grant.status,
     expires_at: isoOrNull(grant.expiresAt),
     created_at: iso(grant.createdAt),

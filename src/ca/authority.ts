@@ -62,6 +62,24 @@ export const authorityFiles = (dir: string) => ({
   previous: join(dir, 'ca-previous.crt'),
 });
 
+/** The authority as bytes, for whoever keeps it elsewhere than in a directory; they hold the private key. */
+export function mintAuthorityRecord(name: string, now = Date.now()): Buffer {
+  return Buffer.from(JSON.stringify(mintAuthority({ name, now })));
+}
+
+/** @throws AlterError vault_unavailable */
+export function authorityFromRecord(bytes: Buffer, caFile: string): LocalCa {
+  try {
+    const record = JSON.parse(bytes.toString('utf8')) as SealedAuthority;
+    return new LocalCa(record, privateKeyOf(record), caFile, null);
+  } catch (cause) {
+    throw new AlterError('vault_unavailable', { reason: 'the record of its authority is damaged' }, { cause });
+  }
+}
+
+const privateKeyOf = (record: SealedAuthority): KeyObject =>
+  createPrivateKey({ key: Buffer.from(record.privateKey, 'base64'), format: 'der', type: 'pkcs8' });
+
 /** A loaded CA. Invariant: nothing that it has or answers is the private key. */
 export class LocalCa {
   readonly certPem: string;
@@ -142,13 +160,13 @@ function constraintsExtension(names: readonly string[]): Buffer {
   return EXTENSION.nameConstraints(permitted, excluded);
 }
 
-function mintAuthority(options: AuthorityOptions): SealedAuthority {
+function mintAuthority(options: Omit<AuthorityOptions, 'sealKey'> & { readonly name?: string }): SealedAuthority {
   const now = options.now ?? Date.now();
   const nameConstraints = canonicalConstraints(options.nameConstraints ?? []);
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const keyId = keyIdOf(publicKey);
   // Unique per key: clients that find two CAs of one name try the wrong one first, and some give up there.
-  const subject = distinguishedName(`alterd local CA ${keyId.toString('hex').slice(0, 8)}`);
+  const subject = distinguishedName(`${options.name ?? 'alterd local CA'} ${keyId.toString('hex').slice(0, 8)}`);
   const notBefore = now - DAY_MS;
   const der = signCertificate(
     {
@@ -210,7 +228,7 @@ function openRecord(dir: string, sealKey: KeySealer): SealedAuthority {
 
 function loadedFrom(dir: string, record: SealedAuthority): LocalCa {
   const files = authorityFiles(dir);
-  const privateKey = createPrivateKey({ key: Buffer.from(record.privateKey, 'base64'), format: 'der', type: 'pkcs8' });
+  const privateKey = privateKeyOf(record);
   const certificate = new X509Certificate(record.certificate);
   if (!certificate.ca || !certificate.verify(createPublicKey(privateKey))) {
     throw new AlterError('vault_unavailable', { reason: "the local CA's key and certificate do not belong together" });

@@ -117,6 +117,17 @@ export const EXTENSION = {
       false,
       sequence(family === 0 ? implicit(2, Buffer.from(host, 'latin1')) : implicit(7, addressBytes(host))),
     ),
+  /** Every name of a server of our own. */
+  subjectAltNames: (names: readonly { readonly host: string; readonly family: 0 | 4 | 6 }[]): Buffer =>
+    extension(
+      oid('2.5.29.17'),
+      false,
+      sequence(
+        ...names.map(({ host, family }) =>
+          family === 0 ? implicit(2, Buffer.from(host, 'latin1')) : implicit(7, addressBytes(host)),
+        ),
+      ),
+    ),
   /** Permitted and excluded subtrees, each already encoded as GeneralName. */
   nameConstraints: (permitted: readonly Buffer[], excluded: readonly Buffer[]): Buffer => {
     const subtrees = (names: readonly Buffer[]) => names.map((name) => sequence(name));

@@ -142,6 +142,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/provider.ts')).defineProvider,
   },
   {
+    name: 'vault',
+    summary: 'a central vault that the daemons of other machines borrow from',
+    load: async () => (await import('./commands/vault.ts')).defineVault,
+  },
+  {
+    name: 'enroll',
+    summary: 'make this machine borrow from a central vault',
+    load: async () => (await import('./commands/enroll.ts')).defineEnroll,
+  },
+  {
     name: 'audit',
     summary: 'what was called, by whom, and what was decided',
     load: async () => (await import('./commands/audit.ts')).defineAudit,

@@ -11,6 +11,7 @@ import { type IssuerConfig, issuers } from './issuer-reader.ts';
 import { noticeProblems, noticeUrl } from './notice-reader.ts';
 import { type HostPort, integer, listOf, oneOf, optionalFile, type Reader, readHost, toggle } from './reader.ts';
 import { type SinkConfig, sinkList } from './sink.ts';
+import { databaseUrl, optionalId, type PublicName, publicNames, serverListen, vaultProblems, vaultUrl } from './vault-reader.ts';
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -78,6 +79,18 @@ export const KEYS = {
   'connect.public_url': key('', publicUrl),
   'connect.tls_cert_file': key('', optionalFile),
   'connect.tls_key_file': key('', optionalFile),
+  'vault.url': key('', vaultUrl),
+  'vault.ca_file': key('', optionalFile),
+  'vault.host_id': key('', optionalId),
+  'vault.vault_id': key('', optionalId),
+  'vault_server.listen': key('127.0.0.1:4790', serverListen),
+  'vault_server.public_names': key([], publicNames),
+  'vault_server.tls_cert_file': key('', optionalFile),
+  'vault_server.tls_key_file': key('', optionalFile),
+  'vault_server.tls_ca_file': key('', optionalFile),
+  'vault_server.database': key('', databaseUrl),
+  'vault_server.database_password_file': key('', optionalFile),
+  'vault_server.lease_ms': key(900_000, integer(1_000, DAY_MS)),
 } as const satisfies Record<string, Key<unknown>>;
 
 export type KeyPath = keyof typeof KEYS;
@@ -165,6 +178,28 @@ export interface Config {
     readonly tlsCertFile: string | null;
     readonly tlsKeyFile: string | null;
   };
+  /** The central vault that this daemon borrows from; null url: it has a vault of its own. Written by `alterd enroll`. */
+  readonly vault: {
+    readonly url: string | null;
+    readonly caFile: string | null;
+    readonly hostId: string | null;
+    readonly vaultId: string | null;
+  };
+  /** For `alterd vault start`. */
+  readonly vaultServer: {
+    readonly listen: HostPort;
+    /** How hosts reach it; empty: by the address of `listen`. */
+    readonly publicNames: readonly PublicName[];
+    /** How long a host may go on with what it was lent. */
+    readonly leaseMs: number;
+    /** The operator's own certificate; null: one of the vault's own authority. */
+    readonly tlsCertFile: string | null;
+    readonly tlsKeyFile: string | null;
+    readonly tlsCaFile: string | null;
+    /** null: the file in the state directory. */
+    readonly database: string | null;
+    readonly databasePasswordFile: string | null;
+  };
 }
 
 export function configOf(v: Values): Config {
@@ -225,6 +260,22 @@ export function configOf(v: Values): Config {
       tlsCertFile: v['connect.tls_cert_file'],
       tlsKeyFile: v['connect.tls_key_file'],
     },
+    vault: {
+      url: v['vault.url'],
+      caFile: v['vault.ca_file'],
+      hostId: v['vault.host_id'],
+      vaultId: v['vault.vault_id'],
+    },
+    vaultServer: {
+      listen: v['vault_server.listen'],
+      publicNames: v['vault_server.public_names'],
+      leaseMs: v['vault_server.lease_ms'],
+      tlsCertFile: v['vault_server.tls_cert_file'],
+      tlsKeyFile: v['vault_server.tls_key_file'],
+      tlsCaFile: v['vault_server.tls_ca_file'],
+      database: v['vault_server.database'],
+      databasePasswordFile: v['vault_server.database_password_file'],
+    },
   };
 }
 
@@ -257,6 +308,14 @@ export function crossProblems(v: Values): { readonly path: KeyPath; readonly pro
       publicUrl: v['connect.public_url'],
       hasCert: v['connect.tls_cert_file'] !== null,
       hasKey: v['connect.tls_key_file'] !== null,
+    }),
+    ...vaultProblems({
+      url: v['vault.url'],
+      hasCa: v['vault.ca_file'] !== null,
+      hasHostId: v['vault.host_id'] !== null,
+      hasVaultId: v['vault.vault_id'] !== null,
+      hasCert: v['vault_server.tls_cert_file'] !== null,
+      hasKey: v['vault_server.tls_key_file'] !== null,
     }),
   );
   return found;

@@ -6,6 +6,7 @@
  */
 
 import type { ErrorSpec } from './error-spec.ts';
+import { FLEET_ERRORS } from './fleet-errors.ts';
 
 const spec = <D extends object>(s: ErrorSpec<D>): ErrorSpec<D> => s;
 const quote = (s: string): string => JSON.stringify(s);
@@ -325,6 +326,7 @@ export const ERRORS = {
     detail: (d) => `The page can't go on: ${d.reason}.`,
     hint: () => 'An operator makes a new link: `alterd connect-session create PROVIDER`.',
   }),
+  ...FLEET_ERRORS,
   internal_error: spec<{ request_id?: string }>({
     sdkName: 'BackendError',
     proxyStatus: 500,

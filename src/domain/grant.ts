@@ -71,6 +71,10 @@ export interface Grant {
   readonly allowPlaintext: boolean;
   /** The agent gets the cookies and the other credentials of its own that the provider answers with; else they are left out. */
   readonly passResponseCookies: boolean;
+  /** A host that borrows it from a central vault asks for the material each time, and keeps nothing of it on disk. */
+  readonly noCache: boolean;
+  /** How long such a host may go on with it after its lease ended, while the vault can't be reached; 0: not at all. */
+  readonly offlineGraceMs: number;
   readonly status: GrantStatus;
   /** Epoch milliseconds; null for no end. */
   readonly expiresAt: number | null;

@@ -25,6 +25,8 @@ export interface VaultPort {
    * @throws AlterError credential_unavailable, re_auth_required, vault_unavailable
    */
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial>;
+  /** False when the grant was lent to this host, and the time for which it was lent is over. */
+  isLeased(grant: Grant): boolean;
   /**
    * The caller gives a delegation back that was made to its own agent.
    * @throws AlterError not_found for one of another agent too; audit_unavailable, vault_unavailable

@@ -1,5 +1,6 @@
 /** All metrics as one text. The names are those of the README; nothing here may name a host, an agent, a path or a person. */
 import type { SinkStatus } from '../domain/sink-status.ts';
+import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import { type Reading, writeReading } from './families.ts';
 import type { ProcessMeter } from './process-meter.ts';
 import type { RequestMeter } from './request-meter.ts';
@@ -18,6 +19,8 @@ export interface RoomReadings {
     readonly backlogSegments: number;
   };
   readonly sinks: readonly SinkStatus[];
+  /** Of a host that borrows from a central vault. */
+  readonly link?: VaultLinkStatus | undefined;
 }
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -29,7 +32,24 @@ export function scrapeText(requests: RequestMeter, own: ProcessMeter, rooms: Roo
   return `${out.join('\n')}\n`;
 }
 
-function roomReadings({ audit, sinks, ...rooms }: RoomReadings): Reading[] {
+function linkReadings(link: VaultLinkStatus): Reading[] {
+  const gauge = (name: string, help: string, value: number): Reading => ({ name, help, type: 'gauge', values: [{ value }] });
+  const counter = (name: string, help: string, value: number): Reading => ({ name, help, type: 'counter', values: [{ value }] });
+  return [
+    gauge('alterd_vault_streaming', '1 while changes of the central vault come at once.', link.state === 'streaming' ? 1 : 0),
+    gauge(
+      'alterd_vault_answers',
+      '1 while the central vault answers this host.',
+      link.state === 'away' || link.state === 'ended' ? 0 : 1,
+    ),
+    gauge('alterd_vault_lease_seconds', 'What is left of the lease of this host.', Math.round(link.leaseLeftMs / 1_000)),
+    gauge('alterd_vault_lent_secrets', 'Grants whose secret is lent to this host.', link.held),
+    counter('alterd_vault_streams_lost_total', 'Streams of changes that ended.', link.streamsLost),
+    counter('alterd_vault_polls_total', 'Times that the vault was asked for want of a stream.', link.polls),
+  ];
+}
+
+function roomReadings({ audit, sinks, link, ...rooms }: RoomReadings): Reading[] {
   const gauge = (name: string, help: string, value: number): Reading => ({ name, help, type: 'gauge', values: [{ value }] });
   const each = (name: string, help: string, read: (sink: SinkStatus) => number, type: Reading['type'] = 'gauge'): Reading => ({
     name,
@@ -52,6 +72,7 @@ function roomReadings({ audit, sinks, ...rooms }: RoomReadings): Reading[] {
       audit.healthy ? 1 : 0,
     ),
     gauge('alterd_audit_backlog_segments', 'Segments of the journal that wait for the database.', audit.backlogSegments),
+    ...(link === undefined ? [] : linkReadings(link)),
     ...(sinks.length === 0
       ? []
       : [

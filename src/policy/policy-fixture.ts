@@ -122,6 +122,8 @@ function grantOf({ grant, provider, agent }: PolicyFixture, host: string, port: 
     allowPrivate: false,
     allowPlaintext: false,
     passResponseCookies: false,
+    noCache: false,
+    offlineGraceMs: 0,
     status: 'active',
     expiresAt: null,
     createdAt: 0,

@@ -30,6 +30,7 @@ export class LiveCheck implements Expiring {
   #isAllowed({ caller, userId, grant }: LiveConnection, now: number): boolean {
     const { vault, authority } = this.#plane;
     if (!vault.isCallerValid(caller) || !isUserActive(vault.authority, userId)) return false;
+    if (grant !== null && !vault.isLeased(grant)) return false;
     return grant === null || authority.compiled.grantsOf(caller.agentId, userId).holds(grant.id, now);
   }
 }

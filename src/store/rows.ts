@@ -5,6 +5,7 @@
 import type { Agent, AgentKey } from '../domain/agent.ts';
 import type { CredentialInfo, Injection } from '../domain/credential.ts';
 import type { Delegation } from '../domain/delegation.ts';
+import type { FleetHost } from '../domain/fleet-host.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 import type { Permit } from '../domain/permit.ts';
 import type { PolicySource } from '../domain/policy.ts';
@@ -81,6 +82,7 @@ export interface PolicySetRow {
 }
 
 export type PermitRow = Permit;
+export type HostRow = FleetHost;
 
 /** A counter of a rate limit; see SavedLimit of the policy room. Not part of the epoch and not under the vault's MAC. */
 export interface RateLimitRow {
@@ -105,6 +107,7 @@ export interface StoreSnapshot {
   readonly policySets: readonly PolicySetRow[];
   readonly providerClients: readonly ProviderClientRow[];
   readonly permits: readonly PermitRow[];
+  readonly hosts: readonly HostRow[];
   readonly meta: ReadonlyMap<string, string>;
 }
 
@@ -128,6 +131,7 @@ export type StoreChange =
   | { readonly put: 'policy_set'; readonly row: PolicySetRow }
   | { readonly put: 'provider_client'; readonly row: ProviderClientRow }
   | { readonly put: 'permit'; readonly row: PermitRow }
+  | { readonly put: 'host'; readonly row: HostRow }
   | { readonly put: 'meta'; readonly name: string; readonly value: string }
   | { readonly remove: RowKind; readonly id: string }
   /** The material of a credential whose row stays. */
@@ -143,11 +147,12 @@ export type RowKind =
   | 'provider_client'
   | 'policy'
   | 'policy_set'
-  | 'permit';
+  | 'permit'
+  | 'host';
 
 /** A moment of use, written lazily. */
 export interface LastUse {
-  readonly of: 'key' | 'credential' | 'user';
+  readonly of: 'key' | 'credential' | 'user' | 'host';
   readonly id: string;
   readonly at: number;
 }

@@ -14,6 +14,7 @@ export const EMPTY_SNAPSHOT: StoreSnapshot = {
   policySets: [],
   providerClients: [],
   permits: [],
+  hosts: [],
   meta: new Map(),
 };
 
@@ -47,6 +48,8 @@ function changeOnce(s: StoreSnapshot, change: StoreChange): StoreSnapshot {
       return { ...s, providerClients: withRow(s.providerClients, change.row) };
     case 'permit':
       return { ...s, permits: withRow(s.permits, change.row) };
+    case 'host':
+      return { ...s, hosts: withRow(s.hosts, keepUse(s.hosts, change.row)) };
     case 'meta':
       return { ...s, meta: new Map(s.meta).set(change.name, change.value) };
     case 'sealed':
@@ -85,6 +88,8 @@ function removed(s: StoreSnapshot, what: RowKind, id: string): StoreSnapshot {
       return { ...s, providerClients: others(s.providerClients) };
     case 'permit':
       return { ...s, permits: others(s.permits) };
+    case 'host':
+      return { ...s, hosts: others(s.hosts) };
   }
 }
 

@@ -2,7 +2,20 @@
  * The Store port: what the vault needs of a database. Methods are promises, so that a database over a network can implement
  * them too. A store knows nothing of keys and policy: it must never open, compare or invent what it holds.
  */
+import type { EpochChanges } from './change-log.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from './rows.ts';
+
+/** A one-time text; after `expiresAt` it may be forgotten, so nothing that lives longer may rest on it. */
+export interface Nonce {
+  readonly key: string;
+  readonly expiresAt: number;
+}
+
+/** A lease that changes are made under, by the token that acquireLease() gave. */
+export interface HeldLease {
+  readonly name: string;
+  readonly fence: number;
+}
 
 export interface Store {
   /** @throws AlterError vault_unavailable */
@@ -13,9 +26,29 @@ export interface Store {
   listSealed(): Promise<SealedRow[]>;
   /**
    * Applies all changes or none, durably, when the epoch is still `expectedEpoch`; answers the new epoch.
-   * @throws AlterError conflict when somebody else changed the store, or a name is taken or still in use; vault_unavailable
+   * With a lease: only while nobody else has acquired it since.
+   * @throws StaleEpoch somebody else changed the store; LostLease; AlterError conflict when a name is taken or still in use; vault_unavailable
    */
-  apply(changes: readonly StoreChange[], expectedEpoch: number): Promise<number>;
+  apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number>;
+  /** @throws AlterError vault_unavailable */
+  currentEpoch(): Promise<number>;
+  /** What was applied after an epoch, in order; null when that is not known any more: load again. @throws AlterError vault_unavailable */
+  changesSince(epoch: number): Promise<readonly EpochChanges[] | null>;
+  /** True for each that was new; a text is new once, whoever asks, also within one call. @throws AlterError vault_unavailable */
+  useNonces(nonces: readonly Nonce[]): Promise<boolean[]>;
+  /** Forgets those that expired before. @throws AlterError vault_unavailable */
+  forgetNonces(expiredBefore: number): Promise<void>;
+  /**
+   * Makes `holder` the only one with this lease until it ends: answers a token that is higher than every one before, or null
+   * while the lease is somebody else's. Who has it already gets a new token, and the old one is worth nothing.
+   * Clocks of holders may differ: choose a time that is longer than the work by more than that difference.
+   * @throws AlterError vault_unavailable
+   */
+  acquireLease(name: string, holder: string, ttlMs: number, now: number): Promise<number | null>;
+  /** Moves the end of a lease that has not ended; false when it has, or is somebody else's. @throws AlterError vault_unavailable */
+  renewLease(lease: HeldLease, ttlMs: number, now: number): Promise<boolean>;
+  /** Nothing happens when it is somebody else's by now. @throws AlterError vault_unavailable */
+  releaseLease(lease: HeldLease): Promise<void>;
   /** Notes when things were last used; earlier instants and unknown ids are ignored. Not part of the epoch. @throws AlterError vault_unavailable */
   noteUses(uses: readonly LastUse[]): Promise<void>;
   /** @throws AlterError vault_unavailable */

@@ -21,6 +21,8 @@ export const rewrapDataKeys = (rows: readonly DataKeyRow[], from: MasterKey, to:
 
 const clientContextOf = (id: string, version: number): SealContext => ({ table: 'provider_clients', rowId: id, version });
 
+const documentContextOf = (name: string): SealContext => ({ table: 'documents', rowId: name, version: 1 });
+
 const contextOf = (credentialId: string, version: number): SealContext => ({
   table: 'credentials',
   rowId: credentialId,
@@ -97,6 +99,18 @@ export class DataKeys {
     } finally {
       plaintext.fill(0);
     }
+  }
+
+  /** A document of the vault's own, as text that names its data key. */
+  sealDocument(name: string, plaintext: Uint8Array, dataKeyId = this.#current): string {
+    const sealed = sealBytes(this.#key(dataKeyId), plaintext, documentContextOf(name));
+    return `${dataKeyId}.${sealed.toString('base64url')}`;
+  }
+
+  /** The caller zeroes the answer. @throws AlterError vault_unavailable */
+  openDocument(name: string, text: string): Buffer {
+    const [dataKeyId = '', sealed = ''] = text.split('.');
+    return openBytes(this.#key(dataKeyId), Buffer.from(sealed, 'base64url'), documentContextOf(name));
   }
 
   #key(id: string): KeyObject {

@@ -41,6 +41,8 @@ export interface NewGrant {
   readonly allowPrivate?: boolean | undefined;
   readonly allowPlaintext?: boolean | undefined;
   readonly passResponseCookies?: boolean | undefined;
+  readonly noCache?: boolean | undefined;
+  readonly offlineGraceMs?: number | undefined;
 }
 
 export type CheckedScope = Pick<
@@ -58,11 +60,15 @@ export type CheckedScope = Pick<
   | 'allowPrivate'
   | 'allowPlaintext'
   | 'passResponseCookies'
+  | 'noCache'
+  | 'offlineGraceMs'
   | 'expiresAt'
 >;
 
 const OVERRIDE_MODES: readonly OverrideMode[] = ['always', 'if_absent', 'placeholder_only'];
 const GIT_ACCESS: readonly GitAccess[] = ['read', 'write'];
+/** A week without a word of the vault is as long as a host may go on. */
+const MAX_OFFLINE_GRACE_MS = 7 * 86_400_000;
 /** It must fit into a header and a command line without quoting. */
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9 ._@:/+-]{0,63}$/;
 
@@ -84,6 +90,7 @@ export function checkScope(
     OVERRIDE_MODES.includes(overrideMode) ? undefined : `override: must be one of ${OVERRIDE_MODES.join(', ')}`,
     input.git === undefined || GIT_ACCESS.includes(input.git) ? undefined : `git: must be one of ${GIT_ACCESS.join(', ')}`,
     expiryProblem(input.expiresAt, now),
+    ...leaseProblems(input),
     input.methods?.length === 0 ? 'methods: an empty list would allow nothing; leave it out to allow all' : undefined,
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
@@ -107,10 +114,25 @@ export function checkScope(
     allowPrivate: input.allowPrivate === true,
     allowPlaintext: input.allowPlaintext === true,
     passResponseCookies: input.passResponseCookies === true,
+    noCache: input.noCache === true,
+    offlineGraceMs: input.offlineGraceMs ?? 0,
     expiresAt: input.expiresAt ?? null,
   };
   return { scope, problems };
 }
+
+/** What hosts of a central vault may do with a grant while they can't reach it. */
+export const leaseProblems = ({
+  noCache,
+  offlineGraceMs = 0,
+}: Pick<NewGrant, 'noCache' | 'offlineGraceMs'>): (string | undefined)[] => [
+  Number.isSafeInteger(offlineGraceMs) && offlineGraceMs >= 0 && offlineGraceMs <= MAX_OFFLINE_GRACE_MS
+    ? undefined
+    : 'offline_grace_ms: must be between 0 and 7 days',
+  noCache === true && offlineGraceMs > 0
+    ? 'offline_grace_ms: nothing is kept of a grant with no_cache, so it can have no offline grace'
+    : undefined,
+];
 
 /** The API of a host that is also a web site: a grant for the site has to say so. */
 function pathsOf(input: NewGrant, provider: ProviderSpec | undefined): readonly string[] | null {

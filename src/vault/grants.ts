@@ -9,7 +9,7 @@ import type { User } from '../domain/user.ts';
 import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
 import { endings } from './endings.ts';
-import { checkScope, type NewGrant } from './grant-input.ts';
+import { checkScope, leaseProblems, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
@@ -19,12 +19,17 @@ import type { VaultUsers } from './users.ts';
 
 const MIN_ID_PREFIX_LENGTH = 8;
 
+/** Absent parts stay as they are. */
+export type GrantLease = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs'>>;
+
 export interface VaultGrants {
   list(): Grant[];
   /** By id, by the beginning of an id (8 characters or more), or by label. @throws AlterError not_found, conflict */
   find(idOrLabel: string): Grant;
   /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
   create(input: NewGrant): Promise<Grant>;
+  /** What hosts of a central vault may keep of it. @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
+  changeLease(idOrLabel: string, lease: GrantLease): Promise<Grant>;
   /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
   revoke(idOrLabel: string): Promise<Grant>;
   /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
@@ -114,6 +119,30 @@ export class EmbeddedGrants implements VaultGrants {
       revokedAt: null,
     };
     return { row, agent, user };
+  }
+
+  changeLease(idOrLabel: string, lease: GrantLease): Promise<Grant> {
+    const state = this.#state;
+    return state.exclusive(async () => {
+      const { credentialName, ...before } = this.find(idOrLabel);
+      if (!isLive(before, state.now()))
+        throw new AlterError('conflict', {
+          reason: `The grant ${before.id} has ended`,
+          hint: `Make a new one: \`alterd grant create ${before.providerId}\`.`,
+        });
+      const row: GrantRow = {
+        ...before,
+        noCache: lease.noCache ?? before.noCache,
+        offlineGraceMs: lease.offlineGraceMs ?? before.offlineGraceMs,
+      };
+      requireNone(leaseProblems(row));
+      if (isDeepStrictEqual(row, before)) return grantOf(row, credentialName);
+      const details = { no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs };
+      await state.commit({ action: 'grant.changed', ...this.#eventParts({ ...row, credentialName }), details }, [
+        { put: 'grant', row },
+      ]);
+      return grantOf(row, credentialName);
+    });
   }
 
   revoke(idOrLabel: string): Promise<Grant> {
@@ -251,4 +280,6 @@ const scopeDetails = (row: GrantRow): Record<string, string | number | boolean |
   allow_private: row.allowPrivate,
   allow_plaintext: row.allowPlaintext,
   pass_response_cookies: row.passResponseCookies,
+  ...(row.noCache ? { no_cache: true } : {}),
+  ...(row.offlineGraceMs === 0 ? {} : { offline_grace_ms: row.offlineGraceMs }),
 });

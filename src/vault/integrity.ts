@@ -27,6 +27,7 @@ export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
     ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
     ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
     ...(snapshot.permits.length === 0 ? {} : { permits: snapshot.permits }),
+    ...(snapshot.hosts.length === 0 ? {} : { hosts: snapshot.hosts.map(withoutUse) }),
     // A database of before has a MAC without them.
     ...(snapshot.providerClients.length === 0
       ? {}
@@ -49,13 +50,15 @@ export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
 
 /** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
 const asBefore = (row: GrantRow): object => {
-  const { passResponseCookies, operations, approval, git, ...rest } = row;
+  const { passResponseCookies, operations, approval, git, noCache, offlineGraceMs, ...rest } = row;
   return {
     ...rest,
     ...(passResponseCookies ? { passResponseCookies } : {}),
     ...(operations.length > 0 ? { operations } : {}),
     ...(approval === null ? {} : { approval }),
     ...(git === null ? {} : { git }),
+    ...(noCache ? { noCache } : {}),
+    ...(offlineGraceMs === 0 ? {} : { offlineGraceMs }),
   };
 };
 

@@ -132,6 +132,13 @@ export class VaultState {
     this.#publish();
   }
 
+  /** Puts rows in force that were changed elsewhere: nothing is stored, and nothing audited here. */
+  adopt(rows: StoreSnapshot): void {
+    this.#rows = rows;
+    this.#indexKeys();
+    this.#publish();
+  }
+
   /** Waits for the changes that are under way. */
   async settle(): Promise<void> {
     await this.#queue;

@@ -9,6 +9,7 @@ import type { StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import { DataKeys, mintDataKey, rewrapDataKeys } from './data-keys.ts';
+import { resealedIdentity } from './fleet-identity.ts';
 import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
 import type { VaultState } from './state.ts';
 
@@ -102,6 +103,7 @@ export class VaultKeys {
               row: { ...old, ...this.dataKeys.sealClient(old.id, old.version, this.dataKeys.openClient(old), row.id) },
             }) as const,
         ),
+        ...resealedIdentity(state, this.dataKeys, row.id),
         ...state.rows.dataKeys.map((old) => ({ remove: 'data_key', id: old.id }) as const),
       ];
       await state.commit({ action: 'vault.data_key_rotated', details: { secrets: sealed.length } }, changes, {

@@ -11,13 +11,15 @@ import type { Delegation } from '../domain/delegation.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
-import type { VaultPort } from '../domain/vault-port.ts';
+import type { StoreSnapshot } from '../store/rows.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
-import type { Store } from '../store/store.ts';
+import type { Nonce, Store } from '../store/store.ts';
 import { EmbeddedAgents, type VaultAgents } from './agents.ts';
 import { Callers } from './callers.ts';
 import { EmbeddedDelegations, type VaultDelegations } from './delegations.ts';
+import { type FleetIdentity, openFleetIdentity } from './fleet-identity.ts';
 import { EmbeddedGrants, type VaultGrants } from './grants.ts';
+import { EmbeddedHosts, type VaultHosts } from './hosts.ts';
 import { AgentKeys } from './keys.ts';
 import { LastUses } from './last-uses.ts';
 import { MaterialMaker } from './material-maker.ts';
@@ -38,25 +40,21 @@ import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
 import { EmbeddedUsers, type VaultUsers } from './users.ts';
 import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
+import type { VaultRooms } from './vault-rooms.ts';
 
-export interface Vault extends VaultPort {
-  readonly agents: VaultAgents;
-  readonly sessions: VaultSessions;
-  readonly secrets: VaultSecrets;
-  readonly grants: VaultGrants;
-  readonly users: VaultUsers;
-  readonly delegations: VaultDelegations;
-  /** What people let pass without being asked each time. */
-  readonly permits: VaultPermits;
-  readonly policies: VaultPolicies;
-  /** What was wrong with policy files at the start, when the policies of before are in force instead. */
-  readonly policyProblems: readonly string[];
-  /** Consent, and what comes of it. */
-  readonly connect: ConnectFlows;
-  /** The operator's own OAuth clients. */
-  readonly clients: ProviderClients;
-  /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
-  readonly epoch: number;
+export interface Vault extends VaultRooms {
+  /** The machines that borrow from this vault. */
+  readonly hosts: VaultHosts;
+  /** What the vault is to them; made by `mint` the first time. @throws AlterError audit_unavailable, vault_unavailable */
+  fleetIdentity(mint: () => Buffer): Promise<FleetIdentity>;
+  /** True for each text that was new, whichever replica asks. @throws AlterError vault_unavailable */
+  useNonces(nonces: readonly Nonce[]): Promise<boolean[]>;
+  /** @throws AlterError vault_unavailable */
+  forgetNonces(expiredBefore: number): Promise<void>;
+  /** Asks the database for something small. @throws AlterError vault_unavailable */
+  ping(): Promise<void>;
+  /** The rows in force: what hosts' views are made of. Nothing in them is opened. */
+  readonly rows: StoreSnapshot;
   /** Where the master key is kept. */
   readonly keySource: KeySource;
   /** The mark of the journal that it wrote to when it was changed last; null before that. */
@@ -69,8 +67,6 @@ export interface Vault extends VaultPort {
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateDataKey(): Promise<void>;
-  /** Waits for changes under way, writes what was noted, forgets all keys and material. */
-  close(): Promise<void>;
 }
 
 export interface VaultOptions {
@@ -138,6 +134,7 @@ class EmbeddedVault implements Vault {
   readonly policyProblems: readonly string[];
   readonly connect: ConnectFlows;
   readonly clients: ProviderClients;
+  readonly hosts: VaultHosts;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
@@ -178,6 +175,7 @@ class EmbeddedVault implements Vault {
     this.delegations = delegations;
     this.permits = new EmbeddedPermits(state);
     this.clients = clients;
+    this.hosts = new EmbeddedHosts(state, uses);
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });
     this.#refresher = refresher;
@@ -190,6 +188,10 @@ class EmbeddedVault implements Vault {
 
   get epoch(): number {
     return this.#parts.state.rows.epoch;
+  }
+
+  get rows(): StoreSnapshot {
+    return this.#parts.state.rows;
   }
 
   get keySource(): KeySource {
@@ -213,8 +215,30 @@ class EmbeddedVault implements Vault {
     return this.#materials.obtain(grant);
   }
 
+  /** What is its own is lent to nobody. */
+  isLeased(): boolean {
+    return true;
+  }
+
   dropDelegation(caller: CallerIdentity, delegationId: string): Promise<Delegation> {
     return this.delegations.revoke(delegationId, 'agent', { agentId: caller.agentId });
+  }
+
+  fleetIdentity(mint: () => Buffer): Promise<FleetIdentity> {
+    const { state, keys } = this.#parts;
+    return openFleetIdentity(state, keys.dataKeys, mint);
+  }
+
+  useNonces(nonces: readonly Nonce[]): Promise<boolean[]> {
+    return this.#parts.store.useNonces(nonces);
+  }
+
+  forgetNonces(expiredBefore: number): Promise<void> {
+    return this.#parts.store.forgetNonces(expiredBefore);
+  }
+
+  async ping(): Promise<void> {
+    await this.#parts.store.currentEpoch();
   }
 
   get recordedJournal(): string | null {

@@ -33,6 +33,8 @@ export function benchGrant(n: number): Grant {
     allowPrivate: false,
     allowPlaintext: false,
     passResponseCookies: false,
+    noCache: false,
+    offlineGraceMs: 0,
     git: null,
     status: 'active',
     expiresAt: null,

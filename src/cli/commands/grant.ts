@@ -6,7 +6,7 @@ import { AlterError } from '../../domain/errors.ts';
 import type { OperationRule } from '../../domain/operation-rule.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
-import { parseFuture } from '../duration.ts';
+import { parseDuration, parseFuture } from '../duration.ts';
 
 interface CreateFlags {
   readonly agent?: string;
@@ -30,10 +30,13 @@ interface CreateFlags {
   readonly allowPrivate?: boolean;
   readonly allowPlaintext?: boolean;
   readonly passCookies?: boolean;
+  readonly cache?: boolean;
+  readonly offlineGrace?: string;
 }
 
 export function defineGrant(command: Command, cli: Cli): void {
   defineCreate(command, cli);
+  defineUpdate(command, cli);
   defineReading(command, cli);
   defineEnding(command, cli);
   example(command, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'");
@@ -71,7 +74,9 @@ function defineCreate(command: Command, cli: Cli): void {
     )
     .option('--allow-private', 'the host may have a private or loopback address')
     .option('--allow-plaintext', 'the secret may go out over http://')
-    .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret");
+    .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret")
+    .option('--no-cache', 'hosts of a central vault ask for the secret each time, and keep nothing of it')
+    .option('--offline-grace <duration>', "how long they may use it after their lease, while the vault can't be reached");
   example(create, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'").action(
     async (provider: string, flags: CreateFlags) => {
       const owners = [flags.agent, flags.user, flags.group, flags.system === true ? '' : undefined];
@@ -99,10 +104,38 @@ function defineCreate(command: Command, cli: Cli): void {
         allow_private: flags.allowPrivate,
         allow_plaintext: flags.allowPlaintext,
         pass_response_cookies: flags.passCookies,
+        ...leaseOf(flags),
       });
       showGrant(cli, grant);
       const isOfPeople = grant.principal === 'user' || grant.principal === 'group';
       cli.output.hint(isOfPeople ? `Next: \`alterd delegate ${grant.id} --agent NAME\`.` : `Next: \`${trial(grant)}\`.`);
+    },
+  );
+}
+
+/** commander makes `--no-cache` the negation of a flag that is true without it. */
+const leaseOf = ({ cache, offlineGrace }: Pick<CreateFlags, 'cache' | 'offlineGrace'>): object => ({
+  ...(cache === false ? { no_cache: true } : {}),
+  ...(offlineGrace === undefined ? {} : { offline_grace_ms: parseDuration(offlineGrace, '--offline-grace') }),
+});
+
+function defineUpdate(command: Command, cli: Cli): void {
+  const update = command
+    .command('update <grant>')
+    .description('change what hosts of a central vault may keep of a grant')
+    .option('--no-cache', 'they ask for the secret each time, and keep nothing of it')
+    .option('--allow-cache', 'they keep it, encrypted, until their lease ends')
+    .option(
+      '--offline-grace <duration>',
+      "how long they may use it after their lease, while the vault can't be reached; 0s for none",
+    );
+  example(update, 'alterd grant update github-read --offline-grace 1h').action(
+    async (id: string, flags: { cache: boolean; allowCache?: boolean; offlineGrace?: string }) => {
+      const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
+      const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache };
+      if (Object.keys(change).length === 0)
+        throw new AlterError('invalid_input', { problems: ['say what to change: --no-cache, --allow-cache or --offline-grace'] });
+      showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
     },
   );
 }
@@ -222,6 +255,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['placeholder', grant.placeholder],
     ['private addresses', grant.allow_private ? 'allowed' : 'refused'],
     ['plain http', grant.allow_plaintext ? 'allowed' : 'refused'],
+    ['on other hosts', leaseText(grant)],
     ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
     ['status', grant.status],
     ['expires', grant.expires_at],
@@ -229,6 +263,12 @@ function showGrant(cli: Cli, grant: GrantView): void {
   ]);
   if (isLost(grant)) cli.output.hint(`Connect it again: \`alterd connect ${grant.provider} --grant ${grant.id}\`.`);
 }
+
+/** Only said where it is not what it is by itself. */
+const leaseText = ({ no_cache, offline_grace_ms }: GrantView): string | null => {
+  if (no_cache) return 'nothing is kept; asked for each time';
+  return offline_grace_ms === 0 ? null : `${offline_grace_ms / 1_000} s after their lease, while the vault is away`;
+};
 
 const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
 

@@ -8,6 +8,7 @@ import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { EXIT, ExitStatus } from '../exit-codes.ts';
 import { loadSettings } from '../settings.ts';
+import { untilSignal } from '../signals.ts';
 
 interface StartFlags {
   readonly listen?: string;
@@ -44,23 +45,8 @@ export function defineStart(command: Command, cli: Cli): void {
   });
 }
 
-/** Listens from before the start: a signal that comes during it must not be lost. A second one ends at once. */
-function untilSignal(): { readonly signal: Promise<NodeJS.Signals> } {
-  const signal = new Promise<NodeJS.Signals>((resolve) => {
-    let isAsked = false;
-    const onSignal = (name: NodeJS.Signals): void => {
-      if (isAsked) process.exit(EXIT.error);
-      isAsked = true;
-      resolve(name);
-    };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
-  });
-  return { signal };
-}
-
 /** A wrong configuration changes nothing: the daemon goes on with the one that it has. */
-async function reload(daemon: RunningDaemon, log: DaemonLog): Promise<void> {
+export async function reload(daemon: Pick<RunningDaemon, 'reload'>, log: DaemonLog): Promise<void> {
   try {
     const { changed, restartRequired } = await daemon.reload();
     log.info({ changed, restart_required: restartRequired }, 'configuration reloaded');
@@ -71,7 +57,7 @@ async function reload(daemon: RunningDaemon, log: DaemonLog): Promise<void> {
 }
 
 /** After the start, which must not wait for it. */
-async function refuseCoreDumps(log: DaemonLog): Promise<void> {
+export async function refuseCoreDumps(log: DaemonLog): Promise<void> {
   const reason = await forbidCoreDumps();
   if (reason !== null) log.warn({ reason }, 'core dumps of this process stay possible, and would hold secrets');
 }

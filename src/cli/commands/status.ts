@@ -1,7 +1,7 @@
 /** `alterd status`: where the daemon listens, what it holds, whether it is well. */
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { NoticeView, SinkView, StatusView } from '../../api/status.ts';
+import type { NoticeView, SinkView, StatusView, VaultLinkView } from '../../api/status.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 
@@ -18,6 +18,7 @@ export function defineStatus(command: Command, cli: Cli): void {
       ['CA bundle', status.bundle_file],
       ['state', status.state_dir],
       ['configuration', status.config_dir],
+      ...(status.vault === null ? [] : [['vault', vaultText(status.vault)] as [string, string]]),
       ['agents', status.agents],
       ['secrets', status.secrets],
       ['grants', status.grants],
@@ -34,9 +35,23 @@ export function defineStatus(command: Command, cli: Cli): void {
       ['memory', `${Math.round(status.memory_rss_bytes / 1_048_576)} MiB`],
     ]);
     if (!status.audit.healthy) cli.output.warn('the audit journal is not healthy: requests are refused until it is');
-    else if (status.agents === 0)
+    else if (status.vault !== null && status.vault.state !== 'streaming')
+      cli.output.warn(`the vault at ${status.vault.url}: ${status.vault.reason ?? status.vault.state}`);
+    else if (status.vault === null && status.agents === 0)
       cli.output.hint('Next: `alterd secret add github --token-stdin`, then `alterd agent create NAME`.');
   });
+}
+
+const LINK_WORDS = {
+  streaming: 'in touch, changes come at once',
+  polling: 'in touch, but WITHOUT ITS STREAM of changes: asked every second',
+  away: 'DOES NOT ANSWER',
+  ended: 'ENDED what this host may use',
+} as const;
+
+function vaultText({ url, state, since, lease_left_ms, held }: VaultLinkView): string {
+  const lease = lease_left_ms === 0 ? 'no lease' : `leases serve for ${durationText(lease_left_ms)} more`;
+  return `${url}, ${LINK_WORDS[state]} since ${since}; ${lease}, ${held} secrets are lent`;
 }
 
 function sinkText({ kind, lag, failures, error, skipped }: SinkView): string {

@@ -213,6 +213,51 @@ create index permits_by_grant on permits (grant_id);
 create index permits_by_delegation on permits (delegation_id);
 `;
 
+/** Grants of before leave nothing on after the end of a lease, and may be kept until then. */
+const LEASES = `
+alter table grants add column no_cache integer not null default 0;
+alter table grants add column offline_grace_ms integer not null default 0;
+`;
+
+/** What replicas need of each other. Not part of the snapshot, nor under its MAC. */
+const COORDINATION = `
+create table change_log (
+  epoch integer primary key,
+  changes text not null
+) strict;
+create table nonces (
+  key text primary key,
+  expires_at integer not null
+) strict;
+create index nonces_by_expiry on nonces (expires_at);
+create table leases (
+  name text primary key,
+  holder text not null,
+  fence integer not null,
+  expires_at integer not null
+) strict;
+`;
+
+/** Machines that borrow from a central vault. */
+const HOSTS = `
+create table hosts (
+  id text primary key,
+  name text not null unique,
+  status text not null,
+  invite_hash text unique,
+  invite_expires_at integer,
+  signing_key text,
+  sealing_key text,
+  capabilities text not null,
+  version text,
+  agent_ids text not null,
+  system_grants integer not null,
+  created_at integer not null,
+  enrolled_at integer,
+  last_used_at integer
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -224,4 +269,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 8, name: 'policies', sql: POLICIES },
   { version: 9, name: 'users and delegations', sql: PEOPLE },
   { version: 10, name: 'permits', sql: PERMITS },
+  { version: 11, name: 'leases of grants', sql: LEASES },
+  { version: 12, name: 'change log, nonces and leases', sql: COORDINATION },
+  { version: 13, name: 'hosts', sql: HOSTS },
 ];

@@ -96,6 +96,8 @@ export const TABLES = {
       'created_at',
       'revoked_at',
       'git_access',
+      'no_cache',
+      'offline_grace_ms',
     ],
   },
   policy: { name: 'policies', columns: ['id', 'name', 'toml', 'version', 'created_at', 'updated_at'] },
@@ -129,6 +131,25 @@ export const TABLES = {
       'created_by',
       'created_at',
       'expires_at',
+    ],
+  },
+  host: {
+    name: 'hosts',
+    columns: [
+      'id',
+      'name',
+      'status',
+      'invite_hash',
+      'invite_expires_at',
+      'signing_key',
+      'sealing_key',
+      'capabilities',
+      'version',
+      'agent_ids',
+      'system_grants',
+      'created_at',
+      'enrolled_at',
+      'last_used_at',
     ],
   },
   meta: { name: 'meta', columns: ['name', 'value'] },
@@ -377,6 +398,8 @@ export const grantColumns = (row: GrantRow): Columns => ({
   created_at: row.createdAt,
   revoked_at: row.revokedAt,
   git_access: row.git,
+  no_cache: row.noCache ? 1 : 0,
+  offline_grace_ms: row.offlineGraceMs,
 });
 
 /** SECURITY: an owner of a kind that is not known must never become the system, which is everybody. */
@@ -419,4 +442,6 @@ export const grantRow = (c: Columns): GrantRow => ({
   createdAt: c.created_at as number,
   revokedAt: c.revoked_at as number | null,
   git: c.git_access as GrantRow['git'],
+  noCache: c.no_cache === 1,
+  offlineGraceMs: c.offline_grace_ms as number,
 });

@@ -4,10 +4,14 @@
  */
 import type { Database, Statement } from 'better-sqlite3';
 import { AlterError } from '../../domain/errors.ts';
+import { type EpochChanges, wholeLog } from '../change-log.ts';
+import { StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, RowKind, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { byCreation } from '../snapshot.ts';
-import type { Store } from '../store.ts';
+import type { HeldLease, Nonce, Store } from '../store.ts';
+import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
+import * as hosts from './host-mapping.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
 import * as people from './people-mapping.ts';
 import * as map from './row-mapping.ts';
@@ -38,6 +42,7 @@ const REMOVALS = [
   'policy',
   'policy_set',
   'permit',
+  'host',
 ] as const satisfies readonly RowKind[];
 
 class SqliteStore implements Store {
@@ -46,7 +51,9 @@ class SqliteStore implements Store {
   readonly #reads = new Map<string, Statement<unknown[], map.Columns>>();
   readonly #puts = new Map<string, Statement>();
   readonly #removes = new Map<string, Statement>();
+  readonly #coordination: SqliteCoordination;
   readonly #raiseEpoch: Statement;
+  readonly #epoch: Statement<unknown[], { value: string }>;
   readonly #readSealed: Statement<unknown[], map.Columns>;
   readonly #forgetLimits: Statement;
   readonly #noteUse: Readonly<Record<LastUse['of'], Statement>>;
@@ -54,6 +61,7 @@ class SqliteStore implements Store {
   constructor(db: Database, unlock: () => void) {
     this.#db = db;
     this.#unlock = unlock;
+    this.#coordination = new SqliteCoordination(db);
     for (const [key, table] of Object.entries(map.TABLES)) {
       this.#reads.set(key, db.prepare(`select ${table.columns.join(', ')} from ${table.name}`));
       this.#puts.set(key, db.prepare(upsert(table.name, table.columns)));
@@ -61,11 +69,17 @@ class SqliteStore implements Store {
     for (const key of REMOVALS) this.#removes.set(key, db.prepare(`delete from ${map.TABLES[key].name} where id = ?`));
     this.#removes.set('sealed', db.prepare('delete from sealed_material where credential_id = ?'));
     this.#raiseEpoch = db.prepare(`update meta set value = ? where name = 'epoch' and value = ?`);
+    this.#epoch = db.prepare(`select value from meta where name = 'epoch'`);
     this.#readSealed = db.prepare(`select ${map.TABLES.sealed.columns.join(', ')} from sealed_material where credential_id = ?`);
     this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
     const noteUse = (table: string): Statement =>
       db.prepare(`update ${table} set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at)`);
-    this.#noteUse = { key: noteUse('agent_keys'), credential: noteUse('credentials'), user: noteUse('users') };
+    this.#noteUse = {
+      key: noteUse('agent_keys'),
+      credential: noteUse('credentials'),
+      user: noteUse('users'),
+      host: noteUse('hosts'),
+    };
   }
 
   async load(): Promise<StoreSnapshot> {
@@ -87,6 +101,7 @@ class SqliteStore implements Store {
           policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
           providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
           permits: this.#all('permit').map(map.permitRow).sort(byCreation),
+          hosts: this.#all('host').map(hosts.hostRow).sort(byCreation),
           meta,
         };
       })(),
@@ -102,18 +117,50 @@ class SqliteStore implements Store {
     return this.#guarded(() => this.#all('sealed').map(map.sealedRow));
   }
 
-  async apply(changes: readonly StoreChange[], expectedEpoch: number): Promise<number> {
+  async apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
+    const epoch = expectedEpoch + 1;
     return this.#guarded(() =>
       this.#db
         .transaction(() => {
-          const raised = this.#raiseEpoch.run(String(expectedEpoch + 1), String(expectedEpoch));
-          if (raised.changes !== 1)
-            throw new AlterError('conflict', { reason: 'The vault was changed by somebody else', hint: 'Try again.' });
+          const raised = this.#raiseEpoch.run(String(epoch), String(expectedEpoch));
+          if (raised.changes !== 1) throw new StaleEpoch();
+          if (lease !== undefined) this.#coordination.requireLease(lease);
           for (const change of changes) this.#applyOne(change);
-          return expectedEpoch + 1;
+          this.#coordination.logChanges(epoch, changes);
+          return epoch;
         })
         .immediate(),
     );
+  }
+
+  async currentEpoch(): Promise<number> {
+    return this.#guarded(() => Number(this.#epoch.get()?.value));
+  }
+
+  async changesSince(epoch: number): Promise<readonly EpochChanges[] | null> {
+    return this.#guarded(() =>
+      this.#db.transaction(() => wholeLog(this.#coordination.log(epoch), epoch, Number(this.#epoch.get()?.value)))(),
+    );
+  }
+
+  async useNonces(nonces: readonly Nonce[]): Promise<boolean[]> {
+    return this.#guarded(() => this.#db.transaction(() => nonces.map((nonce) => this.#coordination.useNonce(nonce))).immediate());
+  }
+
+  async forgetNonces(expiredBefore: number): Promise<void> {
+    this.#guarded(() => this.#coordination.forgetNonces(expiredBefore));
+  }
+
+  async acquireLease(name: string, holder: string, ttlMs: number, now: number): Promise<number | null> {
+    return this.#guarded(() => this.#coordination.acquireLease(name, holder, ttlMs, now));
+  }
+
+  async renewLease(lease: HeldLease, ttlMs: number, now: number): Promise<boolean> {
+    return this.#guarded(() => this.#coordination.renewLease(lease, ttlMs, now));
+  }
+
+  async releaseLease(lease: HeldLease): Promise<void> {
+    this.#guarded(() => this.#coordination.releaseLease(lease));
   }
 
   async noteUses(uses: readonly LastUse[]): Promise<void> {
@@ -198,6 +245,8 @@ function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
       return map.providerClientColumns(change.row);
     case 'permit':
       return map.permitColumns(change.row);
+    case 'host':
+      return hosts.hostColumns(change.row);
     case 'meta':
       if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
       return { name: change.name, value: change.value };

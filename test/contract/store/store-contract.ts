@@ -13,6 +13,7 @@ import {
   dataKeyRow,
   delegationRow,
   grantRow,
+  hostRow,
   keyRow,
   permitRow,
   policyRow,
@@ -75,6 +76,8 @@ const BASE: readonly StoreChange[] = [
   { put: 'permit', row: permitRow('m1', 'a1', 'g1', { expiresAt: 9 }) },
   { put: 'permit', row: permitRow('m2', 'a1', null) },
   { put: 'permit', row: permitRow('m3', 'a1', 'g3', { userId: 'u1', delegationId: 'd1' }) },
+  { put: 'host', row: hostRow('h1', { systemGrants: true, inviteExpiresAt: 9, enrolledAt: 2 }) },
+  { put: 'host', row: hostRow('h2', { status: 'invited', createdAt: 2, signingKey: null }) },
   { put: 'meta', name: 'note', value: '' },
 ];
 
@@ -105,6 +108,8 @@ export function describeStore(name: string, factory: StoreFactory): void {
       ['an agent name that is taken', [{ put: 'agent', row: agentRow('a3', { name: 'agent-a1' }) }]],
       ['a secret name that is taken', [{ put: 'credential', row: credentialRow('c2', { name: 'secret-c1' }) }]],
       ['a key hash that is taken', [{ put: 'key', row: keyRow('k2', 'a1', { hash: 'hash-k1' }) }]],
+      ['a host name that is taken', [{ put: 'host', row: hostRow('h3', { name: 'host-h1' }) }]],
+      ['an enrolment token that is taken', [{ put: 'host', row: hostRow('h3', { inviteHash: 'invite-h1' }) }]],
       ['a key of no agent', [{ put: 'key', row: keyRow('k2', 'nobody') }]],
       ['a grant of no agent', [{ put: 'grant', row: grantRow('g3', 'nobody', 'c1') }]],
       ['a grant of no secret', [{ put: 'grant', row: grantRow('g3', 'a1', 'nothing') }]],

@@ -6,6 +6,7 @@ import type {
   DataKeyRow,
   DelegationRow,
   GrantRow,
+  HostRow,
   KeyRow,
   PermitRow,
   PolicyRow,
@@ -77,6 +78,8 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   allowPrivate: false,
   allowPlaintext: false,
   passResponseCookies: false,
+  noCache: false,
+  offlineGraceMs: 0,
   git: null,
   status: 'active',
   expiresAt: null,
@@ -152,6 +155,24 @@ export const permitRow = (id: string, agentId: string, grantId: string | null, m
   createdBy: 'somebody',
   createdAt: 1,
   expiresAt: null,
+  ...more,
+});
+
+export const hostRow = (id: string, more: Partial<HostRow> = {}): HostRow => ({
+  id,
+  name: `host-${id}`,
+  status: 'active',
+  inviteHash: `invite-${id}`,
+  inviteExpiresAt: null,
+  signingKey: 'key',
+  sealingKey: null,
+  capabilities: ['grants.1', 'a"\u2028ü'],
+  version: '1.0.0',
+  agentIds: ['a1', 'nobody'],
+  systemGrants: false,
+  createdAt: 1,
+  enrolledAt: null,
+  lastUsedAt: null,
   ...more,
 });
 

@@ -24,7 +24,12 @@ const claimsOf = (subject: string, more: Partial<UserClaims> = {}): UserClaims =
   ...more,
 });
 
-export function describeVaultPeople(name: string, open: () => Promise<VaultPortFixture>): void {
+/** @param users false where users are made of the tokens that come to the port itself, and not by the operator */
+export function describeVaultPeople(
+  name: string,
+  open: () => Promise<VaultPortFixture>,
+  { users = true }: { readonly users?: boolean } = {},
+): void {
   const using = (work: (fixture: VaultPortFixture) => Promise<void>) => async () => {
     const fixture = await open();
     try {
@@ -45,74 +50,78 @@ export function describeVaultPeople(name: string, open: () => Promise<VaultPortF
     return { user: user.id, grant: grant.id, delegation };
   }
 
-  describe(`${name} as a Vault port: users`, () => {
-    it(
-      'are made by their first claims, found again by issuer and subject alone, and kept up to date',
-      using(async ({ port, operator, settled }) => {
-        const first = await operator.users.admit(claimsOf('anna', { groups: ['a'] }));
-        const other = await operator.users.admit(claimsOf('anna', { issuer: 'https://other.test' }));
-        const same = await operator.users.admit(
-          claimsOf('anna', { email: 'new@good.test', groups: ['b'], issuedAt: START + 1_000 }),
-        );
-        await settled();
-        expect(other.id).not.toBe(first.id);
-        expect(same.id).toBe(first.id);
-        expect(port.authority.users.get(first.id)).toMatchObject({ email: 'new@good.test', groups: ['b'], status: 'active' });
-        expect(operator.users.find('new@good.test').id).toBe(first.id);
-        expect(await code(() => operator.users.find('anna'))).toBe('conflict');
-      }),
-    );
+  if (users) describeUsers();
 
-    it(
-      'do not get back by an older token what a newer one took, also when the newer one said nothing new',
-      using(async ({ operator }) => {
-        await operator.users.admit(claimsOf('anna', { groups: ['a'], issuedAt: START }));
-        await operator.users.admit(claimsOf('anna', { groups: ['a'], issuedAt: START + 3_000 }));
-        const older = await operator.users.admit(claimsOf('anna', { groups: ['a', 'b'], issuedAt: START + 2_000 }));
-        expect(older.groups).toEqual(['a']);
-        const equal = await operator.users.admit(claimsOf('anna', { groups: ['b'], issuedAt: START + 3_000 }));
-        expect(equal.groups).toEqual([]);
-      }),
-    );
+  function describeUsers(): void {
+    describe(`${name} as a Vault port: users`, () => {
+      it(
+        'are made by their first claims, found again by issuer and subject alone, and kept up to date',
+        using(async ({ port, operator, settled }) => {
+          const first = await operator.users.admit(claimsOf('anna', { groups: ['a'] }));
+          const other = await operator.users.admit(claimsOf('anna', { issuer: 'https://other.test' }));
+          const same = await operator.users.admit(
+            claimsOf('anna', { email: 'new@good.test', groups: ['b'], issuedAt: START + 1_000 }),
+          );
+          await settled();
+          expect(other.id).not.toBe(first.id);
+          expect(same.id).toBe(first.id);
+          expect(port.authority.users.get(first.id)).toMatchObject({ email: 'new@good.test', groups: ['b'], status: 'active' });
+          expect(operator.users.find('new@good.test').id).toBe(first.id);
+          expect(await code(() => operator.users.find('anna'))).toBe('conflict');
+        }),
+      );
 
-    it(
-      'are made once, however many requests bring the first token at once',
-      using(async ({ operator }) => {
-        const made = await Promise.all(Array.from({ length: 20 }, () => operator.users.admit(claimsOf('anna'))));
-        expect(new Set(made.map((user) => user.id)).size).toBe(1);
-        expect(operator.users.list()).toHaveLength(1);
-      }),
-    );
+      it(
+        'do not get back by an older token what a newer one took, also when the newer one said nothing new',
+        using(async ({ operator }) => {
+          await operator.users.admit(claimsOf('anna', { groups: ['a'], issuedAt: START }));
+          await operator.users.admit(claimsOf('anna', { groups: ['a'], issuedAt: START + 3_000 }));
+          const older = await operator.users.admit(claimsOf('anna', { groups: ['a', 'b'], issuedAt: START + 2_000 }));
+          expect(older.groups).toEqual(['a']);
+          const equal = await operator.users.admit(claimsOf('anna', { groups: ['b'], issuedAt: START + 3_000 }));
+          expect(equal.groups).toEqual([]);
+        }),
+      );
 
-    it(
-      'end their sessions when they are deactivated or removed, for good',
-      using(async ({ port, operator, settled }) => {
-        const { user } = await delegated(operator);
-        const session = () =>
-          operator.sessions.create({ agentName: 'bot', narrowing: NO_NARROWING, ttlMs: HOUR_MS, userId: user });
-        const [one, free] = [
-          await session(),
-          await operator.sessions.create({ agentName: 'bot', narrowing: NO_NARROWING, ttlMs: HOUR_MS }),
-        ];
-        await settled();
-        const caller = port.identify(one.key.reveal());
-        expect(caller.userId).toBe(user);
-        await operator.users.changeStatus(user, 'deactivated');
-        await settled();
-        expect([port.isCallerValid(caller), await code(session())]).toEqual([false, 'conflict']);
-        await operator.users.changeStatus(user, 'active');
-        await settled();
-        expect(port.isCallerValid(caller)).toBe(false);
-        const two = await session();
-        await settled();
-        await operator.users.remove(user);
-        await settled();
-        expect(await code(() => port.identify(two.key.reveal()))).toBe('key_revoked');
-        expect(port.isCallerValid(port.identify(free.key.reveal()))).toBe(true);
-        expect([port.authority.grants, port.authority.delegations]).toEqual([[], []]);
-      }),
-    );
-  });
+      it(
+        'are made once, however many requests bring the first token at once',
+        using(async ({ operator }) => {
+          const made = await Promise.all(Array.from({ length: 20 }, () => operator.users.admit(claimsOf('anna'))));
+          expect(new Set(made.map((user) => user.id)).size).toBe(1);
+          expect(operator.users.list()).toHaveLength(1);
+        }),
+      );
+
+      it(
+        'end their sessions when they are deactivated or removed, for good',
+        using(async ({ port, operator, settled }) => {
+          const { user } = await delegated(operator);
+          const session = () =>
+            operator.sessions.create({ agentName: 'bot', narrowing: NO_NARROWING, ttlMs: HOUR_MS, userId: user });
+          const [one, free] = [
+            await session(),
+            await operator.sessions.create({ agentName: 'bot', narrowing: NO_NARROWING, ttlMs: HOUR_MS }),
+          ];
+          await settled();
+          const caller = port.identify(one.key.reveal());
+          expect(caller.userId).toBe(user);
+          await operator.users.changeStatus(user, 'deactivated');
+          await settled();
+          expect([port.isCallerValid(caller), await code(session())]).toEqual([false, 'conflict']);
+          await operator.users.changeStatus(user, 'active');
+          await settled();
+          expect(port.isCallerValid(caller)).toBe(false);
+          const two = await session();
+          await settled();
+          await operator.users.remove(user);
+          await settled();
+          expect(await code(() => port.identify(two.key.reveal()))).toBe('key_revoked');
+          expect(port.isCallerValid(port.identify(free.key.reveal()))).toBe(true);
+          expect([port.authority.grants, port.authority.delegations]).toEqual([[], []]);
+        }),
+      );
+    });
+  }
 
   describe(`${name} as a Vault port: delegations`, () => {
     it.each<[string, (operator: Vault, all: { user: string; grant: string }) => Promise<unknown>, string]>([

@@ -136,6 +136,8 @@ export function describeVaultPort(name: string, open: () => Promise<VaultPortFix
         await settled();
         expect(callers.map((caller) => port.isCallerValid(caller))).toEqual([false, true, true]);
         await operator.agents.changeStatus('bot', 'paused');
+        // A port that is told of changes has to have been told.
+        await settled();
         await operator.agents.changeStatus('bot', 'active');
         await settled();
         expect(callers.map((caller) => port.isCallerValid(caller))).toEqual([false, false, false]);

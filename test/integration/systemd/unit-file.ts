@@ -7,10 +7,12 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 export const UNIT_FILE = join(ROOT, 'systemd', 'alterd.service');
 export const UNIT = readFileSync(UNIT_FILE, 'utf8');
+/** The unit of a central vault. */
+export const VAULT_UNIT = readFileSync(join(ROOT, 'systemd', 'alterd-vault.service'), 'utf8');
 
 /** All values of a setting, in order. */
-export const settingsOf = (name: string): string[] =>
-  [...UNIT.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map((match) => match[1] ?? '');
+export const settingsOf = (name: string, unit = UNIT): string[] =>
+  [...unit.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map((match) => match[1] ?? '');
 
 /** The arguments that the unit gives to Node before the program. */
 export const nodeArguments = (): string[] =>
@@ -20,9 +22,9 @@ export const nodeArguments = (): string[] =>
     .filter((word) => word.startsWith('-'));
 
 /** A copy under its own name in `dir` that names programs of this machine. */
-export function copyUnit(dir: string): string {
-  const file = join(dir, 'alterd.service');
-  writeFileSync(file, UNIT.replaceAll('/opt/alterd/', ROOT).replaceAll('/usr/bin/node', process.execPath));
+export function copyUnit(dir: string, name = 'alterd.service', unit = UNIT): string {
+  const file = join(dir, name);
+  writeFileSync(file, unit.replaceAll('/opt/alterd/', ROOT).replaceAll('/usr/bin/node', process.execPath));
   return file;
 }
 

@@ -3,37 +3,46 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
-import { copyUnit, isPresent, nodeArguments, ROOT, settingsOf } from './unit-file.ts';
+import { copyUnit, isPresent, nodeArguments, ROOT, settingsOf, UNIT, VAULT_UNIT } from './unit-file.ts';
 
 const directory = temporaryDirectory();
 const FILTER = join(ROOT, 'test', 'integration', 'systemd', 'syscall-filter.py');
 /** systemd 252 says 1.5; other versions look at a few settings more. */
 const MAX_EXPOSURE = 2.0;
 
-describe('the unit', () => {
+describe.each([
+  ['alterd.service', UNIT],
+  ['alterd-vault.service', VAULT_UNIT],
+])('the unit %s', (name, unit) => {
   test('has nothing that systemd-analyze verify complains of', () => {
     if (!isPresent('systemd-analyze')) return;
-    const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', copyUnit(directory())], { encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', copyUnit(directory(), name, unit)], {
+      encoding: 'utf8',
+    });
     expect({ status, said: stdout + stderr }).toEqual({ status: 0, said: '' });
   });
 
   test('is rated as little exposed', () => {
     if (!isPresent('systemd-analyze')) return;
-    const { stdout } = spawnSync('systemd-analyze', ['security', '--offline=true', '--no-pager', copyUnit(directory())], {
-      encoding: 'utf8',
-    });
-    const exposure = Number(/Overall exposure level for alterd\.service: ([\d.]+)/.exec(stdout)?.[1]);
+    const { stdout } = spawnSync(
+      'systemd-analyze',
+      ['security', '--offline=true', '--no-pager', copyUnit(directory(), name, unit)],
+      {
+        encoding: 'utf8',
+      },
+    );
+    const exposure = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1]);
     console.log(`systemd-analyze security: ${exposure}`);
     expect(exposure).toBeLessThanOrEqual(MAX_EXPOSURE);
   });
 
   test('keeps secrets from dumps and swap, and does not forbid what V8 needs', () => {
-    expect(settingsOf('LimitCORE')).toEqual(['0']);
-    expect(settingsOf('MemorySwapMax')).toEqual(['0']);
-    expect(settingsOf('UMask')).toEqual(['0077']);
-    expect(settingsOf('StateDirectoryMode')).toEqual(['0700']);
-    expect(settingsOf('CapabilityBoundingSet')).toEqual(['']);
-    expect(settingsOf('MemoryDenyWriteExecute')).toEqual([]);
+    expect(settingsOf('LimitCORE', unit)).toEqual(['0']);
+    expect(settingsOf('MemorySwapMax', unit)).toEqual(['0']);
+    expect(settingsOf('UMask', unit)).toEqual(['0077']);
+    expect(settingsOf('StateDirectoryMode', unit)).toEqual(['0700']);
+    expect(settingsOf('CapabilityBoundingSet', unit)).toEqual(['']);
+    expect(settingsOf('MemoryDenyWriteExecute', unit)).toEqual([]);
   });
 });
 

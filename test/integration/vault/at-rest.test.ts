@@ -15,13 +15,15 @@ const directory = temporaryDirectory();
 const MARKER = 'SEKRET-marker-at-rest-value';
 /** The schema as it was before there were users. */
 const WITHOUT_PEOPLE = [
-  ...['permits', 'delegations', 'users'].map((table) => `drop table ${table}`),
+  ...['permits', 'delegations', 'users', 'change_log', 'nonces', 'leases', 'hosts'].map((table) => `drop table ${table}`),
   ...['agents_by_parent', 'agent_keys_by_parent', 'grants_by_user'].map((index) => `drop index ${index}`),
   ...['type', 'providers', 'parent_id', 'metadata'].map((column) => `alter table agents drop column ${column}`),
   ...['parent_key_id', 'narrowing', 'bound_unit', 'bound_executable', 'bound_cidr'].map(
     (column) => `alter table agent_keys drop column ${column}`,
   ),
-  ...['user_id', 'group_issuer', 'group_name'].map((column) => `alter table grants drop column ${column}`),
+  ...['user_id', 'group_issuer', 'group_name', 'no_cache', 'offline_grace_ms'].map(
+    (column) => `alter table grants drop column ${column}`,
+  ),
 ].join('; ');
 const SECOND = 'SEKRET-marker-second-value';
 
@@ -60,6 +62,7 @@ async function withPeople({ vault, clock }: OpenedVault): Promise<void> {
   const call = { ...pattern, rule: 'grant.approval', method: 'GET', origin: 'https://api.good.test:443', path: '/a' };
   await vault.permits.create(call, 'standing', { approvalId: 'apr_1', by: 'operator' });
   await vault.users.changeStatus(user.id, 'deactivated');
+  await vault.hosts.invite('web-01');
 }
 
 const reopen = ({ dbFile, masterKey, journal }: OpenedVault, key: MasterKey = masterKey()) =>
@@ -216,6 +219,15 @@ describe('a database that was edited without the key', () => {
   const edits: [string, string][] = [
     ['a grant is brought back', `update grants set status = 'active', revoked_at = null where label = 'second'`],
     ['a grant is widened', `update grants set destinations = '[{"pattern":"evil.test","port":443,"scheme":"https"}]'`],
+    ['a host gets another agent', `update hosts set agent_ids = '["x"]'`],
+    ['a host is let in again', `update hosts set status = 'active'`],
+    ["a host's key is another", `update hosts set signing_key = 'x'`],
+    [
+      'a host is added',
+      `insert into hosts select 'x', 'x', status, 'x', invite_expires_at, signing_key, sealing_key, capabilities, version, agent_ids, system_grants, created_at, enrolled_at, last_used_at from hosts`,
+    ],
+    ['a grant may be kept on hosts', 'update grants set no_cache = 1 - no_cache'],
+    ['a grant gets an offline grace', 'update grants set offline_grace_ms = 3600000'],
     ['a grant passes cookies', 'update grants set pass_response_cookies = 1'],
     ['a grant for git becomes one for pushes', `update grants set git_access = 'write'`],
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],

@@ -88,6 +88,8 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   allow_private: false,
   allow_plaintext: false,
   pass_response_cookies: false,
+  no_cache: false,
+  offline_grace_ms: 0,
   git: null,
   status: 'active',
   expires_at: null,

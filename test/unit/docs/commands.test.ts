@@ -21,6 +21,7 @@ const BLOCKS: Readonly<Record<string, string | null>> = {
   'alterd provider client set google --client-id ID --client-secret-stdin':
     'needs accounts and what others set up; that its commands and options are there is tested in references.test.ts',
   'sudo useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin alterd': 'changes the machine',
+  'sudo useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin alterd-vault': 'changes the machine',
   'sudo systemctl edit alterd': 'changes the machine',
   'alterd() {': 'needs the installed service; test/integration/systemd calls the command line in this way',
   'npm start': 'the tests themselves',

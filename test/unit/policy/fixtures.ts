@@ -26,6 +26,8 @@ export function grantOf(id: string, agentId: string | null, host: string, more: 
     allowPrivate: false,
     allowPlaintext: false,
     passResponseCookies: false,
+    noCache: false,
+    offlineGraceMs: 0,
     git: null,
     status: 'active',
     expiresAt: null,

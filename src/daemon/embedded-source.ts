@@ -1,0 +1,75 @@
+/** The vault in the daemon's own state directory, held against the journal beside it before anyone is served. */
+import { AlterError } from '../domain/errors.ts';
+import { masterKeyLoader } from '../installation.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { DaemonLog } from '../log.ts';
+import { continuityFault } from '../vault/continuity.ts';
+import { openVault, type Vault } from '../vault/vault.ts';
+import { JournalRoom } from './journal-room.ts';
+import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
+
+/** An opened source whose vault is this process's own. */
+export interface EmbeddedSource extends OpenedSource {
+  readonly vault: Vault;
+}
+
+/** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
+export async function openEmbeddedSource(options: VaultSourceOptions): Promise<EmbeddedSource> {
+  const { paths, loaded, log, meter } = options;
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  let vault: Vault | null = null;
+  try {
+    vault = await openVault({
+      dbFile: paths.vaultDb,
+      masterKey: masterKeyLoader(paths, loaded.config, (key) => room.begin(key)),
+      catalogue: options.catalogue,
+      audit: room.audit,
+      https: options.https,
+      policiesDir: paths.policiesDir,
+    });
+    const journal = await room.opened();
+    await joinHistory(vault, journal, log, options.acceptRestore);
+    return { vault, journal, key: room.key };
+  } catch (thrown) {
+    await vault?.close();
+    await room.abandon();
+    throw thrown;
+  }
+}
+
+/**
+ * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
+ * @throws AlterError vault_unavailable when one of them is an older copy, or gone
+ */
+async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+  const facts = {
+    vaultEpoch: vault.epoch,
+    vaultJournal: vault.recordedJournal,
+    journal: journal.mark,
+    journalEpoch: journal.epochAtStart,
+  };
+  const fault = continuityFault(facts);
+  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  vault.bindJournal(journal.mark);
+  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+    log.warn(
+      { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
+      'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',
+    );
+  if (fault !== null) {
+    await vault.acceptRestore({ reason: fault, vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch });
+    log.warn({ reason: fault }, 'an operator accepted the vault as it is');
+  }
+  let noted = vault.epoch;
+  const first = journal.noteEpoch(noted);
+  if (fault !== null) await first;
+  vault.onAuthorityChange(() => {
+    if (vault.epoch === noted) return;
+    noted = vault.epoch;
+    void journal.noteEpoch(noted);
+  });
+}
+
+const RESTORE_HINT =
+  'If you restored a backup yourself: `alterd start --accept-restore`, once; it is recorded. If not: somebody put an older copy in place; ' +
+  'bring back the newest state directory, or accept it and revoke again what was revoked (`alterd audit` knows).';

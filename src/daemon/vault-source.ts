@@ -1,0 +1,36 @@
+/** Where a daemon's vault comes from: what composing one needs, and what it gives. Types only. */
+import type { LoadedConfig } from '../config/load.ts';
+import type { Paths } from '../config/paths.ts';
+import type { MasterKey } from '../crypto/master-key.ts';
+import type { HttpsCall } from '../domain/https-call.ts';
+import type { VaultLinkStatus } from '../domain/vault-link.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { DaemonLog } from '../log.ts';
+import type { RequestMeter } from '../metrics/request-meter.ts';
+import type { ProviderSource } from '../vault/provider-source.ts';
+import type { VaultRooms } from '../vault/vault-rooms.ts';
+
+export interface VaultSourceOptions {
+  readonly paths: Paths;
+  readonly loaded: LoadedConfig;
+  readonly log: DaemonLog;
+  readonly catalogue: ProviderSource;
+  /** The daemon's way out. May be called once there is a data plane. */
+  readonly https: HttpsCall;
+  readonly meter: RequestMeter;
+  /** The operator goes on with an older copy of the vault, or without its journal. */
+  readonly acceptRestore: boolean;
+}
+
+/** A vault with the journal beside it. Whoever opened it closes first the vault, then the journal. */
+export interface OpenedSource {
+  readonly vault: VaultRooms;
+  readonly journal: Journal;
+  /** Of the installation: the local CA's key is sealed by it. */
+  readonly key: MasterKey;
+  /** How this host gets on with its central vault; absent where it has a vault of its own. */
+  readonly link?: () => VaultLinkStatus;
+}
+
+/** @throws AlterError of what failed; nothing is left open then */
+export type VaultSource = (options: VaultSourceOptions) => Promise<OpenedSource>;

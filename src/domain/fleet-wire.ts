@@ -1,0 +1,62 @@
+/** What hosts and their central vault say to each other, as it travels: snake_case, epoch milliseconds, keys as base64url. Types only. */
+
+export interface EnrollRequest {
+  readonly token: string;
+  /** Raw Ed25519 public key. */
+  readonly signing_key: string;
+  /** Uncompressed P-256 point. */
+  readonly sealing_key: string;
+  readonly capabilities: readonly string[];
+  readonly version: string;
+}
+
+export interface EnrollAnswer {
+  readonly host_id: string;
+  readonly host_name: string;
+  readonly vault_id: string;
+  readonly epoch: number;
+}
+
+export type KeysRequest = Omit<EnrollRequest, 'token'>;
+export type KeysAnswer = EnrollAnswer;
+
+export interface BundleAnswer {
+  readonly vault_id: string;
+  readonly host_id: string;
+  readonly host_name: string;
+  readonly epoch: number;
+  readonly issued_at: number;
+  /** From the moment of the request. */
+  readonly lease_ms: number;
+  /** Equal for equal views, at every replica. */
+  readonly digest: string;
+  /** By kind. */
+  readonly rows: object;
+}
+
+export interface LentWire {
+  readonly grant_id: string;
+  readonly credential_id: string;
+  readonly version: number;
+  readonly revision: number;
+  readonly issued_at: number;
+  readonly expires_at: number;
+  readonly no_cache: boolean;
+  readonly sealed: { readonly enc: string; readonly ciphertext: string };
+}
+
+export interface MaterialsAnswer {
+  readonly materials: readonly LentWire[];
+  readonly failures: readonly { readonly grant_id: string; readonly problem: object }[];
+}
+
+export interface HealthAnswer {
+  readonly status: 'ok';
+}
+
+export interface ReadyAnswer {
+  readonly status: 'ready' | 'unready';
+  /** The vault's epoch as this replica knows it. */
+  readonly epoch: number;
+  readonly database: 'ok' | 'unreachable';
+}

@@ -1,0 +1,100 @@
+/** The messages of the fleet API as schemas: what the listener checks and what the OpenAPI document is written from. */
+import { z } from 'zod';
+import { verifyingKey } from '../crypto/request-signing.ts';
+
+const POINT = /^[A-Za-z0-9_-]{87}$/;
+
+/** Unknown members are left out rather than refused: a host may be newer than its vault. */
+const signingKey = z
+  .string()
+  .refine((text) => verifyingKey(text) !== undefined, 'must be a raw Ed25519 public key, base64url')
+  .meta({ description: 'Raw Ed25519 public key (32 bytes), base64url.' });
+const sealingKey = z
+  .string()
+  .regex(POINT, 'must be an uncompressed point of P-256, base64url')
+  .meta({ description: 'Uncompressed point of P-256 (65 bytes), base64url: what secrets are sealed to.' });
+const capabilities = z
+  .array(z.string().min(1).max(64))
+  .max(256)
+  .meta({ description: "Names of the rules that the host's daemon is able to enforce." });
+const version = z.string().min(1).max(64).meta({ description: "The daemon's version." });
+const epoch = z.number().int().min(0).meta({ description: 'Rises with each change of the vault.' });
+const instant = z.number().int().min(0).meta({ description: 'Epoch milliseconds.' });
+const id = z.string().min(1).max(64);
+
+export const enrollRequest = z.object({
+  token: z.string().min(1).max(128).meta({ description: 'From `alterd vault host invite`; good once.' }),
+  signing_key: signingKey,
+  sealing_key: sealingKey,
+  capabilities,
+  version,
+});
+
+export const enrollAnswer = z.object({ host_id: id, host_name: z.string(), vault_id: id, epoch });
+
+export const keysRequest = z.object({ signing_key: signingKey, sealing_key: sealingKey, capabilities, version });
+
+const rowsOf = (what: string) => z.array(z.looseObject({ id })).meta({ description: what });
+
+export const bundleAnswer = z.object({
+  vault_id: id,
+  host_id: id,
+  host_name: z.string(),
+  epoch,
+  issued_at: instant,
+  lease_ms: z.number().int().positive(),
+  digest: z.string().meta({ description: 'Equal for equal rows, at every replica.' }),
+  rows: z.object({
+    agent: rowsOf('The agents, and those above them.'),
+    key: rowsOf('Their keys, as hashes.'),
+    credential: rowsOf('Public facts of secrets.'),
+    grant: rowsOf('What the agents may use.'),
+    user: rowsOf('For whom, and who may not be called for any more.'),
+    delegation: rowsOf('Which agent may use which grant of a person.'),
+    permit: rowsOf('What people let pass without being asked.'),
+    policies: rowsOf('The policies in force: one at most.'),
+  }),
+});
+
+const lent = z.object({
+  grant_id: id,
+  credential_id: id,
+  version: z.number().int(),
+  revision: z.number().int(),
+  issued_at: instant,
+  expires_at: instant.meta({ description: 'End of the lease; bound to what is sealed.' }),
+  no_cache: z.boolean(),
+  sealed: z.object({
+    enc: z.string().meta({ description: 'Encapsulated key, base64url.' }),
+    ciphertext: z.string().meta({ description: 'AES-256-GCM, base64url.' }),
+  }),
+});
+
+export const materialsRequest = z.object({ grant_ids: z.array(id).min(1).max(100) });
+export const renewRequest = z.object({ grant_id: id, version: z.number().int() });
+export const renewAnswer = z.object({ material: lent.nullable() });
+export const dropRequest = z.object({ agent_id: id, delegation_id: id });
+export const droppedAnswer = z.object({ dropped: z.literal(true) });
+
+export const healthAnswer = z.object({ status: z.literal('ok') });
+
+export const readyAnswer = z.object({
+  status: z.enum(['ready', 'unready']),
+  epoch,
+  database: z.enum(['ok', 'unreachable']),
+});
+
+export const materialsAnswer = z.object({
+  materials: z.array(lent),
+  failures: z.array(z.object({ grant_id: id, problem: z.looseObject({ error: z.string() }) })),
+});
+
+/** RFC 9457, with the members that each code adds. */
+export const problem = z.looseObject({
+  type: z.string().meta({ description: '`urn:alter:error:` and the code.' }),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string(),
+  error: z.string().meta({ description: 'The code; decide by it, not by the text.' }),
+  hint: z.string().optional(),
+});

@@ -1,0 +1,263 @@
+/**
+ * Composition root of a central vault: the same vault, journal and management API as in a daemon, and a listener for hosts in the place
+ * of the proxy. It forwards nothing for anybody; what it dials are token endpoints and sources of secrets.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CaInfo, DaemonFacts, FleetPort, ReloadReport } from './api/deps.ts';
+import { deferredApi, serveApi } from './api/server.ts';
+import { authorityFromRecord, type LocalCa, mintAuthorityRecord } from './ca/authority.ts';
+import { replaceFile } from './ca/own-file.ts';
+import { builtinProvidersDir } from './config/catalogue.ts';
+import { openProviderLibrary } from './config/provider-library.ts';
+import type { Config } from './config/schema.ts';
+import { openEmbeddedSource } from './daemon/embedded-source.ts';
+import { joinIdentity, joinPlane, type MutablePlane, settingsOf } from './daemon/plane.ts';
+import { reloadAll } from './daemon/reload.ts';
+import { type DaemonOptions, VERSION } from './daemon.ts';
+import { AlterError } from './domain/errors.ts';
+import { FleetMeter } from './fleet/fleet-meter.ts';
+import { serveFleet } from './fleet/fleet-server.ts';
+import { readiness } from './fleet/health-routes.ts';
+import { fleetRoutes, openLending } from './fleet/routes.ts';
+import { filesIdentity, ownIdentity, RENEW_EVERY_MS, type ServerIdentity } from './fleet/server-identity.ts';
+import { prepareFiles } from './installation.ts';
+import { notifySystemd } from './log.ts';
+import { ProcessMeter } from './metrics/process-meter.ts';
+import { RequestMeter } from './metrics/request-meter.ts';
+import { scrapeText } from './metrics/scrape.ts';
+import { Notifier } from './notices/notifier.ts';
+import { noticeTargets } from './notices/targets.ts';
+import { ENDED, event, hostPort, metricsListener, sinksOf, withEvents } from './observation.ts';
+import { httpsCaller } from './proxy/egress/https-call.ts';
+import { Approvals } from './vault/approvals.ts';
+import { ConnectSessions } from './vault/connect-sessions.ts';
+import { savedLimits } from './vault/limit-keeper.ts';
+import type { Vault } from './vault/vault.ts';
+import { ConnectPages } from './web/pages.ts';
+
+export type VaultServerOptions = Omit<DaemonOptions, 'openSource'>;
+
+export interface RunningVaultServer {
+  readonly facts: () => DaemonFacts;
+  readonly fleet: FleetPort;
+  /** Where hosts are served: HOST:PORT. */
+  readonly address: string;
+  readonly made: readonly string[];
+  reload(): Promise<ReloadReport>;
+  stop(): Promise<void>;
+}
+
+const MAX_PENDING_APPROVALS = 1_000;
+const SINK_DRAIN_MS = 2_000;
+const CA_NAME = 'alterd vault CA';
+
+/**
+ * Starts a central vault on an existing or a fresh installation.
+ * @throws AlterError of the room that failed; nothing is left running then
+ */
+export async function startVaultServer(options: VaultServerOptions): Promise<RunningVaultServer> {
+  const { paths, log } = options;
+  const startedAt = Date.now();
+  let loaded = options.loaded;
+  const undo: (() => void | Promise<void>)[] = [];
+  try {
+    const made = await prepareFiles(paths);
+    const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
+    for (const problem of catalogue.problems) log.warn({ problem }, 'a provider file can not be used');
+    const meter = new RequestMeter();
+    const own = new ProcessMeter(startedAt);
+    undo.push(() => own.close());
+    // Called by the vault once something is connected or renewed; by then there is a plane.
+    const https = httpsCaller(() => plane);
+    const { acceptRestore = false } = options;
+    const { vault, journal } = await openEmbeddedSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
+    undo.push(() => journal.close());
+    undo.push(() => vault.close());
+    for (const problem of vault.policyProblems)
+      log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
+    const { ca, vaultId } = await openIdentityOf(vault, join(paths.caDir, 'vault-ca.crt'));
+    const identityOfServer = serverIdentity(loaded.config, ca);
+    const approvals = new Approvals(
+      journal,
+      () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }),
+      vault.permits,
+    );
+    undo.push(() => approvals.close());
+    const notifier = new Notifier(https, (fields, message) => log.warn(fields, message));
+    undo.push(() => notifier.close());
+    notifier.replace(noticeTargets(loaded.config.approvals));
+    const saved = savedLimits(await vault.policies.loadLimits());
+    const plane: MutablePlane = joinPlane({
+      ...{ config: loaded.config, vault, audit: journal, approvals, log, saved },
+      tcp: () => null,
+    });
+    undo.push(() => {
+      plane.pools.destroy();
+      plane.sweeper.close();
+      plane.authority.close();
+    });
+    const identity = joinIdentity(plane, vault, () => loaded.config);
+    undo.push(() => identity.logins.close());
+    const pages = new ConnectPages({
+      config: loaded.config.connect,
+      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
+      flows: vault.connect,
+      providers: catalogue,
+      clients: vault.clients,
+      onFault: (error) =>
+        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
+    });
+    undo.push(() => pages.close());
+    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
+    const sinks = sinksOf(loaded.config, paths, journal, null, log);
+    undo.push(() => sinks.close(SINK_DRAIN_MS));
+    const fleetMeter = new FleetMeter();
+    const scrape = async (): Promise<string> => {
+      const { pools, sockets } = plane.pools.sizes;
+      const idle = { tunnels: 0, agentSockets: 0, underWay: 0 };
+      const rows = scrapeText(meter, own, {
+        ...idle,
+        pools,
+        upstreamSockets: sockets,
+        audit: await journal.stats(),
+        sinks: sinks.status,
+      });
+      return rows + fleetMeter.text({ hosts: vault.hosts.list(), epoch: vault.epoch });
+    };
+    const metrics = await metricsListener(loaded.config, scrape, {
+      '/healthz': () => ({ status: 200, body: { status: 'ok' } }),
+      '/readyz': async () => {
+        const body = await readiness({ vault });
+        return { status: body.status === 'ready' ? 200 : 503, body };
+      },
+    });
+    undo.push(() => metrics?.close());
+    const onFault = (error: unknown, requestId: string): void =>
+      log.error({ request_id: requestId, stack: (error as Error | undefined)?.stack }, 'the vault failed in an unexpected way');
+    const { leaseMs } = loaded.config.vaultServer;
+    const fleetDeps = { vault, vaultId, audit: journal, onFault, leaseMs };
+    const lending = openLending(fleetDeps);
+    const server = await serveFleet({
+      ...fleetDeps,
+      routes: fleetRoutes(fleetDeps, lending),
+      meter: fleetMeter,
+      listen: loaded.config.vaultServer.listen,
+      tls: identityOfServer.tls(),
+    });
+    undo.push(() => server.close());
+    // Before the server waits for its connections to end.
+    undo.push(() => lending.streams.close());
+    const renewal = setInterval(() => {
+      try {
+        server.renew(identityOfServer.tls());
+      } catch (error) {
+        log.error(
+          { reason: (error as Error).message },
+          'the certificate could not be renewed; the one of before is still served',
+        );
+      }
+    }, RENEW_EVERY_MS).unref();
+    undo.push(() => clearInterval(renewal));
+    const fleet: FleetPort = {
+      hosts: vault.hosts,
+      vaultId,
+      url: urlOf(loaded.config, server.port),
+      fingerprint: identityOfServer.fingerprint,
+    };
+    const facts = (): DaemonFacts => ({
+      ...{ version: VERSION, pid: process.pid, startedAt, proxy: { tcp: null, unix: null } },
+      ...{ caFile: ca.caFile, bundleFile: paths.bundleFile, stateDir: paths.stateDir, configDir: paths.configDir },
+      ...{ tunnels: 0, sinks: sinks.status, notices: notifier.status },
+      requests: { ended: meter.ended, denied: meter.denied },
+      metrics: metrics === null ? null : hostPort(metrics),
+    });
+    const reload = (): Promise<ReloadReport> =>
+      reloadAll({
+        ...{ reloadConfig: options.reloadConfig, before: loaded, journal, policies: vault.policies, log },
+        settingsOf: (config) => settingsOf(config, plane.loopNonce, () => null),
+        apply: (next, settings, targets) => {
+          Object.assign(plane, settings);
+          plane.pools.renew();
+          notifier.replace(targets);
+          log.setLevel(next.config.log.level);
+          loaded = next;
+          identity.tokens.clear();
+          catalogue.refresh();
+        },
+      });
+    const api = await serveApi(
+      deferredApi({
+        ...{ fleet, vault, approvals, journal, identity, connect: pages, facts, metrics: scrape, reload, onFault },
+        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
+        providers: withEvents(catalogue, journal),
+        ca: { info: () => infoOf(ca, paths.bundleFile), rotate: () => Promise.reject(noRotation()) },
+        config: () => loaded.view,
+      }),
+      paths.apiSocket,
+    );
+    undo.push(() => api.close());
+    await journal.record(event('vault.started', { version: VERSION, pid: process.pid, vault_id: vaultId }), ENDED);
+    notifySystemd('READY=1');
+    let stopping: Promise<void> | undefined;
+    return {
+      ...{ facts, fleet, made, reload, address: hostPort(server) },
+      stop: () => {
+        stopping ??= (async () => {
+          notifySystemd('STOPPING=1');
+          await journal.record(event('vault.stopped', { pid: process.pid }), ENDED).catch(() => {});
+          for (const step of undo.reverse()) await step();
+        })();
+        return stopping;
+      },
+    };
+  } catch (thrown) {
+    for (const step of undo.reverse()) await step();
+    throw thrown;
+  }
+}
+
+/** The authority of the vault, from its database; its certificate is written beside, for people. */
+async function openIdentityOf(vault: Vault, caFile: string): Promise<{ readonly ca: LocalCa; readonly vaultId: string }> {
+  const { authority, vaultId } = await vault.fleetIdentity(() => mintAuthorityRecord(CA_NAME));
+  try {
+    const ca = authorityFromRecord(authority, caFile);
+    mkdirSync(join(caFile, '..'), { recursive: true, mode: 0o755 });
+    replaceFile(caFile, ca.certPem, 0o644);
+    return { ca, vaultId };
+  } finally {
+    authority.fill(0);
+  }
+}
+
+function serverIdentity({ vaultServer }: Config, ca: LocalCa): ServerIdentity {
+  const { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsCaFile: caFile, listen, publicNames } = vaultServer;
+  if (certFile !== null && keyFile !== null) return filesIdentity({ certFile, keyFile, caFile });
+  const names = publicNames.length > 0 ? publicNames : isAny(listen.host) ? [] : [listen];
+  if (names.length > 0) return ownIdentity(ca, names);
+  throw new AlterError(
+    'invalid_input',
+    { problems: [`vault_server.public_names must be set: hosts can't be sent to ${listen.host}`] },
+    { hint: 'For example: public_names = ["vault.example.com"] under [vault_server].' },
+  );
+}
+
+const isAny = (host: string): boolean => host === '0.0.0.0' || host === '::';
+
+function urlOf({ vaultServer }: Config, port: number): string {
+  const { host, family, port: own } = vaultServer.publicNames[0] ?? { ...vaultServer.listen, port: null };
+  return `https://${family === 6 ? `[${host}]` : host}:${own ?? port}`;
+}
+
+const noRotation = (): AlterError =>
+  new AlterError('conflict', {
+    reason: 'The authority of a central vault is what its hosts pinned',
+    hint: 'A new one means that each host is enrolled anew.',
+  });
+
+function infoOf(ca: LocalCa, bundleFile: string): CaInfo {
+  return {
+    ...{ fingerprintSha256: ca.fingerprintSha256, subject: ca.subject, notBefore: ca.notBefore, notAfter: ca.notAfter },
+    ...{ caFile: ca.caFile, bundleFile, pem: ca.certPem },
+  };
+}

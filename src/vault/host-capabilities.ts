@@ -1,0 +1,39 @@
+/**
+ * What a daemon is able to enforce, by name. A vault gives a host no grant with a rule that the host's daemon does not know: it would
+ * leave the rule out, and let more pass than was granted. A rule that is added to grants gets a name here, in the same change. Pure.
+ */
+import type { GrantRow } from '../store/rows.ts';
+
+/** Of this version of alterd. */
+export const HOST_CAPABILITIES: readonly string[] = [
+  'grants.1',
+  'grants.approval',
+  'grants.client_certificate',
+  'grants.git',
+  'grants.hmac',
+  'grants.no_cache',
+  'grants.offline_grace',
+  'grants.operations',
+  'grants.people',
+  'grants.sigv4',
+  'policies.1',
+];
+
+const INJECTED: Readonly<Record<string, string>> = {
+  sigv4: 'grants.sigv4',
+  hmac: 'grants.hmac',
+  client_certificate: 'grants.client_certificate',
+};
+
+/** What a daemon has to know to use this grant as it is meant. */
+export function capabilitiesOf(grant: GrantRow): readonly string[] {
+  const needed = ['grants.1'];
+  if (grant.approval !== null) needed.push('grants.approval');
+  if (grant.git !== null) needed.push('grants.git');
+  if (grant.operations.length > 0) needed.push('grants.operations');
+  if (grant.noCache) needed.push('grants.no_cache');
+  if (grant.principal.type === 'user' || grant.principal.type === 'group') needed.push('grants.people');
+  // A daemon that knows no grace ends the grant sooner, which is no harm.
+  for (const { in: place } of grant.injections) if (INJECTED[place] !== undefined) needed.push(INJECTED[place]);
+  return needed;
+}
