@@ -1,8 +1,6 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { deferredApi, serveApi } from './api/server.ts';
 import { type LocalCa, rotateAuthority } from './ca/authority.ts';
@@ -17,6 +15,7 @@ import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from '
 import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
 import type { VaultSource } from './daemon/vault-source.ts';
+import { VERSION } from './daemon/version.ts';
 import { openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
@@ -58,9 +57,6 @@ export interface RunningDaemon {
 
 /** Of all agents; one agent has a limit of its own. */
 const MAX_PENDING_APPROVALS = 1_000;
-export const VERSION: string = (
-  JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8')) as { version: string }
-).version;
 
 /**
  * Starts everything on an existing or a fresh installation.

@@ -2,6 +2,7 @@
  * Composition root of a central vault: the same vault, journal and management API as in a daemon, and a listener for hosts in the place
  * of the proxy. It forwards nothing for anybody; what it dials are token endpoints and sources of secrets.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CaInfo, DaemonFacts, FleetPort, ReloadReport } from './api/deps.ts';
@@ -12,15 +13,17 @@ import { builtinProvidersDir } from './config/catalogue.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config } from './config/schema.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
-import { joinIdentity, joinPlane, type MutablePlane, settingsOf } from './daemon/plane.ts';
+import { settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
-import { type DaemonOptions, VERSION } from './daemon.ts';
+import { VERSION } from './daemon/version.ts';
+import type { DaemonOptions } from './daemon.ts';
 import { AlterError } from './domain/errors.ts';
 import { FleetMeter } from './fleet/fleet-meter.ts';
 import { serveFleet } from './fleet/fleet-server.ts';
 import { readiness } from './fleet/health-routes.ts';
 import { fleetRoutes, openLending } from './fleet/routes.ts';
 import { filesIdentity, ownIdentity, RENEW_EVERY_MS, type ServerIdentity } from './fleet/server-identity.ts';
+import { openIdentity } from './identity/identity.ts';
 import { prepareFiles } from './installation.ts';
 import { notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
@@ -30,9 +33,10 @@ import { Notifier } from './notices/notifier.ts';
 import { noticeTargets } from './notices/targets.ts';
 import { ENDED, event, hostPort, metricsListener, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
+import type { PlaneSettings } from './proxy/settings.ts';
+import type { Store } from './store/store.ts';
 import { Approvals } from './vault/approvals.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
-import { savedLimits } from './vault/limit-keeper.ts';
 import type { Vault } from './vault/vault.ts';
 import { ConnectPages } from './web/pages.ts';
 
@@ -68,10 +72,15 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const meter = new RequestMeter();
     const own = new ProcessMeter(startedAt);
     undo.push(() => own.close());
-    // Called by the vault once something is connected or renewed; by then there is a plane.
-    const https = httpsCaller(() => plane);
+    // There is no data plane: only the vault's own calls go out, by the same address policy.
+    const loopNonce = randomBytes(16).toString('hex');
+    let outbound: PlaneSettings = settingsOf(loaded.config, loopNonce, () => null);
+    const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
-    const { vault, journal } = await openEmbeddedSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
+    const openStore = databaseOf(loaded.config);
+    const { vault, journal } = await openEmbeddedSource({
+      ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
+    });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
     for (const problem of vault.policyProblems)
@@ -87,17 +96,12 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const notifier = new Notifier(https, (fields, message) => log.warn(fields, message));
     undo.push(() => notifier.close());
     notifier.replace(noticeTargets(loaded.config.approvals));
-    const saved = savedLimits(await vault.policies.loadLimits());
-    const plane: MutablePlane = joinPlane({
-      ...{ config: loaded.config, vault, audit: journal, approvals, log, saved },
-      tcp: () => null,
+    const identity = openIdentity({
+      call: https,
+      users: vault.users,
+      isActive: (userId) => vault.authority.users.get(userId)?.status === 'active',
+      issuers: () => loaded.config.identity.issuers,
     });
-    undo.push(() => {
-      plane.pools.destroy();
-      plane.sweeper.close();
-      plane.authority.close();
-    });
-    const identity = joinIdentity(plane, vault, () => loaded.config);
     undo.push(() => identity.logins.close());
     const pages = new ConnectPages({
       config: loaded.config.connect,
@@ -114,15 +118,8 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     undo.push(() => sinks.close(SINK_DRAIN_MS));
     const fleetMeter = new FleetMeter();
     const scrape = async (): Promise<string> => {
-      const { pools, sockets } = plane.pools.sizes;
-      const idle = { tunnels: 0, agentSockets: 0, underWay: 0 };
-      const rows = scrapeText(meter, own, {
-        ...idle,
-        pools,
-        upstreamSockets: sockets,
-        audit: await journal.stats(),
-        sinks: sinks.status,
-      });
+      const idle = { tunnels: 0, agentSockets: 0, underWay: 0, pools: 0, upstreamSockets: 0 };
+      const rows = scrapeText(meter, own, { ...idle, audit: await journal.stats(), sinks: sinks.status });
       return rows + fleetMeter.text({ hosts: vault.hosts.list(), epoch: vault.epoch });
     };
     const metrics = await metricsListener(loaded.config, scrape, {
@@ -175,10 +172,9 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const reload = (): Promise<ReloadReport> =>
       reloadAll({
         ...{ reloadConfig: options.reloadConfig, before: loaded, journal, policies: vault.policies, log },
-        settingsOf: (config) => settingsOf(config, plane.loopNonce, () => null),
+        settingsOf: (config) => settingsOf(config, loopNonce, () => null),
         apply: (next, settings, targets) => {
-          Object.assign(plane, settings);
-          plane.pools.renew();
+          outbound = settings;
           notifier.replace(targets);
           log.setLevel(next.config.log.level);
           loaded = next;
@@ -206,7 +202,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
         stopping ??= (async () => {
           notifySystemd('STOPPING=1');
           await journal.record(event('vault.stopped', { pid: process.pid }), ENDED).catch(() => {});
-          for (const step of undo.reverse()) await step();
+          for (const step of undo.reverse()) await ended(step, log);
         })();
         return stopping;
       },
@@ -215,6 +211,26 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     for (const step of undo.reverse()) await step();
     throw thrown;
   }
+}
+
+/** One room that can't end as it should must not keep the journal from being written. */
+async function ended(step: () => void | Promise<void>, log: VaultServerOptions['log']): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    log.error({ reason: (error as Error).message }, 'a part did not stop as it should');
+  }
+}
+
+/** How the database of the configuration is opened; undefined for the file. @throws AlterError invalid_input */
+function databaseOf({ vaultServer }: Config): (() => Promise<Store>) | undefined {
+  if (vaultServer.database === null) return undefined;
+  // SECURITY: a vault that quietly fell back to its file would serve grants that were revoked elsewhere.
+  throw new AlterError(
+    'invalid_input',
+    { problems: ['vault_server.database: this version keeps its vault in the state directory only'] },
+    { hint: 'Leave vault_server.database empty, and run one vault.' },
+  );
 }
 
 /** The authority of the vault, from its database; its certificate is written beside, for people. */

@@ -18,6 +18,7 @@ import { explainRoutes } from './explain.ts';
 import { grantRoutes } from './grants.ts';
 import { hostRoutes } from './hosts.ts';
 import { keyRoutes } from './keys.ts';
+import { killRoutes } from './kill.ts';
 import { loginRoutes, userSessionRoutes } from './login.ts';
 import { metricsRoutes } from './metrics.ts';
 import { permitRoutes } from './permits.ts';
@@ -61,6 +62,7 @@ export function createApi(deps: ApiDeps): Hono {
     await next();
   });
   app.route('/v1/status', statusRoutes(deps));
+  app.route('/v1/kill', killRoutes(deps));
   app.route('/v1/agents', agentRoutes(deps));
   app.route('/v1/keys', keyRoutes(deps));
   app.route('/v1/sessions', sessionRoutes(deps));

@@ -142,6 +142,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/provider.ts')).defineProvider,
   },
   {
+    name: 'kill',
+    summary: 'end a grant, an agent, a user or a host at once, everywhere',
+    load: async () => (await import('./commands/kill.ts')).defineKill,
+  },
+  {
     name: 'vault',
     summary: 'a central vault that the daemons of other machines borrow from',
     load: async () => (await import('./commands/vault.ts')).defineVault,

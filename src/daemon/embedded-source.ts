@@ -3,10 +3,16 @@ import { AlterError } from '../domain/errors.ts';
 import { masterKeyLoader } from '../installation.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
+import type { Store } from '../store/store.ts';
 import { continuityFault } from '../vault/continuity.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { JournalRoom } from './journal-room.ts';
 import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
+
+export interface EmbeddedSourceOptions extends VaultSourceOptions {
+  /** A database that others write to as well; absent: the file in the state directory. */
+  readonly openStore?: (() => Promise<Store>) | undefined;
+}
 
 /** An opened source whose vault is this process's own. */
 export interface EmbeddedSource extends OpenedSource {
@@ -14,13 +20,14 @@ export interface EmbeddedSource extends OpenedSource {
 }
 
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
-export async function openEmbeddedSource(options: VaultSourceOptions): Promise<EmbeddedSource> {
+export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promise<EmbeddedSource> {
   const { paths, loaded, log, meter } = options;
   const room = new JournalRoom({ paths, config: loaded.config, log, meter });
   let vault: Vault | null = null;
   try {
     vault = await openVault({
       dbFile: paths.vaultDb,
+      openStore: options.openStore,
       masterKey: masterKeyLoader(paths, loaded.config, (key) => room.begin(key)),
       catalogue: options.catalogue,
       audit: room.audit,
@@ -28,7 +35,8 @@ export async function openEmbeddedSource(options: VaultSourceOptions): Promise<E
       policiesDir: paths.policiesDir,
     });
     const journal = await room.opened();
-    await joinHistory(vault, journal, log, options.acceptRestore);
+    // The journal of one replica says nothing of what the others changed.
+    if (options.openStore === undefined) await joinHistory(vault, journal, log, options.acceptRestore);
     return { vault, journal, key: room.key };
   } catch (thrown) {
     await vault?.close();

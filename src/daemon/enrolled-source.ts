@@ -6,6 +6,8 @@ import { HostOpener } from '../crypto/hpke.ts';
 import { loadMasterKey } from '../crypto/master-key.ts';
 import { keyFromBytes } from '../crypto/seal.ts';
 import { AlterError } from '../domain/errors.ts';
+import { HOST_CAPABILITIES } from '../vault/host-capabilities.ts';
+import { announceHost } from '../vault-client/enrollment.ts';
 import { HostCalls } from '../vault-client/host-calls.ts';
 import { type HostKeys, hostKeyFiles, readHostKeys } from '../vault-client/host-keys.ts';
 import { LeaseCache } from '../vault-client/lease-cache.ts';
@@ -14,6 +16,7 @@ import { RemoteVault } from '../vault-client/remote-vault.ts';
 import { SignedClient } from '../vault-client/signed-client.ts';
 import { JournalRoom } from './journal-room.ts';
 import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
+import { VERSION } from './version.ts';
 
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
 export async function openEnrolledSource(options: VaultSourceOptions): Promise<OpenedSource> {
@@ -39,6 +42,10 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
       ...{ url, calls, cache, catalogue, log, audit: room.audit, policiesDir: paths.policiesDir, clock: machineClock() },
       onClosed: () => client.close(),
     });
+    // SECURITY: before anything is borrowed: the vault must not lend by what a newer daemon on this host could enforce.
+    await announceHost(client, keys, { capabilities: HOST_CAPABILITIES, version: VERSION }).catch((error: unknown) =>
+      log.warn({ reason: (error as Error).message }, 'the vault could not be told what this daemon is able to enforce'),
+    );
     await vault.start();
     return { vault, journal: await room.opened(), key, link: () => vault.status };
   } catch (thrown) {

@@ -25,6 +25,17 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'connect.public_url',
   'connect.tls_cert_file',
   'connect.tls_key_file',
+  'vault.url',
+  'vault.ca_file',
+  'vault.host_id',
+  'vault.vault_id',
+  'vault_server.listen',
+  'vault_server.public_names',
+  'vault_server.tls_cert_file',
+  'vault_server.tls_key_file',
+  'vault_server.tls_ca_file',
+  'vault_server.database',
+  'vault_server.database_password_file',
 ]);
 
 export interface ReloadParts<S> {

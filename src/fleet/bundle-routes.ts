@@ -1,10 +1,9 @@
 /** `/v1/host/bundle` and `/v1/host/events`: what a host may use, and what of it changes. */
 import { z } from 'zod';
 import type { BundleAnswer } from '../domain/fleet-wire.ts';
-import { wireView } from '../vault/host-wire.ts';
 import type { FleetDeps } from './deps.ts';
 import type { HostStreams } from './host-streams.ts';
-import type { HostViews } from './host-views.ts';
+import { type HostViews, wireOf } from './host-views.ts';
 import { type FleetRoute, hostRoute } from './route.ts';
 import { bundleAnswer } from './schemas.ts';
 
@@ -40,7 +39,7 @@ export function bundleRoutes({ vault, vaultId, leaseMs, views, streams, now = Da
         if (headers['if-none-match'] === facts.etag) return { status: 304, headers: facts };
         const body: BundleAnswer = {
           ...{ vault_id: vaultId, host_id: host.id, host_name: host.name, epoch: vault.epoch, issued_at: now() },
-          ...{ lease_ms: leaseMs, digest, rows: wireView(view) },
+          ...{ lease_ms: leaseMs, digest, rows: wireOf(view) },
         };
         return { status: 200, body, headers: facts };
       },

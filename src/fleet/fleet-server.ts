@@ -50,7 +50,7 @@ export async function serveFleet(options: FleetServerOptions): Promise<FleetServ
   const server = createServer(
     {
       ...{ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: MAX_HEAD_BYTES },
-      ...{ headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: IDLE_MS },
+      ...{ headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: IDLE_MS, handshakeTimeout: HEAD_MS },
     },
     (request, response) => void dispatch(request, response),
   );

@@ -7,7 +7,7 @@ import type { FleetHost } from '../domain/fleet-host.ts';
 import type { StoreSnapshot } from '../store/rows.ts';
 import { HostIndexer, type RowIndex } from '../vault/host-index.ts';
 import { diffViews, type HostView, hostView, VIEW_KINDS, type ViewChange } from '../vault/host-view.ts';
-import { wireRow } from '../vault/host-wire.ts';
+import { type WireView, wireRow, wireView } from '../vault/host-wire.ts';
 
 const KEPT_VIEWS = 8;
 const MAX_HOSTS = 20_000;
@@ -15,6 +15,18 @@ const MAX_HOSTS = 20_000;
 export interface KnownView {
   readonly view: HostView;
   readonly digest: string;
+}
+
+const wired = new WeakMap<HostView, WireView>();
+
+/** The view as it travels, made once. */
+export function wireOf(view: HostView): WireView {
+  let wire = wired.get(view);
+  if (wire === undefined) {
+    wire = wireView(view);
+    wired.set(view, wire);
+  }
+  return wire;
 }
 
 interface Tracked extends KnownView {

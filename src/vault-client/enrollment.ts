@@ -71,6 +71,14 @@ export async function rekeyHost({ url, ca, hostId, stateDir, sealer, ...about }:
   return answer;
 }
 
+/**
+ * Says what this daemon is able to enforce, with the keys that it has: an update or a downgrade changes what the vault may lend it.
+ * @throws AlterError host_unauthenticated, host_inactive, vault_unavailable, vault_untrusted
+ */
+export async function announceHost(client: SignedClient, keys: HostKeys, about: About): Promise<void> {
+  await client.call<KeysAnswer>('POST', '/v1/host/keys', told(keys, about));
+}
+
 /** Forgets keys that wait, for a host that enrolls anew. */
 export const forgetNextKeys = (stateDir: string): void => dropKeys(hostKeyFiles(stateDir).next);
 

@@ -72,7 +72,7 @@ export class RemoteVault implements VaultRooms {
     const now = this.#now;
     this.#rooms = new LeasedRooms({ vaultUrl: url, catalogue, audit, policiesDir, limits: cache, now });
     this.#link = new VaultLink({
-      ...{ calls, log: options.log },
+      ...{ calls, clock, log: options.log },
       known: () => (this.#digest === null ? null : { epoch: this.#epoch, digest: this.#digest }),
       onBundle: (bundle, since) => this.#onBundle(bundle, since),
       onChanged: (change) => this.#onChanged(change),

@@ -4,7 +4,7 @@
  */
 import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { VaultLinkStatus } from '../domain/vault-link.ts';
-import { type Moment, machineClock, momentOf } from './lease-clock.ts';
+import { type ClockSource, type Moment, momentOf } from './lease-clock.ts';
 import type { Bundle, EventSink, Unchanged, VaultCalls, ViewChanged } from './vault-calls.ts';
 
 const POLL_MS = 1_000;
@@ -13,6 +13,7 @@ const JITTER = 0.3;
 
 export interface VaultLinkOptions {
   readonly calls: VaultCalls;
+  readonly clock: ClockSource;
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
   readonly known: () => { readonly epoch: number; readonly digest: string } | null;
   /** @param since when it was asked for: from there on its lease counts */
@@ -26,7 +27,6 @@ type State = Exclude<VaultLinkStatus['state'], 'ended'>;
 
 export class VaultLink {
   readonly #options: VaultLinkOptions;
-  readonly #clock = machineClock();
   readonly #abort = new AbortController();
   #state: State = 'away';
   #since = Date.now();
@@ -97,7 +97,7 @@ export class VaultLink {
 
   async #fetch(): Promise<void> {
     const { calls, known, onBundle } = this.#options;
-    const since = momentOf(this.#clock);
+    const since = momentOf(this.#options.clock);
     try {
       const bundle = await calls.bundle(known()?.digest || null);
       if (this.#abort.signal.aborted) return;

@@ -44,6 +44,7 @@ export type VaultAction =
   | 'host.invited'
   | 'host.enrolled'
   | 'host.rekeyed'
+  | 'host.updated'
   | 'host.assigned'
   | 'host.unassigned'
   | 'host.paused'

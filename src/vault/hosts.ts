@@ -46,7 +46,7 @@ export interface VaultHosts {
   reinvite(name: string, ttlMs?: number): Promise<{ readonly host: FleetHost; readonly token: Secret }>;
   /** The same token with the same keys again answers the same. @throws AlterError enrolment_refused, conflict, audit_unavailable, vault_unavailable */
   enroll(enrolment: Enrolment): Promise<FleetHost>;
-  /** The host itself changes its keys. @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
+  /** The host itself changes its keys, or says that its daemon is another one. @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
   replaceKeys(id: string, keys: HostKeys): Promise<FleetHost>;
   /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
   assign(name: string, assignment: Assignment): Promise<FleetHost>;
@@ -140,9 +140,13 @@ export class EmbeddedHosts implements VaultHosts {
     return this.#state.exclusive(async () => {
       const before = this.#required(id);
       requireNotRevoked(before);
-      const host: FleetHost = { ...before, ...ownKeys(keys), inviteHash: null, inviteExpiresAt: null };
-      if (sameKeys(before, host)) return this.#seen(before);
-      await this.#put('host.rekeyed', host, { version: keys.version, key: shownKey(keys.signingKey) });
+      const hasTheseKeys = before.signingKey === keys.signingKey && before.sealingKey === keys.sealingKey;
+      // A token that is still out is for keys that are replaced; a newer daemon with the same keys leaves it alone.
+      const invite = hasTheseKeys ? {} : { inviteHash: null, inviteExpiresAt: null };
+      const host: FleetHost = { ...before, ...ownKeys(keys), ...invite };
+      if (isSame(before, host)) return this.#seen(before);
+      const details = { version: keys.version, key: shownKey(keys.signingKey) };
+      await this.#put(hasTheseKeys ? 'host.updated' : 'host.rekeyed', host, details);
       return host;
     });
   }
@@ -237,7 +241,7 @@ const ownKeys = ({ signingKey, sealingKey, capabilities, version }: HostKeys): H
   version,
 });
 
-const sameKeys = (a: FleetHost, b: FleetHost): boolean =>
+const isSame = (a: FleetHost, b: FleetHost): boolean =>
   a.signingKey === b.signingKey &&
   a.sealingKey === b.sealingKey &&
   a.version === b.version &&

@@ -71,6 +71,8 @@ export interface Vault extends VaultRooms {
 
 export interface VaultOptions {
   readonly dbFile: string;
+  /** Another database than the file. */
+  readonly openStore?: (() => Promise<Store>) | undefined;
   /** The key, or how to load it once the database has said which source holds it (nothing is recorded on a fresh install). */
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
@@ -90,7 +92,7 @@ export interface VaultOptions {
  */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   const now = options.now ?? Date.now;
-  const store = await openSqliteStore({ dbFile: options.dbFile });
+  const store = await (options.openStore?.() ?? openSqliteStore({ dbFile: options.dbFile }));
   try {
     const found = await store.load();
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;

@@ -35,6 +35,8 @@ export interface AlterdOptions {
   /** An existing home: a second life of the same installation. */
   readonly home?: string;
   readonly flags?: readonly string[];
+  /** What serves; `start` unless it is said. */
+  readonly verb?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -159,7 +161,17 @@ export async function startAlterd(options: AlterdOptions = {}): Promise<AlterdPr
   const env = { ...plainEnv(join(home, 'user')), ...options.env };
   const child = spawn(
     process.execPath,
-    [ALTERD, '--home', home, 'start', '--listen', '127.0.0.1:0', '--log-level', 'trace', ...(options.flags ?? [])],
+    [
+      ALTERD,
+      '--home',
+      home,
+      ...(options.verb ?? ['start']),
+      '--listen',
+      '127.0.0.1:0',
+      '--log-level',
+      'trace',
+      ...(options.flags ?? []),
+    ],
     { env, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const daemon = watch(child, null);
@@ -177,7 +189,7 @@ export async function startAlterd(options: AlterdOptions = {}): Promise<AlterdPr
   };
   const json = async <T>(args: readonly string[], run?: RunOptions): Promise<T> =>
     JSON.parse(await ok(['--output', 'json', ...args], run)) as T;
-  const tcp = String(ready.proxy_tcp);
+  const tcp = String(ready.proxy_tcp ?? ready.listen);
   return {
     home,
     pid: child.pid as number,

@@ -8,7 +8,8 @@ import { fleetRoutes } from '../../../src/fleet/routes.ts';
 
 const FILE = fileURLToPath(new URL('../../../src/fleet/openapi.json', import.meta.url));
 /** Routes are described without a vault: nothing is asked of it. */
-const routes = fleetRoutes({ vault: {}, vaultId: '', audit: {}, onFault: () => {} } as unknown as FleetDeps);
+const vault = { onAuthorityChange: () => () => {} };
+const routes = fleetRoutes({ vault, vaultId: '', audit: {}, onFault: () => {} } as unknown as FleetDeps);
 const document = openApiOf(routes);
 
 test('openapi.json is what the schemas give', () => {
