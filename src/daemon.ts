@@ -10,6 +10,7 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
+import { keepRequestsYoung } from './daemon/heap.ts';
 import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
@@ -62,6 +63,7 @@ const MAX_PENDING_APPROVALS = 1_000;
  * @throws AlterError of the room that failed; nothing is left running then
  */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
+  keepRequestsYoung();
   const { paths, log } = options;
   const startedAt = Date.now();
   let loaded = options.loaded;

@@ -15,6 +15,7 @@ import { httpsCaller } from '../proxy/egress/https-call.ts';
 import type { Listener } from '../proxy/listener.ts';
 import { LiveCheck } from '../proxy/live-check.ts';
 import { Policies } from '../proxy/policies.ts';
+import { Roster } from '../proxy/roster.ts';
 import { type PlaneSettings, planeSettings } from '../proxy/settings.ts';
 import { Sweeper } from '../proxy/sweeper.ts';
 import { PoolRegistry } from '../proxy/upstream/registry.ts';
@@ -49,7 +50,7 @@ export interface PlaneParts {
 export function joinPlane({ config, vault, audit, approvals, log, tcp, saved }: PlaneParts): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
-  const live = new Set<LiveConnection>();
+  const live = new Roster<LiveConnection>();
   const plane = {
     ...settingsOf(config, loopNonce, tcp),
     vault,

@@ -8,7 +8,7 @@ export const FLEET_ERRORS = {
   /** A host's call to a central vault. Deliberately alike for hosts that are not known and for signatures that are wrong. */
   host_unauthenticated: spec<{ host_error: 'unsigned' | 'signature' | 'replayed' }>({
     sdkName: 'InvalidKeyError',
-    proxyStatus: null,
+    proxyStatus: 503,
     apiStatus: 401,
     title: 'Host not authenticated',
     detail: (d) =>
@@ -24,7 +24,7 @@ export const FLEET_ERRORS = {
   }),
   clock_skewed: spec<{ skew_ms: number; allowed_ms: number }>({
     sdkName: 'InvalidKeyError',
-    proxyStatus: null,
+    proxyStatus: 503,
     apiStatus: 401,
     title: 'Clocks too far apart',
     detail: (d) =>
@@ -33,7 +33,7 @@ export const FLEET_ERRORS = {
   }),
   host_inactive: spec<{ host: string; host_status: string }>({
     sdkName: 'KeyRevokedError',
-    proxyStatus: null,
+    proxyStatus: 403,
     apiStatus: 403,
     title: 'Host not active',
     detail: (d) => `The host ${quote(d.host)} is ${d.host_status} at the vault.`,

@@ -19,7 +19,7 @@ export interface InjectedRequest {
   readonly replaced: boolean;
   readonly injected: boolean;
   /** What has yet to sign the request, as the last change of its head. */
-  readonly signer?: RequestSigner;
+  readonly signer: RequestSigner | undefined;
 }
 
 type HeaderPlace = CompiledInjection['headers'][number];
@@ -40,7 +40,7 @@ export function applyInjection(
   mode: OverrideMode,
   placeholder: string | null,
 ): InjectedRequest {
-  const untouched: InjectedRequest = { headers, target, replaced: false, injected: false };
+  const untouched: InjectedRequest = { headers, target, replaced: false, injected: false, signer: undefined };
   if (mode === 'if_absent' && (presence(headers, target, compiled, placeholder) & OWN) !== 0) return untouched;
   const only = mode === 'placeholder_only';
   let outHeaders = headers;
@@ -75,7 +75,9 @@ export function applyInjection(
     if (!only || (has & PLACEHOLDER) !== 0)
       return { headers: outHeaders, target: outTarget, replaced: ((seen | has) & OWN) !== 0, injected: true, signer };
   }
-  return injected ? { headers: outHeaders, target: outTarget, replaced: (seen & OWN) !== 0, injected } : untouched;
+  return injected
+    ? { headers: outHeaders, target: outTarget, replaced: (seen & OWN) !== 0, injected, signer: undefined }
+    : untouched;
 }
 
 function presence(headers: readonly string[], target: string, compiled: CompiledInjection, placeholder: string | null): number {

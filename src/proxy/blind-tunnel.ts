@@ -74,11 +74,11 @@ export async function openBlindTunnel(
       origin.destroy();
     },
   };
-  plane.live.add(live);
+  const seat = plane.live.add(live);
   if (agent.destroyed) origin.destroy();
   agent.write(ESTABLISHED, 'latin1');
   join(agent, origin, rest, plane.limits.clientIdleMs, (bytesIn, bytesOut) => {
-    plane.live.delete(live);
+    seat.leave();
     release();
     close('success', 200, null, bytesIn, bytesOut);
   });

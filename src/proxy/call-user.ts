@@ -94,7 +94,7 @@ export function rowUserOf(
   { vault, authority }: Pick<DataPlane, 'vault' | 'authority'>,
   route: Route,
   { user, grant }: { readonly user: ProvenUser | null; readonly grant: Grant | null },
-): RowUser {
+): Required<RowUser> {
   const userId = user?.userId ?? null;
   const view = grant === null ? null : authority.compiled.grantsOf(route.caller.identity.agentId, userId);
   return {

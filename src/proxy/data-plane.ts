@@ -9,6 +9,7 @@ import type { AuthorityView } from './authority-view.ts';
 import type { Resolver } from './egress/resolver.ts';
 import type { Http1Limits } from './http1/agent-http1.ts';
 import type { Policies } from './policies.ts';
+import type { Roster } from './roster.ts';
 import type { Sweeper } from './sweeper.ts';
 import type { Dialer } from './upstream/dial.ts';
 import type { PoolLimits } from './upstream/pool.ts';
@@ -54,5 +55,5 @@ export interface DataPlane {
   readonly ruleBodyBytes: number;
   /** Marks requests that went through this daemon to an upstream proxy. */
   readonly loopNonce: string;
-  readonly live: Set<LiveConnection>;
+  readonly live: Roster<LiveConnection>;
 }

@@ -15,6 +15,7 @@ import { AgentHttp1 } from './http1/agent-http1.ts';
 import { AgentHttp2 } from './http2/agent-http2.ts';
 import type { AgentReply } from './message.ts';
 import { sendRefusal } from './refusal.ts';
+import type { Seat } from './roster.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
 import type { Expiring } from './sweeper.ts';
@@ -29,6 +30,7 @@ export class Interception implements Expiring {
   readonly #caller: Caller;
   readonly #destination: Destination;
   readonly #socket: Socket;
+  readonly #seat: Seat;
   #session: AgentHttp1 | AgentHttp2 | null = null;
 
   constructor(plane: DataPlane, context: SecureContext, caller: Caller, destination: Destination, socket: Socket) {
@@ -38,9 +40,9 @@ export class Interception implements Expiring {
     this.#destination = destination;
     this.#socket = socket;
     this.deadlineAt = Date.now() + plane.tunnelHandshakeMs;
-    plane.sweeper.add(this);
+    this.#seat = plane.sweeper.add(this);
     socket.on('error', this.#onError);
-    socket.once('close', () => plane.sweeper.remove(this));
+    socket.once('close', () => this.#seat.leave());
   }
 
   readonly #onError = (): void => {
@@ -81,7 +83,7 @@ export class Interception implements Expiring {
     secure.once('secure', () => {
       established = true;
       this.deadlineAt = Number.POSITIVE_INFINITY;
-      this.#plane.sweeper.remove(this);
+      this.#seat.leave();
       const route: Route = {
         caller: this.#caller,
         destination: this.#destination,
@@ -114,7 +116,7 @@ export class Interception implements Expiring {
 
   #startPlain(first: Buffer): void {
     this.deadlineAt = Number.POSITIVE_INFINITY;
-    this.#plane.sweeper.remove(this);
+    this.#seat.leave();
     const d = this.#destination;
     const route: Route = {
       caller: this.#caller,

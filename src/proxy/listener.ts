@@ -19,6 +19,7 @@ import type { AnyFields, RequestHead } from './http1/head.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { lookUpPeer, type Peer, peerOf } from './peer.ts';
 import { RecordedRefusal, sendRefusal } from './refusal.ts';
+import { Roster } from './roster.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf } from './row.ts';
 import type { Tunnels } from './tunnel.ts';
@@ -34,8 +35,8 @@ export class Listener {
   readonly #plane: DataPlane;
   readonly #tunnels: Tunnels;
   readonly #servers: Server[] = [];
-  readonly #sockets = new Set<Socket>();
-  readonly #agents = new Set<AgentHttp1>();
+  readonly #sockets = new Roster<Socket>();
+  readonly #agents = new Roster<AgentHttp1>();
   readonly #failures = new FailureLimiter();
   #closing = false;
   /** The addresses in use, the kernel's choice for port 0 included. */
@@ -85,16 +86,16 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    const seat = this.#sockets.add(socket);
+    socket.once('close', () => seat.leave());
     const peer = peerOf(socket);
     const agent = new AgentHttp1(socket, this.#plane.limits, this.#plane.sweeper, {
       onRequest: (request, reply) => void this.#onRequest(socket, peer, request, reply),
       onConnect: (head, reply) => void this.#onConnect(socket, peer, head, reply),
       onMalformed: (error, reply) => void this.#refuse(peer, null, null, null, error, reply),
-      onClose: () => this.#agents.delete(agent),
+      onClose: () => agentSeat.leave(),
     });
-    this.#agents.add(agent);
+    const agentSeat = this.#agents.add(agent);
     if (this.#closing) agent.drain();
   }
 

@@ -3,6 +3,8 @@
  * passed. Cheaper than a timer a request; never early, and late by at most two sweep intervals.
  */
 
+import { Roster, type Seat } from './roster.ts';
+
 export interface Expiring {
   /** Epoch milliseconds; Infinity for none. */
   deadlineAt: number;
@@ -12,7 +14,7 @@ export interface Expiring {
 const SWEEP_INTERVAL_MS = 500;
 
 export class Sweeper {
-  readonly #members = new Set<Expiring>();
+  #members = new Roster<Expiring>();
   #timer: NodeJS.Timeout | null = null;
   /** The time of the last sweep: good enough for deadlines, and reading a clock several times a request is not free. */
   #lately = Date.now();
@@ -22,20 +24,16 @@ export class Sweeper {
     return this.#lately + ms + SWEEP_INTERVAL_MS;
   }
 
-  add(member: Expiring): void {
-    this.#members.add(member);
+  add(member: Expiring): Seat {
     if (this.#timer === null) this.#lately = Date.now();
     this.#timer ??= setInterval(() => this.#sweep(Date.now()), SWEEP_INTERVAL_MS).unref();
-  }
-
-  remove(member: Expiring): void {
-    this.#members.delete(member);
+    return this.#members.add(member);
   }
 
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    this.#members.clear();
+    this.#members = new Roster();
   }
 
   #sweep(now: number): void {

@@ -13,13 +13,14 @@ import type { DataPlane } from './data-plane.ts';
 import { askForHost } from './egress-ask.ts';
 import { Interception } from './interception.ts';
 import type { AgentReply } from './message.ts';
+import { Roster } from './roster.ts';
 import { ESTABLISHED, INTERNAL_HOST } from './route.ts';
 
 export class Tunnels {
   readonly #plane: DataPlane;
   /** Replaced when the CA is rotated. */
   issuer: LeafIssuer;
-  readonly #open = new Set<Interception>();
+  readonly #open = new Roster<Interception>();
   readonly #perAgent = new Map<string, number>();
   size = 0;
 
@@ -63,9 +64,9 @@ export class Tunnels {
       return;
     }
     const interception = new Interception(this.#plane, context, caller, destination, socket);
-    this.#open.add(interception);
+    const seat = this.#open.add(interception);
     socket.once('close', () => {
-      this.#open.delete(interception);
+      seat.leave();
       release();
     });
     socket.write(ESTABLISHED, 'latin1');

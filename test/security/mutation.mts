@@ -175,7 +175,7 @@ const MUTATIONS: readonly Mutation[] = [
   {
     name: 'answers-under-way',
     file: 'src/proxy/exchange.ts',
-    from: 'plane.live.add(underWay);',
+    from: 'const seat = plane.live.add(underWay);',
     to: '',
     test: 'lifecycle',
     title: 'S-99',

@@ -8,6 +8,7 @@ import { AlterError, toAlterError } from '../../domain/errors.ts';
 import { HeaderKind } from '../header-kinds.ts';
 import type { AgentReply, AgentRequest } from '../message.ts';
 import { Outlet } from '../outlet.ts';
+import type { Seat } from '../roster.ts';
 import { SocketReader } from '../socket-reader.ts';
 import type { Expiring, Sweeper } from '../sweeper.ts';
 import { Http1Exchange } from './agent-exchange.ts';
@@ -49,6 +50,7 @@ export class AgentHttp1 implements Expiring {
   readonly limits: Http1Limits;
   readonly #callbacks: Http1Callbacks;
   readonly #sweeper: Sweeper;
+  readonly #seat: Seat;
   #pending: Buffer | null = null;
   #scannedTo = 0;
   #reader: BodyReader | null = null;
@@ -69,7 +71,7 @@ export class AgentHttp1 implements Expiring {
     this.limits = limits;
     this.#callbacks = callbacks;
     this.#sweeper = sweeper;
-    sweeper.add(this);
+    this.#seat = sweeper.add(this);
     this.deadlineAt = sweeper.deadlineIn(limits.clientHeadMs);
     this.#socketReader = new SocketReader(socket, mayShare, this.#onData);
     socket.on('end', this.#onEnd);
@@ -279,7 +281,7 @@ export class AgentHttp1 implements Expiring {
     this.#detached = true;
     const rest = this.#pending;
     this.#pending = null;
-    this.#sweeper.remove(this);
+    this.#seat.leave();
     this.socket.off('end', this.#onEnd);
     this.socket.off('drain', this.#onDrain);
     this.socket.off('error', this.#onError);
@@ -338,7 +340,7 @@ export class AgentHttp1 implements Expiring {
   };
 
   readonly #onSocketClose = (): void => {
-    this.#sweeper.remove(this);
+    this.#seat.leave();
     const exchange = this.#exchange;
     this.#exchange = null;
     if (exchange !== null) exchange.socketClosed();

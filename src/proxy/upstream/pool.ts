@@ -6,6 +6,7 @@ import type { Destination } from '../../domain/destination.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { ClientIdentity } from '../../injection/client-identity.ts';
 import type { Resolver, VettedAddress } from '../egress/resolver.ts';
+import { Roster } from '../roster.ts';
 import type { Sweeper } from '../sweeper.ts';
 import { type Dialer, isAlpnRefusal, type SharedRead } from './dial.ts';
 import type { ResponseSink, UpstreamRequest, UpstreamStream } from './upstream.ts';
@@ -41,7 +42,7 @@ export class UpstreamPool implements UpstreamOwner {
   readonly #parts: PoolParts;
   readonly #allowPrivate: boolean | null;
   readonly #idle: UpstreamHttp1[] = [];
-  readonly #open = new Set<UpstreamHttp1>();
+  readonly #open = new Roster<UpstreamHttp1>();
   readonly #waiting: ((socket: UpstreamHttp1 | AlterError | null) => void)[] = [];
   readonly #onEmpty: () => void;
   #dialing = 0;
@@ -204,8 +205,7 @@ export class UpstreamPool implements UpstreamOwner {
       socket.on('session', (session: Buffer) => {
         if (!this.#retired) this.#session = session;
       });
-    this.#open.add(upstream);
-    this.#parts.sweeper.add(upstream);
+    upstream.seats = [this.#open.add(upstream), this.#parts.sweeper.add(upstream)];
     return upstream;
   }
 
@@ -220,8 +220,7 @@ export class UpstreamPool implements UpstreamOwner {
   }
 
   onGone(upstream: UpstreamHttp1): void {
-    this.#open.delete(upstream);
-    this.#parts.sweeper.remove(upstream);
+    for (const seat of upstream.seats) seat.leave();
     const at = this.#idle.indexOf(upstream);
     if (at !== -1) this.#idle.splice(at, 1);
     this.#giveUp();

@@ -9,6 +9,7 @@ import { type BodyEvents, type BodyReader, bodyReader, type Framing, responseFra
 import { findHeadEnd, HeadError, listTokens, parseResponseHead, type ResponseHead } from '../http1/head.ts';
 import { fieldLines } from '../http1/serialize.ts';
 import { Outlet } from '../outlet.ts';
+import type { Seat } from '../roster.ts';
 import type { Expiring } from '../sweeper.ts';
 import type { RawSink, ResponseSink, UpstreamRequest, UpstreamStream } from './upstream.ts';
 
@@ -31,6 +32,8 @@ const MAX_INFORMATIONAL = 64;
 
 export class UpstreamHttp1 implements Expiring, UpstreamStream, BodyEvents {
   deadlineAt = Number.POSITIVE_INFINITY;
+  /** In the rosters of its pool; given back when it is gone. */
+  seats: readonly Seat[] = [];
   readonly socket: Socket;
   /** Exchanges that this socket has carried. */
   uses = 0;

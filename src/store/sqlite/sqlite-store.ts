@@ -5,16 +5,17 @@
 import type { Database, Statement } from 'better-sqlite3';
 import { AlterError } from '../../domain/errors.ts';
 import { type EpochChanges, wholeLog } from '../change-log.ts';
+import type { Columns } from '../columns/columns.ts';
+import { sealedRow } from '../columns/credentials.ts';
+import { rateLimitColumns, rateLimitRow } from '../columns/policies.ts';
+import { columnsOf, REMOVALS, removal, selectAll, snapshotOf, upsert, valuesOf } from '../columns/statements.ts';
+import { TABLES, type TableKey } from '../columns/tables.ts';
 import { StaleEpoch } from '../conflicts.ts';
-import type { LastUse, RateLimitRow, RowKind, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
-import { byCreation } from '../snapshot.ts';
+import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import type { HeldLease, Nonce, Store } from '../store.ts';
 import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
-import * as hosts from './host-mapping.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
-import * as people from './people-mapping.ts';
-import * as map from './row-mapping.ts';
 
 export interface SqliteStoreOptions {
   readonly dbFile: string;
@@ -31,30 +32,16 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return new SqliteStore(db, unlock);
 }
 
-const REMOVALS = [
-  'agent',
-  'credential',
-  'grant',
-  'user',
-  'delegation',
-  'data_key',
-  'provider_client',
-  'policy',
-  'policy_set',
-  'permit',
-  'host',
-] as const satisfies readonly RowKind[];
-
 class SqliteStore implements Store {
   readonly #db: Database;
   readonly #unlock: () => void;
-  readonly #reads = new Map<string, Statement<unknown[], map.Columns>>();
+  readonly #reads = new Map<string, Statement<unknown[], Columns>>();
   readonly #puts = new Map<string, Statement>();
   readonly #removes = new Map<string, Statement>();
   readonly #coordination: SqliteCoordination;
   readonly #raiseEpoch: Statement;
   readonly #epoch: Statement<unknown[], { value: string }>;
-  readonly #readSealed: Statement<unknown[], map.Columns>;
+  readonly #readSealed: Statement<unknown[], Columns>;
   readonly #forgetLimits: Statement;
   readonly #noteUse: Readonly<Record<LastUse['of'], Statement>>;
 
@@ -62,15 +49,15 @@ class SqliteStore implements Store {
     this.#db = db;
     this.#unlock = unlock;
     this.#coordination = new SqliteCoordination(db);
-    for (const [key, table] of Object.entries(map.TABLES)) {
-      this.#reads.set(key, db.prepare(`select ${table.columns.join(', ')} from ${table.name}`));
-      this.#puts.set(key, db.prepare(upsert(table.name, table.columns)));
+    const mark = (): string => '?';
+    for (const key of Object.keys(TABLES) as TableKey[]) {
+      this.#reads.set(key, db.prepare(selectAll(key)));
+      this.#puts.set(key, db.prepare(upsert(key, mark)));
     }
-    for (const key of REMOVALS) this.#removes.set(key, db.prepare(`delete from ${map.TABLES[key].name} where id = ?`));
-    this.#removes.set('sealed', db.prepare('delete from sealed_material where credential_id = ?'));
+    for (const key of [...REMOVALS, 'sealed'] as const) this.#removes.set(key, db.prepare(removal(key, mark)));
     this.#raiseEpoch = db.prepare(`update meta set value = ? where name = 'epoch' and value = ?`);
     this.#epoch = db.prepare(`select value from meta where name = 'epoch'`);
-    this.#readSealed = db.prepare(`select ${map.TABLES.sealed.columns.join(', ')} from sealed_material where credential_id = ?`);
+    this.#readSealed = db.prepare(`${selectAll('sealed')} where credential_id = ?`);
     this.#forgetLimits = db.prepare('delete from rate_limits where at < ?');
     const noteUse = (table: string): Statement =>
       db.prepare(`update ${table} set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at)`);
@@ -83,38 +70,16 @@ class SqliteStore implements Store {
   }
 
   async load(): Promise<StoreSnapshot> {
-    return this.#guarded(() =>
-      this.#db.transaction(() => {
-        const meta = new Map(this.#all('meta').map((c) => [c.name as string, c.value as string]));
-        const epoch = Number(meta.get('epoch'));
-        meta.delete('epoch');
-        return {
-          epoch,
-          agents: this.#all('agent').map(map.agentRow).sort(byCreation),
-          keys: this.#all('key').map(map.keyRow).sort(byCreation),
-          credentials: this.#all('credential').map(map.credentialRow).sort(byCreation),
-          grants: this.#all('grant').map(map.grantRow).sort(byCreation),
-          users: this.#all('user').map(people.userRow).sort(byCreation),
-          delegations: this.#all('delegation').map(people.delegationRow).sort(byCreation),
-          dataKeys: this.#all('data_key').map(map.dataKeyRow).sort(byCreation),
-          policies: this.#all('policy').map(map.policyRow).sort(byCreation),
-          policySets: this.#all('policy_set').map(map.policySetRow).sort(byCreation),
-          providerClients: this.#all('provider_client').map(map.providerClientRow).sort(byCreation),
-          permits: this.#all('permit').map(map.permitRow).sort(byCreation),
-          hosts: this.#all('host').map(hosts.hostRow).sort(byCreation),
-          meta,
-        };
-      })(),
-    );
+    return this.#guarded(() => this.#db.transaction(() => snapshotOf((key) => this.#all(key)))());
   }
 
   async readSealed(credentialId: string): Promise<SealedRow | undefined> {
     const columns = this.#guarded(() => this.#readSealed.get(credentialId));
-    return columns && map.sealedRow(columns);
+    return columns && sealedRow(columns);
   }
 
   async listSealed(): Promise<SealedRow[]> {
-    return this.#guarded(() => this.#all('sealed').map(map.sealedRow));
+    return this.#guarded(() => this.#all('sealed').map(sealedRow));
   }
 
   async apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
@@ -174,14 +139,14 @@ class SqliteStore implements Store {
   }
 
   async listRateLimits(): Promise<RateLimitRow[]> {
-    return this.#guarded(() => this.#all('rate_limit').map(map.rateLimitRow));
+    return this.#guarded(() => this.#all('rate_limit').map(rateLimitRow));
   }
 
   async saveRateLimits(rows: readonly RateLimitRow[], olderThan: number): Promise<void> {
     this.#guarded(() =>
       this.#db
         .transaction(() => {
-          for (const row of rows) this.#puts.get('rate_limit')!.run(map.rateLimitColumns(row));
+          for (const row of rows) this.#puts.get('rate_limit')!.run(...valuesOf('rate_limit', rateLimitColumns(row)));
           this.#forgetLimits.run(olderThan);
         })
         .immediate(),
@@ -194,13 +159,13 @@ class SqliteStore implements Store {
     this.#unlock();
   }
 
-  #all(key: map.TableKey): map.Columns[] {
+  #all(key: TableKey): Columns[] {
     return this.#reads.get(key)!.all();
   }
 
   #applyOne(change: StoreChange): void {
     if ('remove' in change) this.#removes.get(change.remove)!.run(change.id);
-    else this.#puts.get(change.put)!.run(columnsOf(change));
+    else this.#puts.get(change.put)!.run(...valuesOf(change.put, columnsOf(change)));
   }
 
   #guarded<T>(work: () => T): T {
@@ -217,49 +182,4 @@ class SqliteStore implements Store {
       throw asVaultError(cause);
     }
   }
-}
-
-function columnsOf(change: Extract<StoreChange, { put: string }>): map.Columns {
-  switch (change.put) {
-    case 'agent':
-      return map.agentColumns(change.row);
-    case 'key':
-      return map.keyColumns(change.row);
-    case 'credential':
-      return map.credentialColumns(change.row);
-    case 'sealed':
-      return map.sealedColumns(change.row);
-    case 'grant':
-      return map.grantColumns(change.row);
-    case 'user':
-      return people.userColumns(change.row);
-    case 'delegation':
-      return people.delegationColumns(change.row);
-    case 'data_key':
-      return map.dataKeyColumns(change.row);
-    case 'policy':
-      return map.policyColumns(change.row);
-    case 'policy_set':
-      return map.policySetColumns(change.row);
-    case 'provider_client':
-      return map.providerClientColumns(change.row);
-    case 'permit':
-      return map.permitColumns(change.row);
-    case 'host':
-      return hosts.hostColumns(change.row);
-    case 'meta':
-      if (change.name === 'epoch') throw new TypeError('the epoch is raised by apply() alone');
-      return { name: change.name, value: change.value };
-  }
-}
-
-function upsert(table: string, columns: readonly string[]): string {
-  const [key, ...others] = columns;
-  // A moment of use is only ever moved by noteUses().
-  const updates = others
-    .filter((column) => column !== 'last_used_at')
-    .map((column) => `${column} = excluded.${column}`)
-    .join(', ');
-  return `insert into ${table} (${columns.join(', ')}) values (${columns.map((c) => `@${c}`).join(', ')})
-    on conflict (${key}) do update set ${updates}`;
 }

@@ -1,6 +1,6 @@
-/** Between the rows of users and delegations and the columns of SQLite. */
+/** Between users, delegations, and their columns. */
 import type { DelegationRow, UserRow } from '../rows.ts';
-import { type Columns, json, parsed } from './row-mapping.ts';
+import { type Columns, json, parsed } from './columns.ts';
 
 export const userColumns = (row: UserRow): Columns => ({
   id: row.id,

@@ -1,6 +1,6 @@
-/** Between the rows of hosts and the columns of SQLite. */
+/** Between the rows of hosts and the columns. */
 import type { HostRow } from '../rows.ts';
-import { type Columns, json, parsed } from './row-mapping.ts';
+import { type Columns, json, parsed } from './columns.ts';
 
 export const hostColumns = (row: HostRow): Columns => ({
   id: row.id,

@@ -1,0 +1,190 @@
+/**
+ * The Store on PostgreSQL, for any number of replicas. Only SQL that compatible distributed databases share: what is exclusive is
+ * decided by comparing and setting rows in serializable transactions, never by locks of the server.
+ */
+import { randomUUID } from 'node:crypto';
+import type { PoolClient } from 'pg';
+import { type EpochChanges, KEPT_EPOCHS, readChanges, wholeLog, writeChanges } from '../change-log.ts';
+import type { Columns } from '../columns/columns.ts';
+import { sealedRow } from '../columns/credentials.ts';
+import { rateLimitColumns, rateLimitRow } from '../columns/policies.ts';
+import { columnsOf, removal, SNAPSHOT_TABLES, selectAll, snapshotOf, upsert, valuesOf } from '../columns/statements.ts';
+import { LostLease, StaleEpoch } from '../conflicts.ts';
+import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
+import { MIGRATIONS, type Migration } from '../sqlite/migrations.ts';
+import type { HeldLease, Nonce, Store } from '../store.ts';
+import { connectionOf } from './connection.ts';
+import { migratePostgres } from './migrate.ts';
+import { Transactions } from './transactions.ts';
+
+export interface PostgresStoreOptions {
+  /** postgresql://…; may hold a password, which is shown nowhere. */
+  readonly url: string;
+  /** Other steps, for tests of upgrades. */
+  readonly migrations?: readonly Migration[] | undefined;
+}
+
+const USED_TABLES = { key: 'agent_keys', credential: 'credentials', user: 'users', host: 'hosts' } as const satisfies Record<
+  LastUse['of'],
+  string
+>;
+
+const mark = (n: number): string => `$${n}`;
+
+/** Connects, and brings the schema up to date. @throws AlterError vault_unavailable */
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
+  const connection = connectionOf(options.url);
+  const transactions = new Transactions(connection);
+  try {
+    await migratePostgres(connection, transactions, options.migrations ?? MIGRATIONS, randomUUID());
+  } catch (thrown) {
+    await transactions.close();
+    throw thrown;
+  }
+  return new PostgresStore(transactions);
+}
+
+async function epochOf(client: PoolClient): Promise<number> {
+  const { rows } = await client.query<{ value: string }>(`select value from meta where name = 'epoch'`);
+  return Number(rows[0]?.value);
+}
+
+async function applyOne(client: PoolClient, change: StoreChange): Promise<void> {
+  if ('remove' in change) await client.query(removal(change.remove, mark), [change.id]);
+  else await client.query(upsert(change.put, mark), valuesOf(change.put, columnsOf(change)));
+}
+
+class PostgresStore implements Store {
+  readonly #transactions: Transactions;
+
+  constructor(transactions: Transactions) {
+    this.#transactions = transactions;
+  }
+
+  load(): Promise<StoreSnapshot> {
+    return this.#transactions.read(async (client) => {
+      const read = new Map<string, Columns[]>();
+      for (const key of SNAPSHOT_TABLES) read.set(key, (await client.query<Columns>(selectAll(key))).rows);
+      return snapshotOf((key) => read.get(key) ?? []);
+    });
+  }
+
+  async readSealed(credentialId: string): Promise<SealedRow | undefined> {
+    const { rows } = await this.#transactions.read((client) =>
+      client.query<Columns>(`${selectAll('sealed')} where credential_id = $1`, [credentialId]),
+    );
+    return rows[0] && sealedRow(rows[0]);
+  }
+
+  async listSealed(): Promise<SealedRow[]> {
+    const { rows } = await this.#transactions.read((client) => client.query<Columns>(selectAll('sealed')));
+    return rows.map(sealedRow);
+  }
+
+  apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
+    const epoch = expectedEpoch + 1;
+    return this.#transactions.write(async (client) => {
+      const raised = await client.query(`update meta set value = $1 where name = 'epoch' and value = $2`, [
+        String(epoch),
+        String(expectedEpoch),
+      ]);
+      if (raised.rowCount !== 1) throw new StaleEpoch();
+      if (lease !== undefined) {
+        const held = await client.query('select 1 from leases where name = $1 and fence = $2', [lease.name, lease.fence]);
+        if (held.rowCount !== 1) throw new LostLease();
+      }
+      for (const change of changes) await applyOne(client, change);
+      const text = writeChanges(changes);
+      await client.query('delete from change_log where epoch <= $1', [text === null ? epoch : epoch - KEPT_EPOCHS]);
+      if (text !== null) await client.query('insert into change_log (epoch, changes) values ($1, $2)', [epoch, text]);
+      return epoch;
+    });
+  }
+
+  currentEpoch(): Promise<number> {
+    return this.#transactions.read(epochOf);
+  }
+
+  changesSince(epoch: number): Promise<readonly EpochChanges[] | null> {
+    return this.#transactions.read(async (client) => {
+      const { rows } = await client.query<{ epoch: number; changes: string }>(
+        'select epoch, changes from change_log where epoch > $1 order by epoch',
+        [epoch],
+      );
+      const log = rows.map((row) => ({ epoch: row.epoch, changes: readChanges(row.changes) }));
+      return wholeLog(log, epoch, await epochOf(client));
+    });
+  }
+
+  async useNonces(nonces: readonly Nonce[]): Promise<boolean[]> {
+    if (nonces.length === 0) return [];
+    const rows = [...new Map(nonces.toReversed().map((nonce) => [nonce.key, nonce])).values()];
+    const marks = rows.map((_row, i) => `(${mark(i * 2 + 1)}, ${mark(i * 2 + 2)})`).join(', ');
+    const sql = `insert into nonces (key, expires_at) values ${marks} on conflict (key) do nothing returning key`;
+    const values = rows.flatMap(({ key, expiresAt }) => [key, expiresAt]);
+    const inserted = await this.#transactions.write((client) => client.query<{ key: string }>(sql, values));
+    const fresh = new Set(inserted.rows.map(({ key }) => key));
+    return nonces.map(({ key }) => fresh.delete(key));
+  }
+
+  async forgetNonces(expiredBefore: number): Promise<void> {
+    await this.#transactions.write((client) => client.query('delete from nonces where expires_at < $1', [expiredBefore]));
+  }
+
+  async acquireLease(name: string, holder: string, ttlMs: number, now: number): Promise<number | null> {
+    const { rows } = await this.#transactions.write((client) =>
+      client.query<{ fence: number }>(
+        `insert into leases (name, holder, fence, expires_at) values ($1, $2, 1, $3)
+         on conflict (name) do update set holder = excluded.holder, fence = leases.fence + 1, expires_at = excluded.expires_at
+         where leases.expires_at <= $4 or leases.holder = excluded.holder
+         returning fence`,
+        [name, holder, now + ttlMs, now],
+      ),
+    );
+    return rows[0]?.fence ?? null;
+  }
+
+  async renewLease({ name, fence }: HeldLease, ttlMs: number, now: number): Promise<boolean> {
+    const renewed = await this.#transactions.write((client) =>
+      client.query('update leases set expires_at = $1 where name = $2 and fence = $3 and expires_at > $4', [
+        now + ttlMs,
+        name,
+        fence,
+        now,
+      ]),
+    );
+    return renewed.rowCount === 1;
+  }
+
+  async releaseLease({ name, fence }: HeldLease): Promise<void> {
+    await this.#transactions.write((client) =>
+      client.query('update leases set expires_at = 0 where name = $1 and fence = $2', [name, fence]),
+    );
+  }
+
+  async noteUses(uses: readonly LastUse[]): Promise<void> {
+    await this.#transactions.write(async (client) => {
+      for (const { of, id, at } of uses)
+        await client.query(
+          `update ${USED_TABLES[of]} set last_used_at = $1 where id = $2 and (last_used_at is null or last_used_at < $1)`,
+          [at, id],
+        );
+    });
+  }
+
+  async listRateLimits(): Promise<RateLimitRow[]> {
+    const { rows } = await this.#transactions.read((client) => client.query<Columns>(selectAll('rate_limit')));
+    return rows.map(rateLimitRow);
+  }
+
+  async saveRateLimits(rows: readonly RateLimitRow[], olderThan: number): Promise<void> {
+    await this.#transactions.write(async (client) => {
+      for (const row of rows) await client.query(upsert('rate_limit', mark), valuesOf('rate_limit', rateLimitColumns(row)));
+      await client.query('delete from rate_limits where at < $1', [olderThan]);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#transactions.close();
+  }
+}
