@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import type { FleetHost } from '../domain/fleet-host.ts';
 import type { Secret } from '../domain/secret.ts';
-import { capabilitiesOf, HOST_CAPABILITIES } from '../vault/host-capabilities.ts';
+import { HOST_CAPABILITIES, neededCapabilities } from '../vault/host-capabilities.ts';
 import type { ApiDeps, FleetPort } from './deps.ts';
 import { readBody, readOptionalBody } from './input.ts';
 
@@ -69,6 +69,7 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
   const withheld = (host: FleetHost): WithheldGrant[] => {
     if (host.status === 'invited') return [];
     const known = new Set(host.capabilities);
+    const policies = vault.policies.version();
     const agents = new Set(host.agentIds);
     const delegated = new Set(vault.delegations.list().flatMap(({ agentId, grantId }) => (agents.has(agentId) ? [grantId] : [])));
     return vault.grants.list().flatMap((grant) => {
@@ -79,7 +80,8 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
           : principal.type === 'system'
             ? host.systemGrants
             : delegated.has(grant.id);
-      const missing = isTheirs && grant.status === 'active' ? capabilitiesOf(grant).filter((each) => !known.has(each)) : [];
+      const missing =
+        isTheirs && grant.status === 'active' ? neededCapabilities(grant, policies).filter((each) => !known.has(each)) : [];
       return missing.length === 0 ? [] : [{ grant_id: grant.id, label: grant.label, provider: grant.providerId, missing }];
     });
   };

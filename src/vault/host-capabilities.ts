@@ -2,7 +2,7 @@
  * What a daemon is able to enforce, by name. A vault gives a host no grant with a rule that the host's daemon does not know: it would
  * leave the rule out, and let more pass than was granted. A rule that is added to grants gets a name here, in the same change. Pure.
  */
-import type { GrantRow } from '../store/rows.ts';
+import type { GrantRow, PolicySetRow } from '../store/rows.ts';
 
 /** Of this version of alterd. */
 export const HOST_CAPABILITIES: readonly string[] = [
@@ -26,7 +26,7 @@ const INJECTED: Readonly<Record<string, string>> = {
 };
 
 /** What a daemon has to know to use this grant as it is meant. */
-export function capabilitiesOf(grant: GrantRow): readonly string[] {
+function capabilitiesOf(grant: GrantRow): readonly string[] {
   const needed = ['grants.1'];
   if (grant.approval !== null) needed.push('grants.approval');
   if (grant.git !== null) needed.push('grants.git');
@@ -36,4 +36,10 @@ export function capabilitiesOf(grant: GrantRow): readonly string[] {
   // A daemon that knows no grace ends the grant sooner, which is no harm.
   for (const { in: place } of grant.injections) if (INJECTED[place] !== undefined) needed.push(INJECTED[place]);
   return needed;
+}
+
+/** What it has to know besides while policies are in force: a daemon that has none of them would let pass what they deny. */
+export function neededCapabilities(grant: GrantRow, policies: Pick<PolicySetRow, 'sources'> | null): readonly string[] {
+  const isRestricted = policies !== null && policies.sources.length > 0;
+  return isRestricted ? [...capabilitiesOf(grant), 'policies.1'] : capabilitiesOf(grant);
 }

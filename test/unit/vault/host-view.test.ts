@@ -98,10 +98,16 @@ describe('a host sees', () => {
   });
 
   test('no grant with a rule that its daemon does not know', () => {
-    const view = viewed({ ...assigned('bot'), capabilities: ['grants.1'] });
+    const view = viewed({ ...assigned('bot'), capabilities: ['grants.1', 'policies.1'] });
     expect([...view.grant.keys()]).toEqual(['g-bot']);
     expect(view.delegation.size).toBe(0);
     expect([...viewed({ ...assigned('bot'), capabilities: [] }).grant.keys()]).toEqual([]);
+  });
+
+  test('no grant at all while policies are in force that its daemon does not know', () => {
+    const withoutPolicies = { ...assigned('bot'), capabilities: ['grants.1'] };
+    expect([...viewed(withoutPolicies).grant.keys()]).toEqual([]);
+    expect([...viewed(withoutPolicies, { ...ROWS, policySets: [] }).grant.keys()]).toEqual(['g-bot']);
   });
 
   test('neither where values come from, nor the names of people that it has nothing to do with', () => {
