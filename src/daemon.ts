@@ -16,6 +16,7 @@ import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
 import type { VaultSource } from './daemon/vault-source.ts';
 import { VERSION } from './daemon/version.ts';
+import type { SinkStatus } from './domain/sink-status.ts';
 import { openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
@@ -23,7 +24,7 @@ import { RequestMeter } from './metrics/request-meter.ts';
 import { scrapeText } from './metrics/scrape.ts';
 import { Notifier } from './notices/notifier.ts';
 import { noticeTargets } from './notices/targets.ts';
-import { ENDED, event, hostPort, metricsListener, sinksOf, withEvents } from './observation.ts';
+import { ENDED, event, hostPort, metricsListener, shipperOf, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { Tunnels } from './proxy/tunnel.ts';
@@ -81,9 +82,19 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key, link } = await openSource({ paths, loaded, log, catalogue, https, meter, acceptRestore });
+    const { vault, journal, key, link, sendAudit } = await openSource({
+      paths,
+      loaded,
+      log,
+      catalogue,
+      https,
+      meter,
+      acceptRestore,
+    });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
+    const shipper = sendAudit === undefined ? null : shipperOf(loaded.config.vault.maxUnsentRows, journal, sendAudit, log);
+    undo.push(() => shipper?.close(0));
     let ca = openAuthority(paths, loaded.config, key);
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
@@ -100,7 +111,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     approvals.onChange((approval) => notifier.notice(approval));
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane({
-      ...{ config: loaded.config, vault, audit: journal, approvals, log, saved },
+      ...{ config: loaded.config, vault, audit: shipper?.guard(journal) ?? journal, approvals, log, saved },
       tcp: () => listener.tcp,
     });
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
@@ -126,6 +137,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
     const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log);
     undo.push(() => sinks.close(0));
+    const allSinks = (): readonly SinkStatus[] => (shipper === null ? sinks.status : [...sinks.status, shipper.status]);
     const scrape = async (): Promise<string> => {
       const { pools, sockets } = plane.pools.sizes;
       return scrapeText(meter, own, {
@@ -135,7 +147,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         pools,
         upstreamSockets: sockets,
         audit: await journal.stats(),
-        sinks: sinks.status,
+        sinks: allSinks(),
         link: link?.(),
       });
     };
@@ -152,7 +164,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       configDir: paths.configDir,
       ...(link === undefined ? {} : { vaultLink: link() }),
       tunnels: listener.openTunnels,
-      sinks: sinks.status,
+      sinks: allSinks(),
       notices: notifier.status,
       requests: { ended: meter.ended, denied: meter.denied },
       metrics: metrics === null ? null : hostPort(metrics),
@@ -214,7 +226,19 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         await metrics?.close();
         own.close();
         notifier.close();
-        await stopAll({ plane, listener, api, vault, journal, approvals, limitKeeper, sinks, config: loaded.config, log });
+        await stopAll({
+          plane,
+          listener,
+          api,
+          vault,
+          journal,
+          approvals,
+          limitKeeper,
+          sinks,
+          shipper,
+          config: loaded.config,
+          log,
+        });
       },
     };
   } catch (thrown) {

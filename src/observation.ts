@@ -15,6 +15,7 @@ import type { Journal } from './journal/journal.ts';
 import type { DaemonLog } from './log.ts';
 import { listenForMetrics, type MetricsListener, type Pages } from './metrics/listener.ts';
 import { openSinks, type Sinks } from './sinks/sinks.ts';
+import { VaultShipper, type VaultShipperOptions } from './sinks/vault-shipper.ts';
 
 /** The end of an event that went as it should. */
 export const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
@@ -72,6 +73,15 @@ export async function metricsListener(
     throw new AlterError('conflict', { reason, hint: 'Choose another port for metrics.listen, or "off".' }, { cause });
   }
 }
+
+/** What brings the journal's rows to the central vault of an enrolled host. */
+export const shipperOf = (
+  maxWaiting: number,
+  journal: Journal,
+  send: VaultShipperOptions['send'],
+  log: DaemonLog,
+): VaultShipper =>
+  new VaultShipper({ feed: journal.feed(), send, maxWaiting, onTrouble: (fields, message) => log.warn(fields, message) });
 
 /** The sinks of the configuration, on feeds of the journal. */
 export function sinksOf(config: Config, paths: Paths, journal: Journal, tcp: { port: number } | null, log: DaemonLog): Sinks {

@@ -83,6 +83,7 @@ export const KEYS = {
   'vault.ca_file': key('', optionalFile),
   'vault.host_id': key('', optionalId),
   'vault.vault_id': key('', optionalId),
+  'vault.max_unsent_rows': count(1_000_000, 1_000_000_000),
   'vault_server.listen': key('127.0.0.1:4790', serverListen),
   'vault_server.public_names': key([], publicNames),
   'vault_server.tls_cert_file': key('', optionalFile),
@@ -184,6 +185,8 @@ export interface Config {
     readonly caFile: string | null;
     readonly hostId: string | null;
     readonly vaultId: string | null;
+    /** Audit rows that the central vault has not got; beyond them requests are refused. */
+    readonly maxUnsentRows: number;
   };
   /** For `alterd vault start`. */
   readonly vaultServer: {
@@ -265,6 +268,7 @@ export function configOf(v: Values): Config {
       caFile: v['vault.ca_file'],
       hostId: v['vault.host_id'],
       vaultId: v['vault.vault_id'],
+      maxUnsentRows: v['vault.max_unsent_rows'],
     },
     vaultServer: {
       listen: v['vault_server.listen'],

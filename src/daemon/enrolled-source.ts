@@ -47,7 +47,8 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
       log.warn({ reason: (error as Error).message }, 'the vault could not be told what this daemon is able to enforce'),
     );
     await vault.start();
-    return { vault, journal: await room.opened(), key, link: () => vault.status };
+    const journal = await room.opened();
+    return { vault, journal, key, link: () => vault.status, sendAudit: (shipment) => calls.sendAudit(journal.mark, shipment) };
   } catch (thrown) {
     client.close();
     cache?.close();

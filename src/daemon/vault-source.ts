@@ -30,6 +30,8 @@ export interface OpenedSource {
   readonly key: MasterKey;
   /** How this host gets on with its central vault; absent where it has a vault of its own. */
   readonly link?: () => VaultLinkStatus;
+  /** Sends rows of the journal to the central vault; answers the last one that it keeps. @throws AlterError */
+  readonly sendAudit?: (shipment: { readonly lines: readonly string[]; readonly gap: boolean }) => Promise<number>;
 }
 
 /** @throws AlterError of what failed; nothing is left open then */

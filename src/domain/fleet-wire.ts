@@ -50,6 +50,10 @@ export interface MaterialsAnswer {
   readonly failures: readonly { readonly grant_id: string; readonly problem: object }[];
 }
 
+export interface AuditAnswer {
+  readonly accepted_up_to: number;
+}
+
 export interface HealthAnswer {
   readonly status: 'ok';
 }

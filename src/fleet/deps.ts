@@ -2,6 +2,7 @@
 import type { AuditPort } from '../domain/audit.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import type { StoreSnapshot } from '../store/rows.ts';
+import type { HostAudit } from '../store/store.ts';
 import type { VaultDelegations } from '../vault/delegations.ts';
 import type { VaultHosts } from '../vault/hosts.ts';
 import type { NonceStore } from './nonce-book.ts';
@@ -9,6 +10,7 @@ import type { NonceStore } from './nonce-book.ts';
 export interface FleetVault extends NonceStore, Pick<VaultPort, 'obtain' | 'renewRefused' | 'onAuthorityChange'> {
   readonly hosts: VaultHosts;
   readonly delegations: Pick<VaultDelegations, 'revoke'>;
+  readonly hostAudit: HostAudit;
   /** The rows in force. */
   readonly rows: StoreSnapshot;
   readonly epoch: number;

@@ -1,4 +1,5 @@
 /** Every route of the fleet API. */
+import { auditRoutes } from './audit-routes.ts';
 import { type BundleDeps, bundleRoutes } from './bundle-routes.ts';
 import type { FleetDeps } from './deps.ts';
 import { enrollRoutes } from './enroll-routes.ts';
@@ -13,6 +14,7 @@ export const fleetRoutes = (deps: FleetDeps, lending: Lending = openLending(deps
   ...enrollRoutes(deps),
   ...bundleRoutes({ ...deps, ...lending }),
   ...materialRoutes({ ...deps, ...lending }),
+  ...auditRoutes(deps),
   ...healthRoutes(deps),
 ];
 

@@ -76,6 +76,18 @@ export const renewAnswer = z.object({ material: lent.nullable() });
 export const dropRequest = z.object({ agent_id: id, delegation_id: id });
 export const droppedAnswer = z.object({ dropped: z.literal(true) });
 
+export const auditRequest = z.object({
+  chain: z.string().min(1).max(128).meta({ description: 'Mark of the journal; another one begins at row 1.' }),
+  lines: z
+    .array(z.string().max(65_536))
+    .max(1_000)
+    .meta({ description: 'Rows, oldest first; each with its place, the hash before and its own.' }),
+  gap: z
+    .boolean()
+    .meta({ description: 'Retention at the host has removed the rows between the last one kept and the first line.' }),
+});
+export const auditAnswer = z.object({ accepted_up_to: z.number().int().min(0) });
+
 export const healthAnswer = z.object({ status: z.literal('ok') });
 
 export const readyAnswer = z.object({

@@ -17,6 +17,21 @@ export interface HeldLease {
   readonly fence: number;
 }
 
+/** A row of a host's journal. */
+export interface HostAuditRow {
+  readonly n: number;
+  /** One line of JSON, as the host's journal exports it. */
+  readonly line: string;
+  /** Epoch milliseconds. */
+  readonly arrivedAt: number;
+}
+
+/** One journal of one host. */
+export interface HostChain {
+  readonly hostId: string;
+  readonly chain: string;
+}
+
 export interface Store {
   /** @throws AlterError vault_unavailable */
   load(): Promise<StoreSnapshot>;
@@ -49,6 +64,14 @@ export interface Store {
   renewLease(lease: HeldLease, ttlMs: number, now: number): Promise<boolean>;
   /** Nothing happens when it is somebody else's by now. @throws AlterError vault_unavailable */
   releaseLease(lease: HeldLease): Promise<void>;
+  /** Keeps rows of a host's journal; one that is there already stays as it is. Not part of the epoch. @throws AlterError vault_unavailable */
+  addHostAudit(of: HostChain, rows: readonly HostAuditRow[]): Promise<void>;
+  /** The last row that is kept; undefined before the first. @throws AlterError vault_unavailable */
+  lastHostAudit(of: HostChain): Promise<HostAuditRow | undefined>;
+  /** Rows after `n`, in order. @throws AlterError vault_unavailable */
+  listHostAudit(of: HostChain, after: number, limit: number): Promise<HostAuditRow[]>;
+  /** The journals of a host, the newest last. @throws AlterError vault_unavailable */
+  listHostChains(hostId: string): Promise<string[]>;
   /** Notes when things were last used; earlier instants and unknown ids are ignored. Not part of the epoch. @throws AlterError vault_unavailable */
   noteUses(uses: readonly LastUse[]): Promise<void>;
   /** @throws AlterError vault_unavailable */
@@ -58,3 +81,6 @@ export interface Store {
   /** Waits for what runs and lets go of the database. May be called twice. */
   close(): Promise<void>;
 }
+
+/** Of a store, what journals of hosts are kept by. */
+export type HostAudit = Pick<Store, 'addHostAudit' | 'lastHostAudit' | 'listHostAudit' | 'listHostChains'>;

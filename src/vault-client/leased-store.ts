@@ -97,6 +97,22 @@ export class LeasedStore implements Pick<Store, keyof Store> {
 
   async releaseLease(): Promise<void> {}
 
+  async addHostAudit(): Promise<void> {
+    throw managedElsewhere(this.#vaultUrl);
+  }
+
+  async lastHostAudit(): Promise<undefined> {
+    return undefined;
+  }
+
+  async listHostAudit(): Promise<never[]> {
+    return [];
+  }
+
+  async listHostChains(): Promise<string[]> {
+    return [];
+  }
+
   async close(): Promise<void> {}
 
   /**

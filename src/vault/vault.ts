@@ -13,7 +13,7 @@ import type { Grant } from '../domain/grant.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
 import type { StoreSnapshot } from '../store/rows.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
-import type { Nonce, Store } from '../store/store.ts';
+import type { HostAudit, Nonce, Store } from '../store/store.ts';
 import { EmbeddedAgents, type VaultAgents } from './agents.ts';
 import { Callers } from './callers.ts';
 import { EmbeddedDelegations, type VaultDelegations } from './delegations.ts';
@@ -51,6 +51,8 @@ export interface Vault extends VaultRooms {
   useNonces(nonces: readonly Nonce[]): Promise<boolean[]>;
   /** @throws AlterError vault_unavailable */
   forgetNonces(expiredBefore: number): Promise<void>;
+  /** What hosts have sent of their journals. */
+  readonly hostAudit: HostAudit;
   /** Asks the database for something small. @throws AlterError vault_unavailable */
   ping(): Promise<void>;
   /** The rows in force: what hosts' views are made of. Nothing in them is opened. */
@@ -261,6 +263,10 @@ class EmbeddedVault implements Vault {
 
   forgetNonces(expiredBefore: number): Promise<void> {
     return this.#parts.store.forgetNonces(expiredBefore);
+  }
+
+  get hostAudit(): HostAudit {
+    return this.#parts.store;
   }
 
   async ping(): Promise<void> {

@@ -12,7 +12,7 @@ import { columnsOf, removal, SNAPSHOT_TABLES, selectAll, snapshotOf, upsert, val
 import { LostLease, StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { MIGRATIONS, type Migration } from '../sqlite/migrations.ts';
-import type { HeldLease, Nonce, Store } from '../store.ts';
+import type { HeldLease, HostAuditRow, HostChain, Nonce, Store } from '../store.ts';
 import { connectionOf } from './connection.ts';
 import { migratePostgres } from './migrate.ts';
 import { Transactions } from './transactions.ts';
@@ -160,6 +160,42 @@ class PostgresStore implements Store {
     await this.#transactions.write((client) =>
       client.query('update leases set expires_at = 0 where name = $1 and fence = $2', [name, fence]),
     );
+  }
+
+  async addHostAudit({ hostId, chain }: HostChain, rows: readonly HostAuditRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    await this.#transactions.write((client) =>
+      client.query(
+        `insert into host_audit (host_id, chain, n, line, arrived_at)
+         select $1, $2, * from unnest($3::bigint[], $4::text[], $5::bigint[])
+         on conflict (host_id, chain, n) do nothing`,
+        [hostId, chain, rows.map(({ n }) => n), rows.map(({ line }) => line), rows.map(({ arrivedAt }) => arrivedAt)],
+      ),
+    );
+  }
+
+  async lastHostAudit(of: HostChain): Promise<HostAuditRow | undefined> {
+    const sql = 'select n, line, arrived_at from host_audit where host_id = $1 and chain = $2 order by n desc limit 1';
+    return (await this.#hostAudit(sql, [of.hostId, of.chain]))[0];
+  }
+
+  listHostAudit(of: HostChain, after: number, limit: number): Promise<HostAuditRow[]> {
+    const sql = 'select n, line, arrived_at from host_audit where host_id = $1 and chain = $2 and n > $3 order by n limit $4';
+    return this.#hostAudit(sql, [of.hostId, of.chain, after, limit]);
+  }
+
+  listHostChains(hostId: string): Promise<string[]> {
+    return this.#transactions.read(async (client) => {
+      const sql = 'select chain from host_audit where host_id = $1 group by chain order by min(arrived_at), chain';
+      return (await client.query<{ chain: string }>(sql, [hostId])).rows.map(({ chain }) => chain);
+    });
+  }
+
+  #hostAudit(sql: string, values: readonly (string | number)[]): Promise<HostAuditRow[]> {
+    return this.#transactions.read(async (client) => {
+      const { rows } = await client.query<{ n: number; line: string; arrived_at: number }>(sql, [...values]);
+      return rows.map(({ n, line, arrived_at: arrivedAt }) => ({ n, line, arrivedAt }));
+    });
   }
 
   async noteUses(uses: readonly LastUse[]): Promise<void> {

@@ -258,6 +258,18 @@ create table hosts (
 ) strict;
 `;
 
+/** Rows of the journals of hosts, as they were sent. A chain is one journal. */
+const HOST_AUDIT = `
+create table host_audit (
+  host_id text not null,
+  chain text not null,
+  n integer not null,
+  line text not null,
+  arrived_at integer not null,
+  primary key (host_id, chain, n)
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -272,4 +284,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 11, name: 'leases of grants', sql: LEASES },
   { version: 12, name: 'change log, nonces and leases', sql: COORDINATION },
   { version: 13, name: 'hosts', sql: HOSTS },
+  { version: 14, name: 'audit rows of hosts', sql: HOST_AUDIT },
 ];

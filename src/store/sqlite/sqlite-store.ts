@@ -12,9 +12,10 @@ import { columnsOf, REMOVALS, removal, selectAll, snapshotOf, upsert, valuesOf }
 import { TABLES, type TableKey } from '../columns/tables.ts';
 import { StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
-import type { HeldLease, Nonce, Store } from '../store.ts';
+import type { HeldLease, HostAuditRow, HostChain, Nonce, Store } from '../store.ts';
 import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
+import { SqliteHostAudit } from './host-audit.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
 
 export interface SqliteStoreOptions {
@@ -39,6 +40,7 @@ class SqliteStore implements Store {
   readonly #puts = new Map<string, Statement>();
   readonly #removes = new Map<string, Statement>();
   readonly #coordination: SqliteCoordination;
+  readonly #hostAudit: SqliteHostAudit;
   readonly #raiseEpoch: Statement;
   readonly #epoch: Statement<unknown[], { value: string }>;
   readonly #readSealed: Statement<unknown[], Columns>;
@@ -49,6 +51,7 @@ class SqliteStore implements Store {
     this.#db = db;
     this.#unlock = unlock;
     this.#coordination = new SqliteCoordination(db);
+    this.#hostAudit = new SqliteHostAudit(db);
     const mark = (): string => '?';
     for (const key of Object.keys(TABLES) as TableKey[]) {
       this.#reads.set(key, db.prepare(selectAll(key)));
@@ -126,6 +129,22 @@ class SqliteStore implements Store {
 
   async releaseLease(lease: HeldLease): Promise<void> {
     this.#guarded(() => this.#coordination.releaseLease(lease));
+  }
+
+  async addHostAudit(of: HostChain, rows: readonly HostAuditRow[]): Promise<void> {
+    this.#guarded(() => this.#db.transaction(() => this.#hostAudit.add(of, rows)).immediate());
+  }
+
+  async lastHostAudit(of: HostChain): Promise<HostAuditRow | undefined> {
+    return this.#guarded(() => this.#hostAudit.last(of));
+  }
+
+  async listHostAudit(of: HostChain, after: number, limit: number): Promise<HostAuditRow[]> {
+    return this.#guarded(() => this.#hostAudit.list(of, after, limit));
+  }
+
+  async listHostChains(hostId: string): Promise<string[]> {
+    return this.#guarded(() => this.#hostAudit.chains(hostId));
   }
 
   async noteUses(uses: readonly LastUse[]): Promise<void> {

@@ -72,6 +72,25 @@ export function describeCoordination(name: string, factory: StoreFactory): void 
       await again.close();
     });
 
+    it('keeps the rows of a host once and in order, each journal for itself', async () => {
+      const { store, reopen } = await factory.create();
+      const row = (n: number, line = `line ${n}`) => ({ n, line, arrivedAt: T + n });
+      const one = { hostId: 'h1', chain: 'c1' };
+      await store.addHostAudit(one, []);
+      expect(await store.lastHostAudit(one)).toBeUndefined();
+      await Promise.all([1, 2, 3].map(() => store.addHostAudit(one, [row(2), row(1), row(10)])));
+      await store.addHostAudit(one, [row(10, 'another text'), row(11)]);
+      await store.addHostAudit({ hostId: 'h1', chain: 'c2' }, [row(30)]);
+      await store.addHostAudit({ hostId: 'h2', chain: 'c1' }, [row(7)]);
+      await store.close();
+      const again = await reopen();
+      expect(await again.lastHostAudit(one)).toEqual(row(11));
+      expect(await again.listHostAudit(one, 0, 10)).toEqual([row(1), row(2), row(10), row(11)]);
+      expect(await again.listHostAudit(one, 1, 2)).toEqual([row(2), row(10)]);
+      expect(await again.listHostChains('h1')).toEqual(['c1', 'c2']);
+      await again.close();
+    });
+
     it('gives a lease to one holder at a time, with a token that only rises', async () => {
       const { store } = await factory.create();
       const fences = await Promise.all(['h1', 'h2', 'h3'].map((holder) => store.acquireLease('l', holder, 100, T)));
