@@ -22,7 +22,10 @@ export function centralStore({ vaultServer }: Pick<Config, 'vaultServer'>): (() 
 
 /** @throws AlterError invalid_input, forbidden when others can read it */
 function passwordOf(file: string): string {
-  const text = readOwnFile(file, { secret: true })?.toString('utf8').replace(/\r?\n$/, '') ?? '';
+  const text =
+    readOwnFile(file, { secret: true })
+      ?.toString('utf8')
+      .replace(/\r?\n$/, '') ?? '';
   if (text !== '') return text;
   throw new AlterError('invalid_input', { problems: [`vault_server.database_password_file: ${file} is missing or empty`] });
 }
