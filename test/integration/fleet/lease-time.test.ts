@@ -1,8 +1,10 @@
 /** The end of what was lent: by the clocks of a machine that are moved about, with and without a grace, over restarts. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { GrantView } from '../../../src/api/views.ts';
+import { keyFromBytes } from '../../../src/crypto/seal.ts';
 import type { CredentialMaterial } from '../../../src/domain/credential.ts';
 import { AlterError } from '../../../src/domain/errors.ts';
+import { LeaseCache } from '../../../src/vault-client/lease-cache.ts';
 import type { RemoteVault } from '../../../src/vault-client/remote-vault.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { until } from './enrolled.ts';
@@ -67,6 +69,31 @@ test('while the vault answers, leases begin anew before they end, and nobody wai
     await until('it is renewed', () => remote.status.leaseLeftMs > LEASE_MS * 0.9);
   }
   await remote.close();
+});
+
+test('what may not be kept is asked for each time, and nothing of it is in the file', async () => {
+  const host = hosts[0] as StageHost;
+  const dir = directory();
+  const { grant } = await stage.api.send<{ grant: GrantView }>('/v1/grants', {
+    ...{ credential: 'lent', agent: 'bot', hosts: ['careful.good.test'], label: 'careful', no_cache: true },
+  });
+  const remote = await openRemote(stage, host, { dir });
+  const careful = remote.grants.find(grant.id);
+  for (let i = 0; i < 2; i++) {
+    const answer = remote.obtain(careful);
+    expect(answer).toBeInstanceOf(Promise);
+    expect((await answer).fields.get('token')?.reveal()).toBe('SEKRET-marker-lent');
+  }
+  expect(await obtained(remote, plain)).toBe('served');
+  expect(remote.status.held).toBe(1);
+  await remote.close();
+  const cache = LeaseCache.open({ dir, key: keyFromBytes(Buffer.from(host.keys.sealing.privateKey)) });
+  cache.close();
+  expect([...(cache.found?.materials.keys() ?? [])]).toEqual([plain]);
+  const kept = JSON.stringify(cache.found?.head);
+  expect(kept).toContain(plain);
+  expect(kept).not.toMatch(new RegExp(`${grant.id}|careful`));
+  await stage.api.remove(`/v1/grants/${grant.id}`);
 });
 
 describe('once the vault is away', () => {

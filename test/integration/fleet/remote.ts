@@ -12,16 +12,20 @@ import type { StageHost, VaultStage } from './rig.ts';
 export interface RemoteOptions {
   readonly clock?: ClockSource;
   readonly dir?: string;
+  /** Something between the two ends every stream at once. */
+  readonly cutStreams?: boolean;
 }
 
 export async function openRemote(stage: VaultStage, host: StageHost, options: RemoteOptions = {}): Promise<RemoteVault> {
   const client = host.client();
   const { host_id: hostId, vault_id: vaultId } = host.answer;
   const dir = options.dir ?? host.dir;
+  const calls = new HostCalls({ client, opener: new HostOpener(host.keys.sealing), vaultId, hostId });
+  if (options.cutStreams === true) calls.events = async () => {};
   const remote = new RemoteVault({
     ...{ url: stage.server.fleet.url, catalogue, audit: new MemoryJournal(), policiesDir: join(dir, 'policies') },
     ...{ clock: options.clock ?? machineClock(), log: { warn: () => {}, info: () => {} } },
-    calls: new HostCalls({ client, opener: new HostOpener(host.keys.sealing), vaultId, hostId }),
+    calls,
     cache: LeaseCache.open({ dir, key: keyFromBytes(Buffer.from(host.keys.sealing.privateKey)) }),
     onClosed: () => client.close(),
   });

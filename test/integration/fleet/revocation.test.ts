@@ -111,6 +111,19 @@ test('an agent ends everywhere, and only what changed is told', async () => {
 });
 
 describe('one host', () => {
+  test('without a stream asks every second, and says so', async () => {
+    const host = await stage.enroll('cut-off');
+    await send('/v1/hosts/cut-off/assign', { agents: ['bot'] });
+    const remote = await openRemote(stage, host, { cutStreams: true });
+    const id = await newGrant('bot');
+    await until('the grant', () => isActive(remote, id), 2_500);
+    await send('/v1/kill', { kind: 'grant', name: id });
+    await until('its end', () => !isActive(remote, id), 2_500);
+    expect(remote.status).toMatchObject({ state: 'polling', reason: expect.stringContaining('stream') });
+    expect(remote.status.polls).toBeGreaterThan(1);
+    await remote.close();
+  });
+
   test('is killed: it has nothing any more, and is told why', async () => {
     const remote = remotes[0] as RemoteVault;
     await send('/v1/kill', { kind: 'host', name: 'host-0' });

@@ -22,6 +22,8 @@ const BLOCKS: Readonly<Record<string, string | null>> = {
     'needs accounts and what others set up; that its commands and options are there is tested in references.test.ts',
   'sudo useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin alterd': 'changes the machine',
   'sudo useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin alterd-vault': 'changes the machine',
+  'alterd vault start --listen 0.0.0.0:4790 --public-name vault.example.com':
+    'needs two machines; test/e2e runs the same path with two directories',
   'sudo systemctl edit alterd': 'changes the machine',
   'alterd() {': 'needs the installed service; test/integration/systemd calls the command line in this way',
   'npm start': 'the tests themselves',
