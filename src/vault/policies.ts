@@ -8,7 +8,7 @@ import { type PolicyProblem, problemText } from '../config/policy-problem.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { PolicySource } from '../domain/policy.ts';
 import { NO_POLICIES, type PolicySet } from '../policy/policy-set.ts';
-import type { PolicyRow, PolicySetRow, RateLimitRow, StoreChange } from '../store/rows.ts';
+import type { PolicyRow, PolicySetRow, RateLimitRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import type { VaultEvent } from './events.ts';
 import type { VaultState } from './state.ts';
 
@@ -97,6 +97,15 @@ export class EmbeddedPolicies implements VaultPolicies {
       await this.noteRefusal(problems);
       return problems;
     }
+  }
+
+  /** Puts in force what another replica has put in force. @throws AlterError invalid_input */
+  async follow(rows: StoreSnapshot): Promise<void> {
+    const newest = rows.policySets.map(versionOf).sort((a, b) => b.version - a.version)[0];
+    if (newest === undefined || newest.version === this.versions()[0]?.version) return;
+    const next = await this.#load(newest.sources);
+    this.#files = newest.sources.filter(({ origin }) => origin === 'file');
+    this.#publish(next.set as PolicySet, next.loaded);
   }
 
   get set(): PolicySet {

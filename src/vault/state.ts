@@ -12,7 +12,7 @@ import { changeSnapshot } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import { authorityOf } from './authority.ts';
 import { closingOf, openingOf, type VaultEvent } from './events.ts';
-import { MAC_NAME, macOf } from './integrity.ts';
+import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
 
 /** In the vault's meta, and so under its MAC. */
 const JOURNAL_NAME = 'journal';
@@ -23,7 +23,12 @@ export interface VaultStateOptions {
   readonly macKey: KeyObject;
   readonly audit: AuditPort;
   readonly now: () => number;
+  /** True where others change the same store: before each change their changes are taken over. */
+  readonly isShared?: boolean | undefined;
 }
+
+/** Without an answer of a shared store for this long nothing is decided by what is in memory. */
+const FRESH_MS = 5_000;
 
 export class VaultState {
   readonly store: Store;
@@ -37,6 +42,10 @@ export class VaultState {
   #keysById!: ReadonlyMap<string, KeyRow>;
   #queue: Promise<unknown> = Promise.resolve();
   #journalMark: string | null = null;
+  readonly #isShared: boolean;
+  readonly #followers = new Set<(rows: StoreSnapshot) => void | Promise<void>>();
+  /** By the monotonic clock: when the store last said that nothing, or nothing more, had changed. */
+  #freshAt = performance.now();
 
   constructor(options: VaultStateOptions) {
     this.store = options.store;
@@ -44,6 +53,7 @@ export class VaultState {
     this.#audit = options.audit;
     this.#macKey = options.macKey;
     this.#rows = options.snapshot;
+    this.#isShared = options.isShared === true;
     this.#authority = authorityOf(options.snapshot, 1);
     this.#indexKeys();
   }
@@ -90,9 +100,52 @@ export class VaultState {
 
   /** Runs one change after the other: what `work` has checked still holds when it commits. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(work);
+    const result = this.#queue.then(async () => {
+      if (this.#isShared) await this.#follow();
+      return work();
+    });
     this.#queue = result.catch(() => {});
     return result;
+  }
+
+  /** Called with what others have changed before it is in force; a failure keeps it from being so. */
+  onFollow(follower: (rows: StoreSnapshot) => void | Promise<void>): void {
+    this.#followers.add(follower);
+  }
+
+  /** Takes over what others have changed. @throws AlterError vault_unavailable */
+  refresh(): Promise<void> {
+    return this.exclusive(async () => {});
+  }
+
+  /** SECURITY: who can't ask the database can't know what was revoked. @throws AlterError vault_unavailable */
+  requireFresh(): void {
+    if (!this.#isShared || performance.now() - this.#freshAt < FRESH_MS) return;
+    throw new AlterError(
+      'vault_unavailable',
+      { reason: 'its database has not answered for some seconds' },
+      { hint: 'Check that it runs and can be reached: `pg_isready`. alterd goes on by itself.' },
+    );
+  }
+
+  async #follow(): Promise<void> {
+    const askedAt = performance.now();
+    const log = await this.store.changesSince(this.#rows.epoch);
+    if (log === null || log.length > 0) {
+      const next = log?.reduce((rows, { changes }) => changeSnapshot(rows, changes), this.#rows) ?? (await this.store.load());
+      // SECURITY: the log and the rows are as good as the MAC over them; a database that went back would undo revocations.
+      if (next.epoch < this.#rows.epoch || !isMacRight(this.#macKey, next))
+        throw new AlterError(
+          'vault_unavailable',
+          { reason: 'its database went back in time, or was changed by something other than alterd' },
+          { hint: 'Restore the database from a backup, then start again.' },
+        );
+      for (const follower of this.#followers) await follower(next);
+      this.#rows = next;
+      this.#indexKeys();
+      this.#publish();
+    }
+    this.#freshAt = askedAt;
   }
 
   /**

@@ -5,6 +5,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { KeySource, MasterKey } from '../crypto/master-key.ts';
 import { AlterError } from '../domain/errors.ts';
+import { StaleEpoch } from '../store/conflicts.ts';
 import type { StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
@@ -70,6 +71,13 @@ export class VaultKeys {
     return this.#masterKey.source;
   }
 
+  /** Learns the data keys that another replica made. @throws AlterError vault_unavailable */
+  follow(rows: StoreSnapshot): void {
+    for (const row of rows.dataKeys) this.dataKeys.add(this.#masterKey, row);
+    const newest = rows.dataKeys.at(-1);
+    if (newest !== undefined) this.dataKeys.use(newest.id);
+  }
+
   rotateMasterKey(state: VaultState, to: MasterKey): Promise<void> {
     return state.exclusive(async () => {
       const rewrapped = rewrapDataKeys(state.rows.dataKeys, this.#masterKey, to);
@@ -120,7 +128,12 @@ const isUnused = ({ epoch, meta, ...tables }: StoreSnapshot): boolean =>
 async function initialise(store: Store, empty: StoreSnapshot, masterKey: MasterKey, now: number): Promise<StoreSnapshot> {
   const changes: StoreChange[] = [{ put: 'data_key', row: mintDataKey(masterKey, now) }, ...recordOf(masterKey)];
   const mac = macOf(macKeyOf(masterKey), changeSnapshot(empty, changes));
-  await store.apply([...changes, { put: 'meta', name: MAC_NAME, value: mac }], empty.epoch);
+  try {
+    await store.apply([...changes, { put: 'meta', name: MAC_NAME, value: mac }], empty.epoch);
+  } catch (thrown) {
+    // Another replica began it just now: its record says whether the key is the same.
+    if (!(thrown instanceof StaleEpoch)) throw thrown;
+  }
   return store.load();
 }
 

@@ -73,6 +73,8 @@ export interface VaultOptions {
   readonly dbFile: string;
   /** Another database than the file. */
   readonly openStore?: (() => Promise<Store>) | undefined;
+  /** Where other replicas change the same store: how often their changes are asked for. Absent: this vault is alone. */
+  readonly followEveryMs?: number | undefined;
   /** The key, or how to load it once the database has said which source holds it (nothing is recorded on a fresh install). */
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
   readonly catalogue: ProviderSource;
@@ -97,11 +99,21 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const found = await store.load();
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
     const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
-    const state = new VaultState({ store, snapshot, macKey, audit: options.audit, now });
+    const state = new VaultState({
+      store,
+      snapshot,
+      macKey,
+      audit: options.audit,
+      now,
+      isShared: options.followEveryMs !== undefined,
+    });
     const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
     const policyProblems = await policies.start();
+    state.onFollow((rows) => keys.follow(rows));
+    state.onFollow((rows) => policies.follow(rows));
     const https = options.https ?? noNetwork;
     const vault = new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
+    if (options.followEveryMs !== undefined) vault.follow(options.followEveryMs);
     if (options.https !== undefined) vault.upkeep.start(options.upkeepEveryMs ?? UPKEEP_EVERY_MS);
     return vault;
   } catch (thrown) {
@@ -145,6 +157,7 @@ class EmbeddedVault implements Vault {
   readonly #refresher: Refresher;
   readonly #endings: TokenEndings;
   #closed = false;
+  #following: NodeJS.Timeout | undefined;
 
   constructor(parts: VaultParts) {
     const { state, keys, catalogue, https } = parts;
@@ -204,7 +217,17 @@ class EmbeddedVault implements Vault {
     return this.#parts.state.onAuthorityChange(listener);
   }
 
+  /** A failure is seen by who asks next: nothing is decided by a state that is too old. */
+  follow(everyMs: number): void {
+    const again = (): void => {
+      if (!this.#closed) this.#following = setTimeout(next, everyMs).unref();
+    };
+    const next = (): void => void this.#parts.state.refresh().then(again, again);
+    again();
+  }
+
   identify(key: string): CallerIdentity {
+    this.#parts.state.requireFresh();
     return this.#callers.identify(key);
   }
 
@@ -214,6 +237,7 @@ class EmbeddedVault implements Vault {
 
   obtain(grant: Grant): CredentialMaterial | Promise<CredentialMaterial> {
     if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
+    this.#parts.state.requireFresh();
     return this.#materials.obtain(grant);
   }
 
@@ -272,6 +296,7 @@ class EmbeddedVault implements Vault {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#following);
     await this.upkeep.stop();
     // What a provider is answering just now may be the only copy of a token.
     await this.#refresher.settle();

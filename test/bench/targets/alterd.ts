@@ -110,7 +110,16 @@ function alterdTarget({ name, note, program, grantFlags, only, furnish, grant = 
       const start = async (): Promise<Running> => {
         const port = await freePort();
         const started = await launch(
-          [process.execPath, ...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []), program, '--home', home, 'start', '--listen', `127.0.0.1:${port}`],
+          [
+            process.execPath,
+            ...(process.env.BENCH_NODE_ARGS?.split(' ') ?? []),
+            program,
+            '--home',
+            home,
+            'start',
+            '--listen',
+            `127.0.0.1:${port}`,
+          ],
           port,
           dir,
         );

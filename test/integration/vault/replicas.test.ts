@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, describe, expect, it } from 'vitest';
+import { MasterKey } from '../../../src/crypto/master-key.ts';
+import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import { openVault, type Vault } from '../../../src/vault/vault.ts';
+import { catalogue, MemoryJournal, TOKEN } from '../../contract/vault/fixtures.ts';
+import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
+
+const POLICY = 'name = "office-hours"\nlayer = "installation"\n[[rules]]\nname = "r"\neffect = "deny"\n';
+
+if (!isPostgresHere) {
+  it('not present here: PostgreSQL 15', () => {});
+} else {
+  describe('replicas of a vault over one database', () => {
+    let server: PostgresServer | undefined;
+    let made = 0;
+    afterAll(() => server?.remove());
+
+    async function replicas(count: number): Promise<Vault[]> {
+      server ??= startPostgres();
+      const url = server.createDatabase(`r${made++}`);
+      const bytes = randomBytes(32);
+      return Promise.all(
+        Array.from({ length: count }, () =>
+          openVault({
+            dbFile: '',
+            openStore: () => openPostgresStore({ url }),
+            followEveryMs: 20,
+            masterKey: new MasterKey('file', Buffer.from(bytes)),
+            catalogue,
+            audit: new MemoryJournal(),
+          }),
+        ),
+      );
+    }
+
+    /** Resolves with the first change of authority after which something holds. */
+    const until = (vault: Vault, holds: () => boolean): Promise<void> =>
+      new Promise((resolve) => {
+        if (holds()) return resolve();
+        const stop = vault.onAuthorityChange(() => {
+          if (!holds()) return;
+          stop();
+          resolve();
+        });
+      });
+
+    const closed = (vaults: readonly Vault[]): Promise<unknown> => Promise.all(vaults.map((vault) => vault.close()));
+
+    it('begin an empty one together, and see what the others change: agents, keys, secrets, grants, policies, revocations', async () => {
+      const vaults = await replicas(3);
+      const [a, b, c] = vaults as [Vault, Vault, Vault];
+      const { agent, key: keyText } = await a.agents.create({ name: 'bot' });
+      await a.secrets.create({ name: 'main', providerId: 'good', fields: TOKEN });
+      const grant = await b.grants.create({ provider: 'good', agent: agent.id });
+      await until(c, () => c.authority.grants.length === 1);
+      expect(c.identify(keyText.reveal()).agentId).toBe(agent.id);
+      const material = await c.obtain(c.authority.grants[0]!);
+      expect(material.fields.get('token')?.reveal()).toBe('SEKRET-marker-token');
+      await a.policies.add(POLICY, { replace: false });
+      await a.agents.create({ name: 'after the policy'.replaceAll(' ', '-') });
+      await until(c, () => c.authority.agents.size === 2);
+      expect(c.policies.list().map(({ policy }) => policy.name)).toEqual(['office-hours']);
+      await b.grants.revoke(grant.id);
+      await until(c, () => c.authority.grants[0]?.status === 'revoked');
+      expect(() => c.obtain(grant)).toThrow(expect.objectContaining({ code: 'credential_unavailable' }));
+      await closed(vaults);
+    });
+
+    it('lose no change when all of them write, and refuse a name that another one has taken', async () => {
+      const vaults = await replicas(2);
+      const all = await Promise.allSettled(
+        vaults.flatMap((vault, r) => [1, 2, 3, 4].map((n) => vault.agents.create({ name: `r${r}-${n}` }))),
+      );
+      const created = all.filter((each) => each.status === 'fulfilled').length;
+      for (const each of all) if (each.status === 'rejected') expect(each.reason).toMatchObject({ code: 'conflict' });
+      await Promise.all(vaults.map((vault) => until(vault, () => vault.authority.agents.size === created)));
+      await vaults[0]!.agents.create({ name: 'taken' });
+      await expect(vaults[1]!.agents.create({ name: 'taken' })).rejects.toMatchObject({
+        code: 'conflict',
+        message: expect.stringMatching(/agent "taken" already/),
+      });
+      await closed(vaults);
+    });
+
+    it('open what another one sealed after the data key was rotated', async () => {
+      const vaults = await replicas(2);
+      const [a, b] = vaults as [Vault, Vault];
+      await a.rotateDataKey();
+      const { agent } = await b.agents.create({ name: 'bot' });
+      await a.secrets.create({ name: 'main', providerId: 'good', fields: TOKEN });
+      const grant = await a.grants.create({ provider: 'good', agent: agent.id });
+      await until(b, () => b.authority.grants.length === 1);
+      expect((await b.obtain(b.authority.grants.find(({ id }) => id === grant.id)!)).fields.get('token')?.reveal()).toBe(
+        'SEKRET-marker-token',
+      );
+      await closed(vaults);
+    });
+  });
+}
