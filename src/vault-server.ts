@@ -12,6 +12,7 @@ import { replaceFile } from './ca/own-file.ts';
 import { builtinProvidersDir } from './config/catalogue.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config } from './config/schema.ts';
+import { centralStore } from './daemon/central-database.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
@@ -34,7 +35,6 @@ import { noticeTargets } from './notices/targets.ts';
 import { ENDED, event, hostPort, metricsListener, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import type { PlaneSettings } from './proxy/settings.ts';
-import type { Store } from './store/store.ts';
 import { Approvals } from './vault/approvals.ts';
 import { ConnectSessions } from './vault/connect-sessions.ts';
 import type { Vault } from './vault/vault.ts';
@@ -77,7 +77,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     let outbound: PlaneSettings = settingsOf(loaded.config, loopNonce, () => null);
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
-    const openStore = databaseOf(loaded.config);
+    const openStore = centralStore(loaded.config);
     const { vault, journal } = await openEmbeddedSource({
       ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
     });
@@ -220,17 +220,6 @@ async function ended(step: () => void | Promise<void>, log: VaultServerOptions['
   } catch (error) {
     log.error({ reason: (error as Error).message }, 'a part did not stop as it should');
   }
-}
-
-/** How the database of the configuration is opened; undefined for the file. @throws AlterError invalid_input */
-function databaseOf({ vaultServer }: Config): (() => Promise<Store>) | undefined {
-  if (vaultServer.database === null) return undefined;
-  // SECURITY: a vault that quietly fell back to its file would serve grants that were revoked elsewhere.
-  throw new AlterError(
-    'invalid_input',
-    { problems: ['vault_server.database: this version keeps its vault in the state directory only'] },
-    { hint: 'Leave vault_server.database empty, and run one vault.' },
-  );
 }
 
 /** The authority of the vault, from its database; its certificate is written beside, for people. */

@@ -9,6 +9,9 @@ import { openVault, type Vault } from '../vault/vault.ts';
 import { JournalRoom } from './journal-room.ts';
 import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
 
+/** How soon a replica knows what another one changed. */
+const FOLLOW_EVERY_MS = 100;
+
 export interface EmbeddedSourceOptions extends VaultSourceOptions {
   /** A database that others write to as well; absent: the file in the state directory. */
   readonly openStore?: (() => Promise<Store>) | undefined;
@@ -28,6 +31,7 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
     vault = await openVault({
       dbFile: paths.vaultDb,
       openStore: options.openStore,
+      followEveryMs: options.openStore === undefined ? undefined : FOLLOW_EVERY_MS,
       masterKey: masterKeyLoader(paths, loaded.config, (key) => room.begin(key)),
       catalogue: options.catalogue,
       audit: room.audit,

@@ -9,7 +9,7 @@ import type { Authority } from '../domain/authority.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { KeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
-import type { Store } from '../store/store.ts';
+import type { HeldLease, Store } from '../store/store.ts';
 import { authorityOf } from './authority.ts';
 import { closingOf, openingOf, type VaultEvent } from './events.ts';
 import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
@@ -33,6 +33,8 @@ const FRESH_MS = 5_000;
 export class VaultState {
   readonly store: Store;
   readonly now: () => number;
+  /** Others change the same store. */
+  readonly isShared: boolean;
   readonly #audit: AuditPort;
   readonly #listeners = new Set<(authority: Authority) => void>();
   #macKey: KeyObject;
@@ -42,7 +44,6 @@ export class VaultState {
   #keysById!: ReadonlyMap<string, KeyRow>;
   #queue: Promise<unknown> = Promise.resolve();
   #journalMark: string | null = null;
-  readonly #isShared: boolean;
   readonly #followers = new Set<(rows: StoreSnapshot) => void | Promise<void>>();
   /** By the monotonic clock: when the store last said that nothing, or nothing more, had changed. */
   #freshAt = performance.now();
@@ -53,7 +54,7 @@ export class VaultState {
     this.#audit = options.audit;
     this.#macKey = options.macKey;
     this.#rows = options.snapshot;
-    this.#isShared = options.isShared === true;
+    this.isShared = options.isShared === true;
     this.#authority = authorityOf(options.snapshot, 1);
     this.#indexKeys();
   }
@@ -101,7 +102,7 @@ export class VaultState {
   /** Runs one change after the other: what `work` has checked still holds when it commits. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(async () => {
-      if (this.#isShared) await this.#follow();
+      if (this.isShared) await this.#follow();
       return work();
     });
     this.#queue = result.catch(() => {});
@@ -120,7 +121,7 @@ export class VaultState {
 
   /** SECURITY: who can't ask the database can't know what was revoked. @throws AlterError vault_unavailable */
   requireFresh(): void {
-    if (!this.#isShared || performance.now() - this.#freshAt < FRESH_MS) return;
+    if (!this.isShared || performance.now() - this.#freshAt < FRESH_MS) return;
     throw new AlterError(
       'vault_unavailable',
       { reason: 'its database has not answered for some seconds' },
@@ -155,7 +156,7 @@ export class VaultState {
   async commit(
     event: VaultEvent,
     changes: readonly StoreChange[],
-    options: { readonly macKey?: KeyObject; readonly beforePublishing?: () => void } = {},
+    options: { readonly macKey?: KeyObject; readonly beforePublishing?: () => void; readonly lease?: HeldLease | undefined } = {},
   ): Promise<void> {
     const { epoch } = this.#rows;
     const macKey = options.macKey ?? this.#macKey;
@@ -164,7 +165,7 @@ export class VaultState {
     const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft) };
     await this.#record(event, epoch + 1, null);
     try {
-      await this.store.apply([...all, seal], epoch);
+      await this.store.apply([...all, seal], epoch, options.lease);
     } catch (thrown) {
       const error = toAlterError(thrown);
       // The event above says that it happens; this one says that it did not.

@@ -8,9 +8,11 @@
  *
  * It must never ask twice at a time for one credential, nor go on asking a provider that refuses (S-101).
  */
+import { randomUUID } from 'node:crypto';
 import { AlterError, toAlterError } from '../../domain/errors.ts';
 import type { Secret } from '../../domain/secret.ts';
 import type { CredentialRow } from '../../store/rows.ts';
+import type { HeldLease } from '../../store/store.ts';
 import type { DataKeys } from '../data-keys.ts';
 import type { VaultState } from '../state.ts';
 import { sourceOf } from './sources/all.ts';
@@ -29,6 +31,8 @@ const LONGEST_PAUSE_MS = 5 * 60_000;
 /** A client that is refused is mended by a person: there is no hurry. */
 const SETUP_PAUSE_MS = 30_000;
 const FORCED_INTERVAL_MS = 60_000;
+/** Longer than a call to a provider takes, by more than clocks of replicas may differ. */
+const LEASE_MS = 120_000;
 
 /** Why nothing can be asked for a while. */
 interface Pause {
@@ -46,6 +50,9 @@ export class Refresher {
   readonly #forcedAt = new Map<string, number>();
   /** Answers that could not be stored yet: the only copy of a token whose predecessor is used up. */
   readonly #unsaved = new Map<string, { readonly version: number; readonly answer: TokenAnswer }>();
+
+  readonly #holder = randomUUID();
+  readonly #leases = new Map<string, HeldLease>();
 
   constructor(parts: RefresherParts) {
     this.#parts = parts;
@@ -87,7 +94,7 @@ export class Refresher {
     const pause = this.#pauseOf(credentialId);
     if (pause !== undefined) return Promise.reject(new TokenFailure('transient', pause.code));
     const version = this.#versionOf(credentialId);
-    const renewal = this.#renewOnce(credentialId)
+    const renewal = this.#renewAlone(credentialId, version)
       .then(() => void this.#pauses.delete(credentialId))
       .catch((thrown: unknown) => {
         this.#pause(credentialId, version, thrown);
@@ -145,6 +152,25 @@ export class Refresher {
     this.#pauses.set(credentialId, { version, until: this.#parts.state.now() + waitMs, failures, code: failure.code });
   }
 
+  /** Over a store that replicas share: once for all of them, under a lease that the new token is stored by. */
+  async #renewAlone(credentialId: string, version: number | undefined): Promise<void> {
+    const { state } = this.#parts;
+    if (!state.isShared) return this.#renewOnce(credentialId);
+    const name = `refresh:${credentialId}`;
+    const fence = await state.store.acquireLease(name, this.#holder, LEASE_MS, state.now());
+    if (fence === null) throw new TokenFailure('transient', 'renewed_elsewhere');
+    this.#leases.set(credentialId, { name, fence });
+    try {
+      // SECURITY: the holder before may have used the refresh token up; what it stored has to be seen first.
+      await state.refresh();
+      if (this.#versionOf(credentialId) === version) await this.#renewOnce(credentialId);
+    } finally {
+      this.#leases.delete(credentialId);
+      // An answer that is not stored yet is known here alone: nobody else may ask before the lease ends.
+      if (!this.#unsaved.has(credentialId)) await state.store.releaseLease({ name, fence }).catch(() => {});
+    }
+  }
+
   async #renewOnce(credentialId: string): Promise<void> {
     const { state } = this.#parts;
     const row = this.#rowOf(credentialId);
@@ -187,9 +213,11 @@ export class Refresher {
     return state.exclusive(async () => {
       const row = this.#rowOf(before.id);
       if (row.version !== before.version) throw new TokenFailure('transient', 'changed_meanwhile');
-      await state.commit({ action: 'oauth.refresh_begun', credential: row }, [
-        { put: 'credential', row: { ...row, oauth: { ...row.oauth!, refreshBegunAt: state.now() } } },
-      ]);
+      await state.commit(
+        { action: 'oauth.refresh_begun', credential: row },
+        [{ put: 'credential', row: { ...row, oauth: { ...row.oauth!, refreshBegunAt: state.now() } } }],
+        { lease: this.#leases.get(row.id) },
+      );
     });
   }
 
@@ -217,7 +245,7 @@ export class Refresher {
           { put: 'credential', row },
           { put: 'sealed', row: dataKeys.seal(row.id, row.version, material) },
         ],
-        { beforePublishing: () => this.#parts.dropMaterial(row.id) },
+        { beforePublishing: () => this.#parts.dropMaterial(row.id), lease: this.#leases.get(row.id) },
       );
       this.#unsaved.delete(credentialId);
     });
@@ -237,7 +265,7 @@ export class Refresher {
             row: { ...row, oauth: { ...row.oauth!, state: 're_auth_required', reason, refreshBegunAt: null } },
           },
         ],
-        { beforePublishing: () => this.#parts.dropMaterial(row.id) },
+        { beforePublishing: () => this.#parts.dropMaterial(row.id), lease: this.#leases.get(row.id) },
       );
     });
     throw new TokenFailure('permanent', reason);

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, describe, expect, it } from 'vitest';
 import { MasterKey } from '../../../src/crypto/master-key.ts';
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts';
-import { openVault, type Vault } from '../../../src/vault/vault.ts';
+import { openVault, type Vault, type VaultOptions } from '../../../src/vault/vault.ts';
 import { catalogue, MemoryJournal, TOKEN } from '../../contract/vault/fixtures.ts';
 import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
+import { answerTo, connectAccount, SPEC } from './oauth-vault.ts';
 
 const POLICY = 'name = "office-hours"\nlayer = "installation"\n[[rules]]\nname = "r"\neffect = "deny"\n';
 
@@ -16,7 +17,7 @@ if (!isPostgresHere) {
     let made = 0;
     afterAll(() => server?.remove());
 
-    async function replicas(count: number): Promise<Vault[]> {
+    async function replicas(count: number, more: Partial<VaultOptions> = {}): Promise<Vault[]> {
       server ??= startPostgres();
       const url = server.createDatabase(`r${made++}`);
       const bytes = randomBytes(32);
@@ -29,6 +30,7 @@ if (!isPostgresHere) {
             masterKey: new MasterKey('file', Buffer.from(bytes)),
             catalogue,
             audit: new MemoryJournal(),
+            ...more,
           }),
         ),
       );
@@ -94,6 +96,34 @@ if (!isPostgresHere) {
       expect((await b.obtain(b.authority.grants.find(({ id }) => id === grant.id)!)).fields.get('token')?.reveal()).toBe(
         'SEKRET-marker-token',
       );
+      await closed(vaults);
+    });
+
+    it('refresh an account once for all of them, and all of them serve the new token', async () => {
+      const clock = { now: Date.now() };
+      let calls = 0;
+      const vaults = await replicas(3, {
+        catalogue: { find: (slug) => (slug === 'acme' ? SPEC : undefined) },
+        https: async ({ body }) => {
+          calls++;
+          return answerTo(body);
+        },
+        now: () => clock.now,
+      });
+      await connectAccount(vaults[0]!);
+      await Promise.all(vaults.map((vault) => until(vault, () => vault.authority.grants.length === 1)));
+      const token = async (vault: Vault): Promise<string> =>
+        (await vault.obtain(vault.authority.grants[0]!)).fields.get('access_token')!.reveal();
+      calls = 0;
+      clock.now += 2 * 3_600_000;
+      const first = await Promise.allSettled(vaults.map(token));
+      const good = first.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+      expect(new Set(good)).toEqual(new Set(['SEKRET-marker-access-2']));
+      expect(calls).toBe(1);
+      // Past the pause of those who found somebody else at it.
+      clock.now += 2_000;
+      for (const vault of vaults) await expect.poll(() => token(vault)).toBe('SEKRET-marker-access-2');
+      expect(calls).toBe(1);
       await closed(vaults);
     });
   });

@@ -1,0 +1,109 @@
+/** Replicas of a vault over PostgreSQL: one vault to its hosts, a replay refused by the other, and an end that both know. */
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { get } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mintNonce, signedHeaders } from '../../../src/crypto/request-signing.ts';
+import { SignedClient } from '../../../src/vault-client/signed-client.ts';
+import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
+import { temporaryDirectory } from '../../helpers/temporary.ts';
+import { until } from './enrolled.ts';
+import { startVaultStage, type VaultStage } from './rig.ts';
+
+const directory = temporaryDirectory();
+let postgres: PostgresServer;
+let config: string;
+let one: VaultStage;
+let other: VaultStage;
+const BUNDLE = '/v1/host/bundle';
+
+if (!isPresent()) test('replicas over PostgreSQL', () => {});
+function isPresent(): boolean {
+  if (!isPostgresHere) console.log('not present here: postgres');
+  return isPostgresHere;
+}
+
+/** Another home with the same master key. */
+function twinOf(stage: VaultStage): string {
+  const home = directory();
+  mkdirSync(join(home, 'config'), { mode: 0o700 });
+  copyFileSync(stage.paths.masterKeyFile, join(home, 'config', 'master.key'));
+  return home;
+}
+
+function statusOf({ server, ca }: VaultStage, headers: Record<string, string>): Promise<number> {
+  return new Promise((resolve, reject) => {
+    get(new URL(BUNDLE, server.fleet.url), { headers, ca, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    }).on('error', reject);
+  });
+}
+
+const code = (expected: string) => expect.objectContaining({ code: expected });
+
+beforeAll(async () => {
+  if (!isPostgresHere) return;
+  postgres = startPostgres();
+  config = `[vault_server]\ndatabase = "${postgres.createDatabase('vault')}"\n`;
+  one = await startVaultStage(directory, { config });
+  other = await startVaultStage(directory, { config, home: twinOf(one) });
+}, 30_000);
+afterAll(async () => {
+  if (!isPostgresHere) return;
+  await other.stop();
+  await one.stop();
+  postgres.remove();
+});
+
+test.runIf(isPostgresHere)(
+  'two replicas are one vault: a host of the one is a host of the other, until it is revoked',
+  async () => {
+    const { fingerprint, vaultId } = one.server.fleet;
+    expect(other.server.fleet).toMatchObject({ fingerprint, vaultId });
+    const host = await one.enroll('web-01');
+    const identity = { hostId: host.answer.host_id, signing: host.keys.signing };
+    const elsewhere = new SignedClient({ url: other.server.fleet.url, ca: other.ca, identity });
+    await until('the other replica knows the host', async () =>
+      elsewhere.call('GET', BUNDLE).then(
+        () => true,
+        () => false,
+      ),
+    );
+    // The very same request, to one and to the other.
+    const parts = { method: 'GET', target: BUNDLE, timestamp: Date.now(), nonce: mintNonce(), body: Buffer.alloc(0) };
+    const headers = signedHeaders(identity.hostId, identity.signing, parts);
+    expect(await statusOf(one, headers)).toBe(200);
+    expect(await statusOf(other, headers)).toBe(401);
+    await one.api.send('/v1/hosts/web-01/status', { status: 'revoked' });
+    const ms = await until('the other replica knows the end', async () =>
+      elsewhere.call('GET', BUNDLE).then(
+        () => false,
+        () => true,
+      ),
+    );
+    expect(ms).toBeLessThan(1_000);
+    await expect(elsewhere.call('GET', BUNDLE)).rejects.toEqual(code('host_inactive'));
+    elsewhere.close();
+  },
+);
+
+test.runIf(isPostgresHere)(
+  'a database that is away: nothing is answered, readiness says so, and it goes on by itself',
+  async () => {
+    const host = await one.enroll('web-02');
+    const client = host.client();
+    await client.call('GET', BUNDLE);
+    postgres.stop('immediate');
+    await expect(client.call('GET', BUNDLE)).rejects.toEqual(code('vault_unavailable'));
+    await expect(startVaultStage(directory, { config, home: twinOf(one) })).rejects.toEqual(code('vault_unavailable'));
+    postgres.start();
+    await until('the database is back', async () =>
+      client.call('GET', BUNDLE).then(
+        () => true,
+        () => false,
+      ),
+    );
+  },
+  30_000,
+);
