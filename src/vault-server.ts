@@ -158,6 +158,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     undo.push(() => clearInterval(renewal));
     const fleet: FleetPort = {
       hosts: vault.hosts,
+      audit: vault.hostAudit,
       vaultId,
       url: urlOf(loaded.config, server.port),
       fingerprint: identityOfServer.fingerprint,

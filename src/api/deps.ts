@@ -12,7 +12,7 @@ import type { JournalReader } from '../journal/reader.ts';
 import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
-import type { VaultHosts } from '../vault/hosts.ts';
+import type { HostAuditReader, VaultHosts } from '../vault/hosts.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
@@ -100,6 +100,8 @@ export interface ReloadReport {
 /** What a central vault is to the hosts that borrow from it. */
 export interface FleetPort {
   readonly hosts: VaultHosts;
+  /** Rows that hosts have sent of their journals. */
+  readonly audit: HostAuditReader;
   readonly vaultId: string;
   /** Where hosts reach it. */
   readonly url: string;

@@ -6,11 +6,16 @@ import type { FleetHost } from '../domain/fleet-host.ts';
 import type { Secret } from '../domain/secret.ts';
 import { HOST_CAPABILITIES, neededCapabilities } from '../vault/host-capabilities.ts';
 import type { ApiDeps, FleetPort } from './deps.ts';
-import { readBody, readOptionalBody } from './input.ts';
+import { readBody, readOptionalBody, readQuery, wholeNumber } from './input.ts';
 
 const invitation = z.strictObject({ name: z.string(), expires_in_ms: z.number().int().optional() });
 const again = z.strictObject({ expires_in_ms: z.number().int().optional() });
 const assignment = z.strictObject({ agents: z.array(z.string()).max(10_000).optional(), system_grants: z.boolean().optional() });
+const pageOfRows = z.strictObject({
+  after: wholeNumber.default(0),
+  limit: wholeNumber.pipe(z.number().min(1).max(1_000)).default(100),
+  journal: z.string().max(128).optional(),
+});
 const newStatus = z.strictObject({ status: z.enum(['active', 'paused', 'revoked']) });
 
 export interface HostView {
@@ -115,6 +120,17 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
       const { agents = [], system_grants: systemGrants } = await readBody(c, assignment);
       return c.json({ host: view(await required(fleet).hosts[verb](c.req.param('name'), { agents, systemGrants })) });
     });
+
+  routes.get('/:name/audit', async (c) => {
+    const { hosts, audit } = required(fleet);
+    const { id } = hosts.find(c.req.param('name'));
+    const { after, limit, journal } = readQuery(c, pageOfRows);
+    const journals = await audit.listHostChains(id);
+    const chain = journal ?? journals.at(-1);
+    if (chain === undefined) return c.json({ journals, journal: null, rows: [] });
+    const rows = await audit.listHostAudit({ hostId: id, chain }, after, limit);
+    return c.json({ journals, journal: chain, rows: rows.map(({ line, arrivedAt }) => ({ line, arrived_at: iso(arrivedAt) })) });
+  });
 
   routes.delete('/:name', async (c) => {
     await required(fleet).hosts.remove(c.req.param('name'));

@@ -6,6 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { AlterError } from '../domain/errors.ts';
 import type { FleetHost, FleetHostStatus } from '../domain/fleet-host.ts';
 import type { Secret } from '../domain/secret.ts';
+import type { HostAudit } from '../store/store.ts';
 import type { VaultEvent } from './events.ts';
 import { mintInvite } from './invite-text.ts';
 import type { LastUses } from './last-uses.ts';
@@ -34,6 +35,9 @@ export interface Assignment {
   /** Left out: as it was. */
   readonly systemGrants?: boolean | undefined;
 }
+
+/** What hosts have sent of their journals. */
+export type HostAuditReader = Pick<HostAudit, 'listHostAudit' | 'listHostChains'>;
 
 export interface VaultHosts {
   list(): FleetHost[];

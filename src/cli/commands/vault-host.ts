@@ -16,6 +16,7 @@ export function defineVaultHost(parent: Command, cli: Cli): void {
   const command = parent.command('host').alias('hosts').description('the machines that borrow from this vault');
   defineInvite(command, cli);
   defineReading(command, cli);
+  defineAudit(command, cli);
   defineAssignment(command, cli, 'assign', 'let a host have agents, with all that these can use');
   defineAssignment(command, cli, 'unassign', 'take agents from a host; what it borrowed for them ends at once');
   defineStatusChange(command, cli, 'pause', 'paused', 'lend a host nothing until it is resumed');
@@ -107,6 +108,30 @@ const hostFields = (host: HostView): [string, Cell][] => [
   ['enrolled', host.enrolled_at],
   ['last seen', host.last_seen_at],
 ];
+
+interface HostRows {
+  readonly journals: readonly string[];
+  readonly journal: string | null;
+  readonly rows: readonly { readonly line: string; readonly arrived_at: string }[];
+}
+
+function defineAudit(command: Command, cli: Cli): void {
+  const audit = command
+    .command('audit <host>')
+    .description('what a host has sent of its audit journal, oldest first, as `alterd audit export` writes it')
+    .option('--after <row>', 'rows behind this one (default: 0)')
+    .option('--limit <count>', 'at most so many (default: 100, at most 1000)')
+    .option('--journal <mark>', 'of an older journal of the host');
+  example(audit, 'alterd vault host audit web-01 --after 5000 --limit 1000 > web-01.jsonl').action(
+    async (name: string, flags: { readonly after?: string; readonly limit?: string; readonly journal?: string }) => {
+      const query = new URLSearchParams(Object.entries(flags).filter((pair): pair is [string, string] => pair[1] !== undefined));
+      const { journals, rows } = await cli.client().read<HostRows>(`${apiPath('hosts', name, 'audit')}?${query}`);
+      for (const { line } of rows) cli.output.raw(`${line}\n`);
+      if (rows.length === 0) cli.output.hint(`Nothing there. What the host still has to send: \`alterd status\` on it.`);
+      if (journals.length > 1) cli.output.hint(`It has had ${journals.length} journals: ${journals.join(', ')}.`);
+    },
+  );
+}
 
 function defineAssignment(command: Command, cli: Cli, verb: 'assign' | 'unassign', summary: string): void {
   const assign = command
