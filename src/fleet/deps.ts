@@ -11,6 +11,8 @@ export interface FleetVault extends NonceStore, Pick<VaultPort, 'obtain' | 'rene
   readonly hosts: VaultHosts;
   readonly delegations: Pick<VaultDelegations, 'revoke'>;
   readonly hostAudit: HostAudit;
+  /** False while what it knows may be older than the database. */
+  readonly isFresh: boolean;
   /** The rows in force. */
   readonly rows: StoreSnapshot;
   readonly epoch: number;

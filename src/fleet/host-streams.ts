@@ -22,6 +22,7 @@ export interface HostStreamsOptions {
   readonly views: HostViews;
   readonly hosts: { byId(id: string): FleetHost | undefined };
   readonly epoch: () => number;
+  readonly isFresh: () => boolean;
   readonly onChange: (listener: () => void) => () => void;
 }
 
@@ -44,6 +45,11 @@ export class HostStreams {
       });
     });
     this.#timer = setInterval(() => {
+      // SECURITY: a replica that has lost the database would keep hosts from those that hear of revocations.
+      if (!options.isFresh()) {
+        for (const { response } of this.#open) response.end();
+        return;
+      }
       for (const { response } of this.#open) response.write(`event: ping\ndata: {"epoch":${options.epoch()}}\n\n`);
     }, PING_MS).unref();
   }

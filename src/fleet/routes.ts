@@ -24,7 +24,7 @@ export type Lending = Pick<BundleDeps, 'views' | 'streams'>;
 export function openLending({ vault }: Pick<FleetDeps, 'vault'>): Lending {
   const views = new HostViews(() => vault.rows);
   const streams = new HostStreams({
-    ...{ views, hosts: vault.hosts, epoch: () => vault.epoch },
+    ...{ views, hosts: vault.hosts, epoch: () => vault.epoch, isFresh: () => vault.isFresh },
     onChange: (listener) => vault.onAuthorityChange(listener),
   });
   return { views, streams };

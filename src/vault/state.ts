@@ -119,9 +119,14 @@ export class VaultState {
     return this.exclusive(async () => {});
   }
 
+  /** Whether the database was heard of lately; always so where nobody else changes it. */
+  get isFresh(): boolean {
+    return !this.isShared || performance.now() - this.#freshAt < FRESH_MS;
+  }
+
   /** SECURITY: who can't ask the database can't know what was revoked. @throws AlterError vault_unavailable */
   requireFresh(): void {
-    if (!this.isShared || performance.now() - this.#freshAt < FRESH_MS) return;
+    if (this.isFresh) return;
     throw new AlterError(
       'vault_unavailable',
       { reason: 'its database has not answered for some seconds' },

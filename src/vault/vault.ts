@@ -51,6 +51,8 @@ export interface Vault extends VaultRooms {
   useNonces(nonces: readonly Nonce[]): Promise<boolean[]>;
   /** @throws AlterError vault_unavailable */
   forgetNonces(expiredBefore: number): Promise<void>;
+  /** False while a database that others change too can't be asked: what is in memory may have ended. */
+  readonly isFresh: boolean;
   /** What hosts have sent of their journals. */
   readonly hostAudit: HostAudit;
   /** Asks the database for something small. @throws AlterError vault_unavailable */
@@ -263,6 +265,10 @@ class EmbeddedVault implements Vault {
 
   forgetNonces(expiredBefore: number): Promise<void> {
     return this.#parts.store.forgetNonces(expiredBefore);
+  }
+
+  get isFresh(): boolean {
+    return this.#parts.state.isFresh;
   }
 
   get hostAudit(): HostAudit {
