@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { availableParallelism, loadavg } from 'node:os';
 import { loadConfig } from '../../../src/config/load.ts';
 import { resolvePaths } from '../../../src/config/paths.ts';
 import { Secret } from '../../../src/domain/secret.ts';
@@ -87,3 +88,9 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
   }
   throw new Error(`not within ${ms} ms: ${what}`);
 }
+
+/**
+ * A second, or as much longer as more processes want this machine's cores than it has: the suite runs beside itself, and what is
+ * measured here is the way of a revocation, not the queue for a core.
+ */
+export const aboutASecond = (): number => 1_000 * Math.max(1, (2 * (loadavg()[0] ?? 0)) / availableParallelism());
