@@ -16,7 +16,17 @@ export function authorityOf(snapshot: StoreSnapshot, version: number): Authority
   });
 }
 
-export const grantOf = (row: GrantRow, credentialName: string): Grant => Object.freeze({ ...row, credentialName });
+const grants = new WeakMap<GrantRow, Grant>();
+
+/** The same object for the same row and name: with many grants, a change makes one of them anew. */
+export function grantOf(row: GrantRow, credentialName: string): Grant {
+  let grant = grants.get(row);
+  if (grant?.credentialName !== credentialName) {
+    grant = Object.freeze({ ...row, credentialName });
+    grants.set(row, grant);
+  }
+  return grant as Grant;
+}
 
 export const isLive = (grant: Pick<Grant, 'status' | 'expiresAt'>, now: number): boolean =>
   grant.status === 'active' && (grant.expiresAt === null || grant.expiresAt > now);

@@ -4,48 +4,96 @@
  * It can't notice a rollback of the whole file to an older state: that state was valid once, and its MAC is too. The epoch in
  * the audit events of the vault shows such a rollback to whoever compares the two.
  */
-import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
-import type { AgentRow, GrantRow, KeyRow, StoreSnapshot } from '../store/rows.ts';
+import type { AgentRow, DataKeyRow, GrantRow, KeyRow, ProviderClientRow, StoreSnapshot } from '../store/rows.ts';
 
 export const MAC_NAME = 'authority_mac';
 
-/** MAC of a snapshot, as text. Moments of last use are left out: they change without a change of authority. */
+/** What a MAC of this form begins with; one of before has no dot. */
+const FORM = '2.';
+
+/**
+ * MAC of a snapshot, as text: over the epoch, the digests of all rows table by table in their order, and the meta. Moments of last use
+ * are left out: they change without a change of authority. A row is digested once as long as it is the same object, which is what
+ * changeSnapshot() leaves of those that did not change: a change costs its own rows and 32 bytes of each other one.
+ */
 export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
-  const covered = {
-    epoch: snapshot.epoch,
-    agents: snapshot.agents.map(agentAsBefore),
-    keys: snapshot.keys.map(keyAsBefore),
-    credentials: snapshot.credentials.map(withoutUse),
-    grants: snapshot.grants.map(asBefore),
-    // A database of before has none of these, and a MAC that says nothing of them. One whose rows were taken away has another MAC.
-    ...(snapshot.users.length === 0 ? {} : { users: snapshot.users.map(withoutUse) }),
-    ...(snapshot.delegations.length === 0 ? {} : { delegations: snapshot.delegations }),
-    dataKeys: snapshot.dataKeys.map((row) => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') })),
-    // A database of before has neither and a MAC without them; one that lost them has the wrong MAC.
-    ...(snapshot.policies.length === 0 ? {} : { policies: snapshot.policies }),
-    ...(snapshot.policySets.length === 0 ? {} : { policySets: snapshot.policySets }),
-    ...(snapshot.permits.length === 0 ? {} : { permits: snapshot.permits }),
-    ...(snapshot.hosts.length === 0 ? {} : { hosts: snapshot.hosts.map(withoutUse) }),
-    // A database of before has a MAC without them.
-    ...(snapshot.providerClients.length === 0
-      ? {}
-      : {
-          providerClients: snapshot.providerClients.map((row) => ({
-            ...row,
-            sealed: Buffer.from(row.sealed).toString('base64url'),
-          })),
-        }),
-    meta: [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1)),
-  };
-  return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');
+  const mac = createHmac('sha256', key);
+  mac.update(JSON.stringify({ form: FORM, epoch: snapshot.epoch, meta: metaOf(snapshot) }));
+  for (const { name, rows, covered } of tablesOf(snapshot)) {
+    // SECURITY: name and count bind each digest to its table, so that no row can be taken for one of another table.
+    mac.update(`\n${name} ${rows.length}\n`);
+    mac.update(Buffer.concat(rows.map((row) => digestOf(name, row, covered))));
+  }
+  return `${FORM}${mac.digest('base64url')}`;
 }
 
 export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
-  const written = Buffer.from(snapshot.meta.get(MAC_NAME) ?? '', 'base64url');
-  const expected = Buffer.from(macOf(key, snapshot), 'base64url');
-  return written.length === expected.length && timingSafeEqual(written, expected);
+  const written = snapshot.meta.get(MAC_NAME) ?? '';
+  const expected = Buffer.from(written.startsWith(FORM) ? macOf(key, snapshot) : macOfBefore(key, snapshot));
+  const given = Buffer.from(written);
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+interface Table {
+  readonly name: string;
+  readonly rows: readonly object[];
+  /** What of a row is covered. */
+  readonly covered: (row: never) => object;
+}
+
+const asItIs = (row: object): object => row;
+
+/** SECURITY: every table that decides requests; one left out could be edited unseen. */
+function tablesOf(s: StoreSnapshot): Table[] {
+  return [
+    { name: 'agents', rows: s.agents, covered: agentAsBefore },
+    { name: 'keys', rows: s.keys, covered: keyAsBefore },
+    { name: 'credentials', rows: s.credentials, covered: withoutUse },
+    { name: 'grants', rows: s.grants, covered: asBefore },
+    { name: 'users', rows: s.users, covered: withoutUse },
+    { name: 'delegations', rows: s.delegations, covered: asItIs },
+    { name: 'dataKeys', rows: s.dataKeys, covered: wrappedAsText },
+    { name: 'policies', rows: s.policies, covered: asItIs },
+    { name: 'policySets', rows: s.policySets, covered: asItIs },
+    { name: 'permits', rows: s.permits, covered: asItIs },
+    { name: 'hosts', rows: s.hosts, covered: withoutUse },
+    { name: 'providerClients', rows: s.providerClients, covered: sealedAsText },
+  ];
+}
+
+const digests = new WeakMap<object, Buffer>();
+
+/** Without a key: what a digest is good for is decided by the MAC over all of them. */
+function digestOf(table: string, row: object, covered: (row: never) => object): Buffer {
+  let digest = digests.get(row);
+  if (digest === undefined) {
+    digest = createHash('sha256')
+      .update(`${table}\n${canonicalJson(covered(row as never))}`)
+      .digest();
+    digests.set(row, digest);
+  }
+  return digest;
+}
+
+const metaOf = (snapshot: StoreSnapshot): [string, string][] =>
+  [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1));
+
+const wrappedAsText = (row: DataKeyRow): object => ({ ...row, wrapped: Buffer.from(row.wrapped).toString('base64url') });
+const sealedAsText = (row: ProviderClientRow): object => ({ ...row, sealed: Buffer.from(row.sealed).toString('base64url') });
+
+/** The MAC of a database that was last changed before there were digests: over the text of everything. Tables that were not there yet are left out. */
+function macOfBefore(key: KeyObject, snapshot: StoreSnapshot): string {
+  const since = new Set(['users', 'delegations', 'policies', 'policySets', 'permits', 'hosts', 'providerClients']);
+  const tables = tablesOf(snapshot).filter(({ name, rows }) => rows.length > 0 || !since.has(name));
+  const covered = {
+    epoch: snapshot.epoch,
+    ...Object.fromEntries(tables.map(({ name, rows, covered: part }) => [name, rows.map((row) => part(row as never))])),
+    meta: metaOf(snapshot),
+  };
+  return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');
 }
 
 /** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
