@@ -15,7 +15,9 @@ const directory = temporaryDirectory();
 const MARKER = 'SEKRET-marker-at-rest-value';
 /** The schema as it was before there were users. */
 const WITHOUT_PEOPLE = [
-  ...['permits', 'delegations', 'users', 'change_log', 'nonces', 'leases', 'hosts', 'host_audit'].map((table) => `drop table ${table}`),
+  ...['permits', 'delegations', 'users', 'change_log', 'nonces', 'leases', 'hosts', 'host_audit'].map(
+    (table) => `drop table ${table}`,
+  ),
   ...['agents_by_parent', 'agent_keys_by_parent', 'grants_by_user'].map((index) => `drop index ${index}`),
   ...['type', 'providers', 'parent_id', 'metadata'].map((column) => `alter table agents drop column ${column}`),
   ...['parent_key_id', 'narrowing', 'bound_unit', 'bound_executable', 'bound_cidr'].map(
