@@ -9,6 +9,7 @@ import { builtinProvidersDir } from './config/catalogue.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
+import { openPages } from './daemon/connect-pages.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { keepRequestsYoung } from './daemon/heap.ts';
 import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from './daemon/plane.ts';
@@ -16,7 +17,6 @@ import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
 import type { VaultSource } from './daemon/vault-source.ts';
 import { VERSION } from './daemon/version.ts';
-import type { SinkStatus } from './domain/sink-status.ts';
 import { openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
@@ -24,14 +24,13 @@ import { RequestMeter } from './metrics/request-meter.ts';
 import { scrapeText } from './metrics/scrape.ts';
 import { Notifier } from './notices/notifier.ts';
 import { noticeTargets } from './notices/targets.ts';
-import { ENDED, event, hostPort, metricsListener, shipperOf, sinksOf, withEvents } from './observation.ts';
+import { ENDED, event, hostPort, localOperator, metricsListener, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { Tunnels } from './proxy/tunnel.ts';
+import { UnsentGuard } from './sinks/unsent-guard.ts';
 import { Approvals } from './vault/approvals.ts';
-import { ConnectSessions } from './vault/connect-sessions.ts';
 import { LimitKeeper, savedLimits } from './vault/limit-keeper.ts';
-import { ConnectPages } from './web/pages.ts';
 
 export interface DaemonOptions {
   readonly paths: Paths;
@@ -82,7 +81,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key, link, sendAudit } = await openSource({
+    const { vault, journal, key, link, auditTo } = await openSource({
       paths,
       loaded,
       log,
@@ -93,8 +92,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
-    const shipper = sendAudit === undefined ? null : shipperOf(loaded.config.vault.maxUnsentRows, journal, sendAudit, log);
-    undo.push(() => shipper?.close(0));
+    const unsent = auditTo === undefined ? null : new UnsentGuard(journal, loaded.config.vault.maxUnsentRows);
     let ca = openAuthority(paths, loaded.config, key);
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
@@ -111,7 +109,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     approvals.onChange((approval) => notifier.notice(approval));
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane({
-      ...{ config: loaded.config, vault, audit: shipper?.guard(journal) ?? journal, approvals, log, saved },
+      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved },
       tcp: () => listener.tcp,
     });
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
@@ -123,21 +121,11 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const listener: Listener = new Listener(plane, tunnels);
     undo.push(() => listener.destroy());
     await listen(listener, loaded.config, paths);
-    const pages = new ConnectPages({
-      config: loaded.config.connect,
-      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
-      flows: vault.connect,
-      providers: catalogue,
-      clients: vault.clients,
-      onFault: (error) =>
-        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
-    });
+    const pages = await openPages({ config: loaded.config.connect, vault, journal, providers: catalogue, log });
     undo.push(() => pages.close());
-    // Behind a name of its own, the page answers from the start; else the port is opened when it is first needed.
-    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
-    const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log);
+    const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log, auditTo);
+    unsent?.watch(sinks);
     undo.push(() => sinks.close(0));
-    const allSinks = (): readonly SinkStatus[] => (shipper === null ? sinks.status : [...sinks.status, shipper.status]);
     const scrape = async (): Promise<string> => {
       const { pools, sockets } = plane.pools.sizes;
       return scrapeText(meter, own, {
@@ -147,7 +135,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         pools,
         upstreamSockets: sockets,
         audit: await journal.stats(),
-        sinks: allSinks(),
+        sinks: sinks.status,
         link: link?.(),
       });
     };
@@ -164,7 +152,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       configDir: paths.configDir,
       ...(link === undefined ? {} : { vaultLink: link() }),
       tunnels: listener.openTunnels,
-      sinks: allSinks(),
+      sinks: sinks.status,
       notices: notifier.status,
       requests: { ended: meter.ended, denied: meter.denied },
       metrics: metrics === null ? null : hostPort(metrics),
@@ -188,7 +176,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         vault,
         managedAt: loaded.config.vault.url ?? undefined,
         approvals,
-        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
+        operator: localOperator(),
         journal,
         identity,
         providers: withEvents(catalogue, journal),
@@ -235,7 +223,6 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
           approvals,
           limitKeeper,
           sinks,
-          shipper,
           config: loaded.config,
           log,
         });

@@ -15,7 +15,8 @@ import type { Journal } from './journal/journal.ts';
 import type { DaemonLog } from './log.ts';
 import { listenForMetrics, type MetricsListener, type Pages } from './metrics/listener.ts';
 import { openSinks, type Sinks } from './sinks/sinks.ts';
-import { VaultShipper, type VaultShipperOptions } from './sinks/vault-shipper.ts';
+import type { VaultSinkData } from './sinks/vault-sink.ts';
+import type { Approver } from './vault/approvals.ts';
 
 /** The end of an event that went as it should. */
 export const ENDED = { outcome: 'success', status: null, error: null, latency_ms: 0, bytes_in: 0, bytes_out: 0 } as const;
@@ -24,6 +25,9 @@ export const ENDED = { outcome: 'success', status: null, error: null, latency_ms
 export function event(action: string, details: Readonly<Record<string, string | number | boolean>>): AuditOpening {
   return { ...BLANK_EVENT, at: Date.now(), action, details };
 }
+
+/** Who decides on the API's socket, where nobody has signed in. */
+export const localOperator = (): Approver => ({ name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null });
 
 export function hostPort(address: { host: string; port: number }): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
@@ -74,22 +78,21 @@ export async function metricsListener(
   }
 }
 
-/** What brings the journal's rows to the central vault of an enrolled host. */
-export const shipperOf = (
-  maxWaiting: number,
+/** The sinks of the configuration, and the central vault of an enrolled host, on feeds of the journal. */
+export function sinksOf(
+  config: Config,
+  paths: Paths,
   journal: Journal,
-  send: VaultShipperOptions['send'],
+  tcp: { port: number } | null,
   log: DaemonLog,
-): VaultShipper =>
-  new VaultShipper({ feed: journal.feed(), send, maxWaiting, onTrouble: (fields, message) => log.warn(fields, message) });
-
-/** The sinks of the configuration, on feeds of the journal. */
-export function sinksOf(config: Config, paths: Paths, journal: Journal, tcp: { port: number } | null, log: DaemonLog): Sinks {
+  vault?: VaultSinkData,
+): Sinks {
   const { caFile, resolve } = config.upstream;
   return openSinks({
     configs: config.audit.sinks,
     dir: join(paths.stateDir, 'sinks'),
     feed: () => journal.feed(),
+    vault,
     outbound: {
       overrides: resolve,
       extraCa: caFile === null ? null : readFileSync(caFile, 'utf8'),

@@ -13,6 +13,7 @@ import { builtinProvidersDir } from './config/catalogue.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config } from './config/schema.ts';
 import { centralStore } from './daemon/central-database.ts';
+import { openPages } from './daemon/connect-pages.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
@@ -30,15 +31,11 @@ import { notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
 import { RequestMeter } from './metrics/request-meter.ts';
 import { scrapeText } from './metrics/scrape.ts';
-import { Notifier } from './notices/notifier.ts';
-import { noticeTargets } from './notices/targets.ts';
-import { ENDED, event, hostPort, metricsListener, sinksOf, withEvents } from './observation.ts';
+import { ENDED, event, hostPort, localOperator, metricsListener, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import type { PlaneSettings } from './proxy/settings.ts';
 import { Approvals } from './vault/approvals.ts';
-import { ConnectSessions } from './vault/connect-sessions.ts';
 import type { Vault } from './vault/vault.ts';
-import { ConnectPages } from './web/pages.ts';
 
 export type VaultServerOptions = Omit<DaemonOptions, 'openSource'>;
 
@@ -87,15 +84,13 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
     const { ca, vaultId } = await openIdentityOf(vault, join(paths.caDir, 'vault-ca.crt'));
     const identityOfServer = serverIdentity(loaded.config, ca);
+    // Nothing waits here: approvals, and notices of them, are the business of the hosts.
     const approvals = new Approvals(
       journal,
       () => ({ ...loaded.config.approvals, pending: MAX_PENDING_APPROVALS }),
       vault.permits,
     );
     undo.push(() => approvals.close());
-    const notifier = new Notifier(https, (fields, message) => log.warn(fields, message));
-    undo.push(() => notifier.close());
-    notifier.replace(noticeTargets(loaded.config.approvals));
     const identity = openIdentity({
       call: https,
       users: vault.users,
@@ -103,17 +98,8 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       issuers: () => loaded.config.identity.issuers,
     });
     undo.push(() => identity.logins.close());
-    const pages = new ConnectPages({
-      config: loaded.config.connect,
-      sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
-      flows: vault.connect,
-      providers: catalogue,
-      clients: vault.clients,
-      onFault: (error) =>
-        log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
-    });
+    const pages = await openPages({ config: loaded.config.connect, vault, journal, providers: catalogue, log });
     undo.push(() => pages.close());
-    if (loaded.config.connect.publicUrl !== null && loaded.config.connect.listen !== null) await pages.open();
     const sinks = sinksOf(loaded.config, paths, journal, null, log);
     undo.push(() => sinks.close(SINK_DRAIN_MS));
     const fleetMeter = new FleetMeter();
@@ -166,7 +152,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const facts = (): DaemonFacts => ({
       ...{ version: VERSION, pid: process.pid, startedAt, proxy: { tcp: null, unix: null } },
       ...{ caFile: ca.caFile, bundleFile: paths.bundleFile, stateDir: paths.stateDir, configDir: paths.configDir },
-      ...{ tunnels: 0, sinks: sinks.status, notices: notifier.status },
+      ...{ tunnels: 0, sinks: sinks.status, notices: [] },
       requests: { ended: meter.ended, denied: meter.denied },
       metrics: metrics === null ? null : hostPort(metrics),
     });
@@ -174,9 +160,8 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       reloadAll({
         ...{ reloadConfig: options.reloadConfig, before: loaded, journal, policies: vault.policies, log },
         settingsOf: (config) => settingsOf(config, loopNonce, () => null),
-        apply: (next, settings, targets) => {
+        apply: (next, settings) => {
           outbound = settings;
-          notifier.replace(targets);
           log.setLevel(next.config.log.level);
           loaded = next;
           identity.tokens.clear();
@@ -186,7 +171,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const api = await serveApi(
       deferredApi({
         ...{ fleet, vault, approvals, journal, identity, connect: pages, facts, metrics: scrape, reload, onFault },
-        operator: { name: `operator (uid ${process.getuid?.() ?? 'unknown'})`, userId: null },
+        operator: localOperator(),
         providers: withEvents(catalogue, journal),
         ca: { info: () => infoOf(ca, paths.bundleFile), rotate: () => Promise.reject(noRotation()) },
         config: () => loaded.view,

@@ -16,7 +16,11 @@ export function readOrCreateKeyFile(path: string, mayCreate: boolean): Buffer {
     throw new AlterError(
       'vault_unavailable',
       { reason: `the key file ${path} is missing` },
-      { hint: 'Restore it from a backup. Without it the secrets in the database can not be read by anyone.' },
+      {
+        hint:
+          'Restore it from a backup; for one more replica of a central vault, copy it from a replica that runs. ' +
+          'Without it the secrets in the database can not be read by anyone.',
+      },
     );
   }
   ensurePrivateDirectory(dirname(path));

@@ -48,7 +48,13 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
     );
     await vault.start();
     const journal = await room.opened();
-    return { vault, journal, key, link: () => vault.status, sendAudit: (shipment) => calls.sendAudit(journal.mark, shipment) };
+    return {
+      vault,
+      journal,
+      key,
+      link: () => vault.status,
+      auditTo: { url, ca, hostId, signing: keys.signing, chain: journal.mark },
+    };
   } catch (thrown) {
     client.close();
     cache?.close();

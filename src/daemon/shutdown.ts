@@ -7,7 +7,6 @@ import { ENDED, event } from '../observation.ts';
 import type { DataPlane } from '../proxy/data-plane.ts';
 import type { Listener } from '../proxy/listener.ts';
 import type { Sinks } from '../sinks/sinks.ts';
-import type { VaultShipper } from '../sinks/vault-shipper.ts';
 import type { Approvals } from '../vault/approvals.ts';
 import type { LimitKeeper } from '../vault/limit-keeper.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
@@ -24,14 +23,12 @@ export interface RunningParts {
   readonly approvals: Approvals;
   readonly limitKeeper: LimitKeeper;
   readonly sinks: Sinks;
-  /** Of an enrolled host. */
-  readonly shipper: VaultShipper | null;
   readonly config: Config;
   readonly log: DaemonLog;
 }
 
 export async function stopAll(parts: RunningParts): Promise<void> {
-  const { plane, listener, api, vault, journal, approvals, limitKeeper, sinks, shipper, config, log } = parts;
+  const { plane, listener, api, vault, journal, approvals, limitKeeper, sinks, config, log } = parts;
   notifySystemd('STOPPING=1');
   listener.drain();
   approvals.close();
@@ -48,11 +45,6 @@ export async function stopAll(parts: RunningParts): Promise<void> {
   await api.close();
   await journal.record(event('daemon.stopped', { pid: process.pid }), ENDED).catch(() => {});
   await limitKeeper.close();
-  if (shipper !== null) {
-    // While the vault can still be called, and once the rows are where a feed finds them.
-    await journal.stats().catch(() => {});
-    await shipper.close(SINK_DRAIN_MS);
-  }
   await vault.close();
   // Until the last row is in the database: only from there the sinks have it.
   await journal.stats().catch(() => {});

@@ -7,6 +7,7 @@ import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import type { RequestMeter } from '../metrics/request-meter.ts';
+import type { VaultSinkData } from '../sinks/vault-sink.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 
@@ -30,8 +31,8 @@ export interface OpenedSource {
   readonly key: MasterKey;
   /** How this host gets on with its central vault; absent where it has a vault of its own. */
   readonly link?: () => VaultLinkStatus;
-  /** Sends rows of the journal to the central vault; answers the last one that it keeps. @throws AlterError */
-  readonly sendAudit?: (shipment: { readonly lines: readonly string[]; readonly gap: boolean }) => Promise<number>;
+  /** Where the rows of the journal go as well. */
+  readonly auditTo?: VaultSinkData;
 }
 
 /** @throws AlterError of what failed; nothing is left open then */

@@ -18,8 +18,16 @@ interface AddedRow extends ChainedRow {
   readonly line: string;
 }
 
-/** What a shipment adds behind `last`, oldest first; rows that are kept already are left out. @throws AlterError conflict */
-export function checkShipment(last: ChainedRow | undefined, { lines, gap }: Shipment): AddedRow[] {
+/**
+ * What a shipment adds behind `last`, oldest first; rows that are kept already are left out.
+ * @param kept lines of the rows that are kept from the first place of the shipment on
+ * @throws AlterError conflict
+ */
+export function checkShipment(
+  last: ChainedRow | undefined,
+  kept: ReadonlyMap<number, string>,
+  { lines, gap }: Shipment,
+): AddedRow[] {
   const added: AddedRow[] = [];
   let before = last;
   for (const line of lines) {
@@ -28,8 +36,8 @@ export function checkShipment(last: ChainedRow | undefined, { lines, gap }: Ship
     // SECURITY: the text is what the hash says, so that a row can't be changed on the way or later (S-81).
     if (nextHash(row.prev, row.body) !== row.hash) throw broken('its hash does not fit its text', row.n);
     if (before !== undefined && row.n <= before.n) {
-      // Sent again, as is allowed: but the same place with another text is another history.
-      if (row.n === before.n && row.hash !== before.hash) throw broken('another row is kept for its place', row.n);
+      // SECURITY: sent again, as is allowed; but another text in the place of a row that is kept is another history.
+      if (kept.get(row.n) !== line) throw broken('another row is kept for its place', row.n);
       continue;
     }
     const follows = before === undefined ? row.n === 1 : row.n === before.n + 1;
@@ -61,9 +69,11 @@ export interface Accepted {
 
 /** Checks and keeps a shipment. @throws AlterError conflict, vault_unavailable */
 export async function acceptShipment(audit: HostAudit, of: HostChain, shipment: Shipment, now: number): Promise<Accepted> {
-  const kept = await audit.lastHostAudit(of);
-  const last = kept === undefined ? undefined : parseRowLine(kept.line);
-  const added = checkShipment(last, shipment);
+  const end = await audit.lastHostAudit(of);
+  const last = end === undefined ? undefined : parseRowLine(end.line);
+  const from = parseRowLine(shipment.lines[0] ?? '')?.n ?? Number.POSITIVE_INFINITY;
+  const again = last !== undefined && from <= last.n ? await audit.listHostAudit(of, from - 1, shipment.lines.length) : [];
+  const added = checkShipment(last, new Map(again.map(({ n, line }) => [n, line])), shipment);
   const rows: HostAuditRow[] = added.map(({ n, line }) => ({ n, line, arrivedAt: now }));
   if (rows.length > 0) await audit.addHostAudit(of, rows);
   const first = added[0];

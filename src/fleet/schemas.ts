@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { verifyingKey } from '../crypto/request-signing.ts';
 
+/** The journal's longest row, and what stands around it in a line. */
+const MAX_LINE_CHARS = 1024 * 1024 + 1024;
 const POINT = /^[A-Za-z0-9_-]{87}$/;
 
 /** Unknown members are left out rather than refused: a host may be newer than its vault. */
@@ -79,7 +81,7 @@ export const droppedAnswer = z.object({ dropped: z.literal(true) });
 export const auditRequest = z.object({
   chain: z.string().min(1).max(128).meta({ description: 'Mark of the journal; another one begins at row 1.' }),
   lines: z
-    .array(z.string().max(65_536))
+    .array(z.string().max(MAX_LINE_CHARS))
     .max(1_000)
     .meta({ description: 'Rows, oldest first; each with its place, the hash before and its own.' }),
   gap: z

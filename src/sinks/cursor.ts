@@ -10,7 +10,20 @@ export interface Cursor {
   readonly checkpoint: number;
 }
 
-export class CursorFile {
+/** Beyond any row. */
+export const NO_ROW = 2 ** 52;
+
+/** Where a sink's place is kept. */
+export interface Place {
+  /** Whoever receives the rows knows it: it is asked again after each failure. */
+  readonly isElsewhere: boolean;
+  /** Undefined when nothing was ever delivered. */
+  read(): Cursor | undefined | Promise<Cursor>;
+  write(cursor: Cursor): void;
+}
+
+export class CursorFile implements Place {
+  readonly isElsewhere = false;
   readonly #path: string;
 
   constructor(path: string) {

@@ -4,7 +4,7 @@
  */
 import type { SinkStatus } from '../domain/sink-status.ts';
 import type { FeedPage } from '../journal/messages.ts';
-import type { Cursor, CursorFile } from './cursor.ts';
+import { type Cursor, NO_ROW, type Place } from './cursor.ts';
 import { type Feed, itemsOf } from './feed.ts';
 import { ReceiverLost, type Sink, TooMuchAtOnce } from './sink.ts';
 
@@ -14,15 +14,13 @@ const LAST_RETRY_MS = 60_000;
 /** What may be on its way to a receiver that acknowledges nothing. */
 const RECENT_PAGES = 16;
 const RECENT_MS = 120_000;
-/** Beyond any row. */
-const NO_ROW = 2 ** 52;
 
 export interface PumpOptions {
   readonly name: string;
   readonly kind: string;
   readonly from: 'now' | 'start';
   readonly feed: Feed;
-  readonly cursor: CursorFile;
+  readonly cursor: Place;
   /** Opens the sink; called again after it threw. */
   readonly open: () => Sink;
   readonly onChange: () => void;
@@ -78,6 +76,7 @@ export class Pump {
         await this.#deliverNext();
       } catch (error) {
         if (this.#closed) return;
+        if (this.#options.cursor.isElsewhere) isPlaced = false;
         await this.#fail(error);
       }
     }
@@ -92,7 +91,7 @@ export class Pump {
 
   async #findPlace(): Promise<void> {
     const { cursor, feed, from } = this.#options;
-    const kept = cursor.read();
+    const kept = await cursor.read();
     const page = await feed.read({ n: NO_ROW, checkpoint: NO_ROW }, 1);
     if (page === null) return;
     const start: Cursor = from === 'start' ? { n: 0, checkpoint: 0 } : { n: page.end, checkpoint: page.end };

@@ -9,6 +9,7 @@ import type { SinkStatus } from '../domain/sink-status.ts';
 import { startThread } from '../journal/thread.ts';
 import type { FromSinks, SinkThreadData, ToSinks } from './messages.ts';
 import type { OutboundOptions } from './outbound.ts';
+import { VAULT_SINK, type VaultSinkData } from './vault-sink.ts';
 
 export interface SinksOptions {
   readonly configs: readonly SinkConfig[];
@@ -16,21 +17,25 @@ export interface SinksOptions {
   readonly dir: string;
   readonly feed: () => MessagePort;
   readonly outbound: OutboundOptions;
+  /** Rows go there as well, and need no configuration to. */
+  readonly vault?: VaultSinkData | undefined;
   /** Told when a sink begins or ceases to fail, and when their thread is gone. */
   readonly onTrouble: (fields: object, message: string) => void;
 }
 
 export interface Sinks {
   readonly status: readonly SinkStatus[];
+  /** Their thread is gone: what they say is of before, and nothing is delivered any more. */
+  readonly isLost: boolean;
   /** Delivers what can be delivered within the time; the rest is due at the next start. */
   close(withinMs: number): Promise<void>;
 }
 
-const NONE: Sinks = { status: [], close: () => Promise.resolve() };
+const NONE: Sinks = { status: [], isLost: false, close: () => Promise.resolve() };
 
 /** Nothing is started where nothing is configured. */
 export function openSinks(options: SinksOptions): Sinks {
-  return options.configs.length === 0 ? NONE : new RunningSinks(options);
+  return options.configs.length === 0 && options.vault === undefined ? NONE : new RunningSinks(options);
 }
 
 class RunningSinks implements Sinks {
@@ -39,10 +44,12 @@ class RunningSinks implements Sinks {
   #onDrained: () => void = () => {};
   #closing = false;
   status: readonly SinkStatus[];
+  isLost = false;
 
-  constructor({ configs, dir, feed, outbound, onTrouble }: SinksOptions) {
+  constructor({ configs, dir, feed, outbound, vault, onTrouble }: SinksOptions) {
     this.#onTrouble = onTrouble;
-    this.status = configs.map(({ name, kind }) => ({
+    const all = [...configs, ...(vault === undefined ? [] : [{ name: VAULT_SINK, kind: 'vault' }])];
+    this.status = all.map(({ name, kind }) => ({
       name,
       kind,
       n: 0,
@@ -54,13 +61,14 @@ class RunningSinks implements Sinks {
       skipped: 0,
     }));
     const sinks = configs.map((config) => ({ config, feed: feed(), cursorFile: join(dir, `${config.name}.place`) }));
-    const data: SinkThreadData = { sinks, outbound };
+    const ofVault = vault === undefined ? null : { ...vault, feed: feed() };
+    const data: SinkThreadData = { sinks, outbound, vault: ofVault };
     this.#worker = startThread(
       import.meta.url,
       'worker',
       'alterd-sinks',
       data,
-      sinks.map((sink) => sink.feed),
+      [...sinks, ...(ofVault === null ? [] : [ofVault])].map((sink) => sink.feed),
     );
     this.#worker.unref();
     this.#worker.on('message', (message: FromSinks) => {
@@ -101,6 +109,7 @@ class RunningSinks implements Sinks {
     this.#onDrained();
     if (this.#closing) return;
     this.#closing = true;
+    this.isLost = true;
     this.status = this.status.map((sink) => ({ ...sink, failures: Math.max(1, sink.failures), error: reason }));
     this.#onTrouble({ reason }, 'the audit sinks have stopped; restart the daemon to start them again');
   }

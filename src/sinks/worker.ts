@@ -10,6 +10,7 @@ import { Outbound } from './outbound.ts';
 import { Pump } from './pump.ts';
 import type { Sink } from './sink.ts';
 import { JournaldSink, syslogSink } from './syslog-sink.ts';
+import { VAULT_SINK, VaultSink } from './vault-sink.ts';
 
 /** The status is told at most this often: it crosses to the data-plane thread. */
 const STATUS_MS = 500;
@@ -54,6 +55,15 @@ function start(port: MessagePort, data: SinkThreadData): void {
         onChange,
       }),
   );
+  if (data.vault !== null) {
+    const sink = new VaultSink(data.vault);
+    pumps.push(
+      new Pump({
+        ...{ name: VAULT_SINK, kind: 'vault', from: 'start', feed: new Feed(data.vault.feed, onChange), cursor: sink },
+        ...{ open: () => sink, onChange },
+      }),
+    );
+  }
   port.on('message', (_message: ToSinks) => {
     let quiet = 0;
     const timer = setInterval(() => {

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { HostOpener } from '../crypto/hpke.ts';
 import { AlterError } from '../domain/errors.ts';
-import type { AuditAnswer, BundleAnswer, LentWire, MaterialsAnswer } from '../domain/fleet-wire.ts';
+import type { BundleAnswer, LentWire, MaterialsAnswer } from '../domain/fleet-wire.ts';
 import { readWireChange, readWireView } from '../vault/host-wire.ts';
 import { openMaterial } from '../vault/lent-material.ts';
 import type { SignedClient } from './signed-client.ts';
@@ -63,12 +63,6 @@ export class HostCalls implements VaultCalls {
 
   async dropDelegation(agentId: string, delegationId: string): Promise<void> {
     await this.#options.client.call('POST', '/v1/host/delegations/drop', { agent_id: agentId, delegation_id: delegationId });
-  }
-
-  /** Rows of this host's journal; answers the last one that the vault keeps. */
-  async sendAudit(chain: string, { lines, gap }: { readonly lines: readonly string[]; readonly gap: boolean }): Promise<number> {
-    const { body } = await this.#options.client.call<AuditAnswer>('POST', '/v1/host/audit', { chain, lines, gap });
-    return body.accepted_up_to;
   }
 
   async events(after: { readonly epoch: number; readonly digest: string }, sink: EventSink, signal: AbortSignal): Promise<void> {

@@ -8,7 +8,13 @@ import { AlterError } from '../domain/errors.ts';
 import type { PolicySource } from '../domain/policy.ts';
 import { NO_POLICIES, type PolicySet } from '../policy/policy-set.ts';
 import type { PolicySetRow, RateLimitRow } from '../store/rows.ts';
-import type { PolicyVersion, PreparedPolicies, VaultPolicies } from '../vault/policies.ts';
+import {
+  FORGET_LIMITS_MS,
+  type PolicyVersion,
+  type PreparedPolicies,
+  pickVersion,
+  type VaultPolicies,
+} from '../vault/policies.ts';
 import type { VaultState } from '../vault/state.ts';
 import { type LeasedStore, managedElsewhere } from './leased-store.ts';
 
@@ -76,14 +82,7 @@ export class LeasedPolicies implements VaultPolicies {
   }
 
   version(version?: number): PolicyVersion {
-    const found = this.versions().find((each) => version === undefined || each.version <= version);
-    if (found !== undefined) return found;
-    if (version === undefined) return { version: 0, digest: '', createdAt: 0, sources: [] };
-    throw new AlterError('not_found', {
-      what: 'policy version',
-      name: String(version),
-      list_command: 'alterd policy list --versions',
-    });
+    return pickVersion(this.versions(), version);
   }
 
   onChange(listener: (set: PolicySet) => void): () => void {
@@ -125,7 +124,7 @@ export class LeasedPolicies implements VaultPolicies {
   }
 
   saveLimits(rows: readonly RateLimitRow[]): Promise<void> {
-    return this.#store.saveRateLimits(rows, this.#state.now() - 400 * 86_400_000);
+    return this.#store.saveRateLimits(rows, this.#state.now() - FORGET_LIMITS_MS);
   }
 }
 

@@ -173,7 +173,7 @@ export class EmbeddedHosts implements VaultHosts {
           reason: `Host "${before.name}" has not enrolled yet`,
           hint: `A new token: \`alterd vault host rekey ${before.name}\`.`,
         });
-      // SECURITY: a token that is still out must not bring a revoked host back.
+      // A token that is still out goes with it; enroll() takes a revoked host back by no token.
       const host: FleetHost = { ...before, status, ...(status === 'revoked' ? { inviteExpiresAt: null, inviteHash: null } : {}) };
       const action = { active: 'host.resumed', paused: 'host.paused', revoked: 'host.revoked' } as const;
       await this.#put(action[status], host);

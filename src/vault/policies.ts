@@ -52,9 +52,21 @@ export interface PreparedPolicies {
 
 const KEPT_VERSIONS = 50;
 /** A limit looks back a day at most by its unit times 999999; what was not used for so long counts like new. */
-const FORGET_LIMITS_MS = 400 * 86_400_000;
+export const FORGET_LIMITS_MS = 400 * 86_400_000;
 
 const digestOf = (sources: readonly PolicySource[]): string => createHash('sha256').update(JSON.stringify(sources)).digest('hex');
+
+/** The newest, or the one that was in force at a version. @throws AlterError not_found */
+export function pickVersion(versions: readonly PolicyVersion[], version: number | undefined): PolicyVersion {
+  const found = versions.find((each) => version === undefined || each.version <= version);
+  if (found !== undefined) return found;
+  if (version === undefined) return { version: 0, digest: digestOf([]), createdAt: 0, sources: [] };
+  throw new AlterError('not_found', {
+    what: 'policy version',
+    name: String(version),
+    list_command: 'alterd policy list --versions',
+  });
+}
 
 const refused = (problems: readonly PolicyProblem[]): AlterError =>
   new AlterError(
@@ -121,14 +133,7 @@ export class EmbeddedPolicies implements VaultPolicies {
   }
 
   version(version?: number): PolicyVersion {
-    const found = this.versions().find((each) => version === undefined || each.version <= version);
-    if (found !== undefined) return found;
-    if (version === undefined) return { version: 0, digest: digestOf([]), createdAt: 0, sources: [] };
-    throw new AlterError('not_found', {
-      what: 'policy version',
-      name: String(version),
-      list_command: 'alterd policy list --versions',
-    });
+    return pickVersion(this.versions(), version);
   }
 
   onChange(listener: (set: PolicySet) => void): () => void {

@@ -14,7 +14,7 @@ interface Mutation {
   /** Text that is there exactly once, near a `SECURITY:` comment; what takes its place switches the defence off. */
   readonly from: string;
   readonly to: string;
-  /** Test file and the start of the title that must fail. */
+  /** Test file, of this directory unless it says another, and the start of the title that must fail; empty: any. */
   readonly test: string;
   readonly title: string;
 }
@@ -244,6 +244,86 @@ const MUTATIONS: readonly Mutation[] = [
     test: 'placeholders',
     title: 'S-71 core dumps',
   },
+  {
+    name: 'host-signature',
+    file: 'src/crypto/request-signing.ts',
+    from: 'return verify(null, Buffer.from(signingText(parts))',
+    to: 'return true || verify(null, Buffer.from(signingText(parts))',
+    test: 'integration/fleet/hosts',
+    title: '',
+  },
+  {
+    name: 'host-replay',
+    file: 'src/fleet/host-authenticator.ts',
+    from: 'nonces.use(host.id, nonce, timestamp)',
+    to: 'nonces.use(host.id, nonce + Math.random(), timestamp)',
+    test: 'integration/fleet/hosts',
+    title: '',
+  },
+  {
+    name: 'vault-pin',
+    file: 'src/vault-client/pinning.ts',
+    from: 'chain.find((certificate) => certificate.fingerprint256 === fingerprint)',
+    to: 'chain.at(-1)',
+    test: 'integration/fleet/hosts',
+    title: 'another authority',
+  },
+  {
+    name: 'vault-tls',
+    file: 'src/vault-client/signed-client.ts',
+    from: 'rejectUnauthorized: true',
+    to: 'rejectUnauthorized: false',
+    test: 'integration/fleet/hosts',
+    title: 'another authority',
+  },
+  {
+    name: 'lease-older-cache',
+    file: 'src/vault-client/lease-cache.ts',
+    from: 'if (mark === null || (opened.counter !== mark && opened.counter !== mark + 1))',
+    to: 'if (mark === null && opened.counter < 0)',
+    test: 'unit/vault-client/lease-cache',
+    title: 'when it is an older copy',
+  },
+  {
+    name: 'lent-after-end',
+    file: 'src/fleet/material-routes.ts',
+    from: 'this.grantOf(current, grant.id);',
+    to: '',
+    test: 'integration/fleet/withheld',
+    title: 'one that was revoked',
+  },
+  {
+    name: 'unheard-database',
+    file: 'src/vault/state.ts',
+    from: 'if (this.isFresh) return;',
+    to: 'return;',
+    test: 'integration/vault/shared-database',
+    title: 'who has not heard',
+  },
+  {
+    name: 'database-went-back',
+    file: 'src/vault/state.ts',
+    from: 'next.epoch < this.#rows.epoch || ',
+    to: '',
+    test: 'integration/vault/shared-database',
+    title: 'a database that went back',
+  },
+  {
+    name: 'host-history',
+    file: 'src/fleet/host-audit.ts',
+    from: 'if (kept.get(row.n) !== line) throw',
+    to: 'if (kept.size < 0) throw',
+    test: 'unit/fleet/host-audit',
+    title: 'refuses another',
+  },
+  {
+    name: 'unsent-rows',
+    file: 'src/sinks/unsent-guard.ts',
+    from: 'if (reason === null) return',
+    to: "if (reason !== '') return",
+    test: 'unit/sinks/unsent-guard',
+    title: 'as many rows',
+  },
 ];
 
 interface Result {
@@ -270,7 +350,7 @@ function run(cwd: string, { test, title }: Mutation): Promise<{ failed: boolean;
     [
       vitest,
       'run',
-      `test/security/${test}.test.ts`,
+      `test/${test.includes('/') ? test : `security/${test}`}.test.ts`,
       '-t',
       escaped,
       '--reporter',

@@ -51,12 +51,13 @@ const LINK_WORDS = {
 
 function vaultText({ url, state, since, lease_left_ms, held }: VaultLinkView): string {
   const lease = lease_left_ms === 0 ? 'no lease' : `leases serve for ${durationText(lease_left_ms)} more`;
-  return `${url}, ${LINK_WORDS[state]} since ${since}; ${lease}, ${held} secrets are lent`;
+  return `${url}, ${LINK_WORDS[state]} since ${since}; ${lease}, ${held} ${held === 1 ? 'secret is' : 'secrets are'} lent`;
 }
 
 function sinkText({ kind, lag, failures, error, skipped }: SinkView): string {
   const lost = skipped === 0 ? '' : `, ${skipped} entries were removed before they could be sent`;
-  if (failures > 0) return `${kind}, NOT DELIVERING (${failures} attempts): ${error ?? 'unknown'}, ${lag} entries wait${lost}`;
+  if (failures > 0)
+    return `${kind}, NOT DELIVERING (attempts: ${failures}), entries that wait: ${lag}${lost}: ${error ?? 'unknown'}`;
   return `${kind}, ${lag === 0 ? 'up to date' : `${lag} entries behind`}${error === null ? '' : `; ${error}`}${lost}`;
 }
 

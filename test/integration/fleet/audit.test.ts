@@ -1,10 +1,10 @@
 /** Audit rows of a host at its vault: all of them, once and in order, through outages; and a stop when they can't be sent. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StatusView } from '../../../src/api/status.ts';
-import { VaultShipper } from '../../../src/sinks/vault-shipper.ts';
 import type { TestDaemon } from '../../helpers/daemon.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
-import { closing, opening, place } from '../journal/samples.ts';
 import { startEcho, startEnrolled, through, until } from './enrolled.ts';
 import { startVaultStage, type VaultStage } from './rig.ts';
 
@@ -66,37 +66,41 @@ test('a host that changes a row, or leaves one out, is refused, and that stands 
   expect(entries.filter(({ action }) => action === 'host.audit_refused').map(({ details }) => details?.host)).toContain('liar');
 });
 
-test('while the vault is away rows wait; beyond the bound nothing new begins; then all arrive once, in order', async () => {
-  const spot = place();
-  const journal = await spot.open();
-  const kept: number[] = [];
-  let away = true;
-  const shipper = new VaultShipper({
-    feed: journal.feed(),
-    send: async ({ lines }) => {
-      if (away) throw new Error('away');
-      for (const line of lines) kept.push((JSON.parse(line) as { n: number }).n);
-      return kept.at(-1) ?? 0;
-    },
-    maxWaiting: 10,
-    onTrouble: () => {},
-  });
-  const guarded = shipper.guard(journal);
-  const open = async (): Promise<void> => {
-    const ticket = await guarded.open(opening());
-    ticket.close(closing());
+test('while the vault is away rows wait, beyond the bound nothing new begins; then all arrive, once and in order', async () => {
+  const home = directory();
+  mkdirSync(join(home, 'config'), { recursive: true, mode: 0o700 });
+  writeFileSync(join(home, 'config', 'alterd.toml'), '[vault]\nmax_unsent_rows = 20\n');
+  const vaultHome = directory();
+  const first = await startVaultStage(directory, { home: vaultHome });
+  const url = `http://127.0.0.1:${echo.port}/`;
+  await first.api.send('/v1/secrets', { name: 'echo', provider: 'bearer', fields: { token: 'SEKRET-marker-shipped' } });
+  const { key } = await first.api.send<{ key: string }>('/v1/agents', { name: 'bot' });
+  const open = { allow_private: true, allow_plaintext: true };
+  await first.api.send('/v1/grants', { credential: 'echo', agent: 'bot', hosts: [url.slice(0, -1)], ...open });
+  const host = await startEnrolled(first, 'web-01', home, ['bot']);
+  const waiting = async (): Promise<number> => {
+    const { sinks } = await host.api<StatusView>('GET', '/v1/status');
+    return sinks.find(({ kind }) => kind === 'vault')?.lag ?? -1;
   };
-  for (let i = 0; i < 10; i++) await open();
-  await journal.stats();
-  await until('they are seen to wait', async () => shipper.status.lag >= 10);
-  await expect(open()).rejects.toMatchObject({ code: 'audit_unavailable' });
-  away = false;
-  await until('they have arrived', async () => shipper.status.lag === 0);
-  expect(kept).toEqual(Array.from({ length: 10 }, (_, i) => i + 1));
-  await open();
-  await journal.stats();
-  await until('the next one too', async () => kept.length === 11);
-  await shipper.close(1_000);
-  await journal.close();
-  spot.remove();
+  expect((await through(host, key, url)).status).toBe(200);
+  await until('what there is has arrived', async () => (await waiting()) === 0);
+  await first.stop();
+  let served = 0;
+  await until('the bound is met', async () => {
+    const answer = await through(host, key, url);
+    if (answer.status === 200) served++;
+    else expect([answer.status, answer.error]).toEqual([503, 'audit_unavailable']);
+    return answer.status !== 200;
+  });
+  expect(served).toBeGreaterThanOrEqual(10);
+  const again = await startVaultStage(directory, { home: vaultHome, listen: first.server.address });
+  await until('all have arrived', async () => (await waiting()) === 0);
+  expect((await through(host, key, url)).status).toBe(200);
+  await host.stop();
+  const { rows } = await again.api.read<Rows>('/v1/hosts/web-01/audit?limit=1000');
+  const kept = rows.map(({ line }) => JSON.parse(line) as { n: number; action: string; status?: number });
+  expect(kept.map(({ n }) => n)).toEqual(kept.map((_row, i) => i + 1));
+  expect(kept.filter(({ action, status }) => action === 'api.call' && status === 200)).toHaveLength(served + 2);
+  expect(kept.at(-1)?.action).toBe('daemon.stopped');
+  await again.stop();
 });

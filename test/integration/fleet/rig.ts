@@ -42,6 +42,8 @@ export interface StageHost {
 export interface StageOptions {
   readonly home?: string;
   readonly config?: string;
+  /** Left out: a port that the kernel chooses. */
+  readonly listen?: string;
 }
 
 export async function startVaultStage(directory: () => string, options: StageOptions = {}): Promise<VaultStage> {
@@ -51,7 +53,7 @@ export async function startVaultStage(directory: () => string, options: StageOpt
     mkdirSync(paths.configDir, { recursive: true, mode: 0o700 });
     writeFileSync(paths.configFile, options.config);
   }
-  const flags = { 'vault_server.listen': '127.0.0.1:0', 'log.level': 'silent' };
+  const flags = { 'vault_server.listen': options.listen ?? '127.0.0.1:0', 'log.level': 'silent' };
   const reloadConfig = () => loadConfig({ file: paths.configFile, env: {}, flags });
   const server = await startVaultServer({ paths, loaded: reloadConfig(), reloadConfig, log: QUIET });
   const api = openClient(paths.apiSocket);

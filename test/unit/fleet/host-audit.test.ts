@@ -17,8 +17,10 @@ function chain(count: number, mark = ''): string[] {
 }
 
 const LINES = chain(6);
-const take = (upTo: number, lines: readonly string[], gap = false): number[] =>
-  checkShipment(upTo === 0 ? undefined : parseRowLine(LINES[upTo - 1] as string), { lines, gap }).map(({ n }) => n);
+const take = (upTo: number, lines: readonly string[], gap = false): number[] => {
+  const kept = new Map(LINES.slice(0, upTo).map((line, i) => [i + 1, line]));
+  return checkShipment(parseRowLine(kept.get(upTo) ?? ''), kept, { lines, gap }).map(({ n }) => n);
+};
 
 test.each([
   ['the first rows', 0, LINES.slice(0, 3), false, [1, 2, 3]],
@@ -37,6 +39,13 @@ test.each([
   ['a second gap in one shipment', 0, [LINES[0], LINES[3]], true, /row 4 .*: rows before it are missing/],
   ['another history behind the rows that are kept', 3, chain(4, 'x').slice(3), false, /row 4 .*: it does not follow/],
   ['another row in a place that is taken', 3, chain(3, 'x').slice(2), false, /row 3 .*: another row is kept/],
+  [
+    'another history in places that are taken, before it comes to new ones',
+    5,
+    chain(4, 'x'),
+    false,
+    /row 1 .*: another row is kept/,
+  ],
   ['what is no row', 0, ['{"n":1}'], false, /no row of a journal/],
 ])('refuses %s', (_what, upTo, lines, gap, why) => {
   expect(() => take(upTo, lines as string[], gap)).toThrow(why);

@@ -1,0 +1,30 @@
+/** The pages of a consent over a vault, as a daemon and a central vault serve them alike. */
+import type { Config } from '../config/schema.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { DaemonLog } from '../log.ts';
+import { ConnectSessions } from '../vault/connect-sessions.ts';
+import type { ProviderSource } from '../vault/provider-source.ts';
+import type { VaultRooms } from '../vault/vault-rooms.ts';
+import { ConnectPages } from '../web/pages.ts';
+
+export interface PagesOptions {
+  readonly config: Config['connect'];
+  readonly vault: Pick<VaultRooms, 'agents' | 'connect' | 'clients'>;
+  readonly journal: Journal;
+  readonly providers: ProviderSource;
+  readonly log: DaemonLog;
+}
+
+/** Behind a name of its own, the page answers from the start; else the port is opened when it is first needed. @throws AlterError conflict */
+export async function openPages({ config, vault, journal, providers, log }: PagesOptions): Promise<ConnectPages> {
+  const pages = new ConnectPages({
+    config,
+    sessions: new ConnectSessions({ audit: journal, findAgent: (name) => vault.agents.find(name) }),
+    flows: vault.connect,
+    providers,
+    clients: vault.clients,
+    onFault: (error) => log.error({ stack: (error as Error | undefined)?.stack }, 'the Connect page failed in an unexpected way'),
+  });
+  if (config.publicUrl !== null && config.listen !== null) await pages.open();
+  return pages;
+}
