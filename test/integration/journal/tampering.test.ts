@@ -9,11 +9,19 @@ import { closing, headKey, opening, type Place, place } from './samples.ts';
 let here: Place;
 let journal: Journal | undefined;
 
+/** Ten rows in one block. The writer commits when 250 ms have passed, so a machine that stands still makes two: then once more. */
 beforeEach(async () => {
-  here = place();
-  const j = await here.open();
-  for (let i = 1; i <= 10; i += 1) await j.record(opening({ path: `/item/${i}` }), closing());
-  await j.close();
+  for (;;) {
+    here = place();
+    const j = await here.open();
+    await Promise.all(Array.from({ length: 10 }, (_, i) => j.record(opening({ path: `/item/${i + 1}` }), closing())));
+    await j.close();
+    const db = new Database(join(here.dir, 'audit.db'));
+    const blocks = db.prepare('SELECT count(*) FROM blocks').pluck().get();
+    db.close();
+    if (blocks === 1) return;
+    here.remove();
+  }
 });
 
 afterEach(async () => {
@@ -165,18 +173,11 @@ describe('S-105: what was done to the rows shows', () => {
 
   test('a cut tail is not covered up by going on, nor by a restart', async () => {
     const db = new Database(join(here.dir, 'audit.db'));
-    // The ten rows are in one block, or in more where the machine was busy.
-    const block = db.prepare('SELECT first_n, body FROM blocks WHERE last_n >= 7 ORDER BY first_n').get() as {
-      first_n: number;
-      body: Buffer;
-    };
-    const lines = block.body.toString('latin1').split('\n');
-    const kept = lines.slice(0, 9 - block.first_n);
-    db.prepare('DELETE FROM blocks WHERE first_n > ?').run(block.first_n);
-    db.prepare('UPDATE blocks SET last_n = 7, max_request_no = 7, hash = ?, body = ? WHERE first_n = ?').run(
+    const body = db.prepare('SELECT body FROM blocks').pluck().get() as Buffer;
+    const kept = body.toString('latin1').split('\n').slice(0, 8);
+    db.prepare('UPDATE blocks SET last_n = 7, max_request_no = 7, hash = ?, body = ?').run(
       kept.at(-1)?.slice(-64),
       Buffer.from(`${kept.join('\n')}\n`),
-      block.first_n,
     );
     db.close();
     journal = await here.open();
