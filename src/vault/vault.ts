@@ -35,6 +35,7 @@ import { UPKEEP_EVERY_MS, Upkeep } from './oauth/upkeep.ts';
 import { EmbeddedPermits, type VaultPermits } from './permits.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
+import { EmbeddedQuotas, type VaultQuotas } from './quotas.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
@@ -55,6 +56,8 @@ export interface Vault extends VaultRooms {
   readonly isFresh: boolean;
   /** What hosts have sent of their journals. */
   readonly hostAudit: HostAudit;
+  /** Limits that all hosts share. */
+  readonly quotas: VaultQuotas;
   /** Asks the database for something small. @throws AlterError vault_unavailable */
   ping(): Promise<void>;
   /** The rows in force: what hosts' views are made of. Nothing in them is opened. */
@@ -153,6 +156,7 @@ class EmbeddedVault implements Vault {
   readonly connect: ConnectFlows;
   readonly clients: ProviderClients;
   readonly hosts: VaultHosts;
+  readonly quotas: EmbeddedQuotas;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
@@ -195,6 +199,7 @@ class EmbeddedVault implements Vault {
     this.permits = new EmbeddedPermits(state);
     this.clients = clients;
     this.hosts = new EmbeddedHosts(state, uses);
+    this.quotas = new EmbeddedQuotas(parts.store, parts.policies, state.now);
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });
     this.#refresher = refresher;
@@ -287,8 +292,9 @@ class EmbeddedVault implements Vault {
     this.#parts.state.bindJournal(mark);
   }
 
-  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
+  async acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
     const { state } = this.#parts;
+    await this.quotas.distrust();
     return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
   }
 
