@@ -48,7 +48,6 @@ export class RemoteVault implements VaultRooms {
   readonly #rooms: LeasedRooms;
   readonly #materials: BorrowedMaterials;
   readonly #link: VaultLink;
-  /** What this host has in hand of limits that all hosts share. */
   readonly quotas: QuotaPurse;
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
