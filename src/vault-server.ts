@@ -148,6 +148,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       quotas: vault.quotas,
       vaultId,
       url: urlOf(loaded.config, server.port),
+      address: hostPort(server),
       fingerprint: identityOfServer.fingerprint,
     };
     const facts = (): DaemonFacts => ({
