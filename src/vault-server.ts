@@ -145,8 +145,10 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const fleet: FleetPort = {
       hosts: vault.hosts,
       audit: vault.hostAudit,
+      quotas: vault.quotas,
       vaultId,
       url: urlOf(loaded.config, server.port),
+      address: hostPort(server),
       fingerprint: identityOfServer.fingerprint,
     };
     const facts = (): DaemonFacts => ({

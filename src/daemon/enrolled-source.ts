@@ -53,6 +53,7 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
       journal,
       key,
       link: () => vault.status,
+      shared: vault.quotas,
       auditTo: { url, ca, hostId, signing: keys.signing, chain: journal.mark },
     };
   } catch (thrown) {
