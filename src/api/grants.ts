@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { GrantChange } from '../vault/grants.ts';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody } from './input.ts';
 import { userNamer } from './people-views.ts';
@@ -13,7 +14,11 @@ const texts = z.array(z.string().min(1)).min(1).max(1_000);
 /** What hosts of a central vault may keep of a grant. */
 const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int().optional() };
 
-const changedGrant = z.strictObject(leaseShape).refine((body) => Object.keys(body).length > 0, 'says nothing to change');
+const pin = z.string().min(1).max(64);
+
+const changedGrant = z
+  .strictObject({ ...leaseShape, aws_region: pin.nullish(), aws_service: pin.nullish() })
+  .refine((body) => Object.keys(body).length > 0, 'says nothing to change');
 
 const newGrant = z
   .strictObject({
@@ -40,6 +45,9 @@ const newGrant = z
     allow_private: z.boolean().optional(),
     allow_plaintext: z.boolean().optional(),
     pass_response_cookies: z.boolean().optional(),
+    /** Narrower than the secret: a request for another region or service gets no signature. */
+    aws_region: pin.optional(),
+    aws_service: pin.optional(),
     ...leaseShape,
   })
   .refine((body) => body.provider !== undefined || body.credential !== undefined, 'needs provider or credential')
@@ -86,6 +94,8 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       passResponseCookies: body.pass_response_cookies,
       noCache: body.no_cache,
       offlineGraceMs: body.offline_grace_ms,
+      awsRegion: body.aws_region,
+      awsService: body.aws_service,
     });
     return c.json({ grant: view(grant) }, 201);
   });
@@ -93,9 +103,14 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
   routes.get('/:id', (c) => c.json({ grant: view(vault.grants.find(c.req.param('id'))) }));
 
   routes.post('/:id', async (c) => {
-    const { no_cache: noCache, offline_grace_ms: offlineGraceMs } = await readBody(c, changedGrant);
-    const lease = { ...(noCache === undefined ? {} : { noCache }), ...(offlineGraceMs === undefined ? {} : { offlineGraceMs }) };
-    return c.json({ grant: view(await vault.grants.changeLease(c.req.param('id'), lease)) });
+    const body = await readBody(c, changedGrant);
+    const change: GrantChange = {
+      ...(body.no_cache === undefined ? {} : { noCache: body.no_cache }),
+      ...(body.offline_grace_ms === undefined ? {} : { offlineGraceMs: body.offline_grace_ms }),
+      awsRegion: body.aws_region,
+      awsService: body.aws_service,
+    };
+    return c.json({ grant: view(await vault.grants.change(c.req.param('id'), change)) });
   });
 
   routes.post('/:id/revoke', async (c) => c.json({ grant: view(await vault.grants.revoke(c.req.param('id'))) }));

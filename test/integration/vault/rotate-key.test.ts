@@ -126,32 +126,31 @@ it('one that is only staged changes nothing until it is asked for, and waits ove
 it('killed at any step it starts again, with the key that the vault names, and ends what was begun', async () => {
   await daemon.running.stop();
   const steps = [
-    ['the master key is replaced', false],
-    ['the vault opens with the new master key', true],
-    ['sealed by the new master key', true],
-    ['the journal is sealed by the new master key', true],
-  ] as const;
-  const killed = steps.map(([step, isNew]) => {
+    'the vault opens with the new master key',
+    'sealed by the new master key',
+    'the journal is sealed by the new master key',
+  ];
+  const killed = steps.map((step) => {
     const home = directory();
     cpSync(daemon.home, home, { recursive: true });
-    return { home, step, isNew };
+    return { home, step };
   });
   const script = join(import.meta.dirname, 'killed-rotation.ts');
   const args = ['--import', 'tsx', script, ...killed.flatMap(({ home, step }) => [home, step])];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   expect(await new Promise((resolve) => child.once('close', (_code, how) => resolve(how)))).toBe('SIGKILL');
-  for (const { home, step, isNew } of killed) {
+  for (const { home, step } of killed) {
     const next = join(home, 'config', 'master.key.next');
     expect(existsSync(next), step).toBe(true);
     const text = readFileSync(next, 'utf8');
     const again = await start(home);
     await expectWhole(again);
-    expect(existsSync(next), step).toBe(!isNew);
-    expect(readFileSync(keyFile(again), 'utf8') === text, step).toBe(isNew);
+    expect(existsSync(next), step).toBe(false);
+    expect(readFileSync(keyFile(again), 'utf8'), step).toBe(text);
     await again.stop();
   }
   daemon = await start(daemon.home);
-});
+}, 60_000);
 
 /** Of every file that the key of an installation opens. */
 function digests(dir: string): Record<string, string> {
