@@ -63,7 +63,9 @@ test('a database that fails makes each of its calls fail, and the next is asked 
 });
 
 test('a vault whose database does not answer is not ready, and says no more than that', async () => {
-  const vault = (ping: () => Promise<void>, isLocked = false) => ({ vault: { ping, epoch: 7, isLocked } as unknown as FleetVault });
+  const vault = (ping: () => Promise<void>, isLocked = false) => ({
+    vault: { ping, epoch: 7, isLocked } as unknown as FleetVault,
+  });
   const ready = { status: 'ready', epoch: 7, database: 'ok', master_key: 'ok' };
   expect(await readiness(vault(async () => {}))).toEqual(ready);
   expect(await readiness(vault(async () => {}, true))).toEqual({ ...ready, status: 'unready', master_key: 'missing' });
