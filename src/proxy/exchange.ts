@@ -110,7 +110,7 @@ function inject(
       guard: null,
     };
   const { host } = route.destination;
-  const compiled = plane.authority.injectionOf(grant, material, host);
+  const compiled = plane.authority.injectionOf(grant, material, host, facts.method, facts.target);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
   const acceptEncoding = restrictCodings(headers);
   const injected = applyInjection(headers, facts.target.raw, compiled, grant.overrideMode, grant.placeholder);

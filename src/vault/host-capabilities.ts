@@ -11,10 +11,13 @@ export const HOST_CAPABILITIES: readonly string[] = [
   'grants.client_certificate',
   'grants.git',
   'grants.hmac',
+  'grants.hmac_query',
+  'grants.jwt',
   'grants.no_cache',
   'grants.offline_grace',
   'grants.operations',
   'grants.people',
+  'grants.requests',
   'grants.sigv4',
   'policies.1',
 ];
@@ -22,6 +25,7 @@ export const HOST_CAPABILITIES: readonly string[] = [
 const INJECTED: Readonly<Record<string, string>> = {
   sigv4: 'grants.sigv4',
   hmac: 'grants.hmac',
+  jwt: 'grants.jwt',
   client_certificate: 'grants.client_certificate',
 };
 
@@ -34,7 +38,13 @@ function capabilitiesOf(grant: GrantRow): readonly string[] {
   if (grant.noCache) needed.push('grants.no_cache');
   if (grant.principal.type === 'user' || grant.principal.type === 'group') needed.push('grants.people');
   // A daemon that knows no grace ends the grant sooner, which is no harm.
-  for (const { in: place } of grant.injections) if (INJECTED[place] !== undefined) needed.push(INJECTED[place]);
+  for (const injection of grant.injections) {
+    const name = INJECTED[injection.in];
+    if (name !== undefined) needed.push(name);
+    if (injection.in === 'hmac' && (injection.query !== undefined || injection.when !== undefined))
+      needed.push('grants.hmac_query');
+    if ('requests' in injection && injection.requests !== undefined) needed.push('grants.requests');
+  }
   return needed;
 }
 

@@ -7,6 +7,7 @@ import type { Agent } from '../domain/agent.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Authority } from '../domain/authority.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
+import { CommitUnknown } from '../store/conflicts.ts';
 import type { KeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
 import type { HeldLease, Store } from '../store/store.ts';
@@ -199,8 +200,8 @@ export class VaultState {
       await this.store.apply([...all, seal], epoch, options.lease);
     } catch (thrown) {
       const error = toAlterError(thrown);
-      // The event above says that it happens; this one says that it did not.
-      await this.#record(event, epoch, error.code).catch(() => {});
+      // The event above says that it happens; this one says that it did not, or that nobody knows: then the next look at the store tells.
+      await this.#record(event, epoch, error.code, error instanceof CommitUnknown).catch(() => {});
       throw error;
     }
     this.#macKey = macKey;
@@ -251,9 +252,9 @@ export class VaultState {
     }
   }
 
-  async #record(event: VaultEvent, epoch: number | null, error: string | null): Promise<void> {
+  async #record(event: VaultEvent, epoch: number | null, error: string | null, isUnknown = false): Promise<void> {
     try {
-      await this.#audit.record(openingOf(event, this.now(), epoch), closingOf(error));
+      await this.#audit.record(openingOf(event, this.now(), epoch), closingOf(error, isUnknown));
     } catch (cause) {
       if (cause instanceof AlterError) throw cause;
       throw new AlterError('audit_unavailable', { reason: 'the event could not be written' }, { cause });

@@ -4,12 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
+import { toAlterError } from '../../domain/errors.ts';
 import { type EpochChanges, KEPT_EPOCHS, readChanges, wholeLog, writeChanges } from '../change-log.ts';
 import type { Columns } from '../columns/columns.ts';
 import { sealedRow } from '../columns/credentials.ts';
 import { rateLimitColumns, rateLimitRow } from '../columns/policies.ts';
 import { columnsOf, removal, SNAPSHOT_TABLES, selectAll, snapshotOf, upsert, valuesOf } from '../columns/statements.ts';
-import { LostLease, StaleEpoch } from '../conflicts.ts';
+import { CommitUnknown, LostLease, StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { MIGRATIONS, type Migration } from '../sqlite/migrations.ts';
 import type { HeldLease, HostAuditRow, HostChain, Nonce, Store } from '../store.ts';
@@ -28,6 +29,10 @@ const USED_TABLES = { key: 'agent_keys', credential: 'credentials', user: 'users
   LastUse['of'],
   string
 >;
+
+/** How long a change waits for a database that went away while it was made. */
+const SETTLE_MS = 3_000;
+const SETTLE_PAUSE_MS = 100;
 
 const mark = (n: number): string => `$${n}`;
 
@@ -81,7 +86,41 @@ class PostgresStore implements Store {
     return rows.map(sealedRow);
   }
 
-  apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
+  /** A commit whose answer was lost is made again: only one of the two can get through the epoch, and what the log says tells which. */
+  async apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
+    let unknown: CommitUnknown | null = null;
+    for (const end = performance.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, SETTLE_PAUSE_MS))) {
+      try {
+        return await this.#applyOnce(changes, expectedEpoch, lease);
+      } catch (thrown) {
+        if (thrown instanceof CommitUnknown) unknown = thrown;
+        // About a second attempt only what the database decided counts; while it is away it says nothing of the first.
+        if (unknown === null || (toAlterError(thrown).code === 'conflict' && !(thrown instanceof StaleEpoch))) throw thrown;
+        const isMade = thrown instanceof StaleEpoch ? await this.#isMade(changes, expectedEpoch + 1) : null;
+        if (isMade === true) return expectedEpoch + 1;
+        if (isMade === false) throw thrown;
+        if (performance.now() > end) throw unknown;
+      }
+    }
+  }
+
+  /** Whether these changes led to this epoch; null when that can't be told, now or any more. */
+  async #isMade(changes: readonly StoreChange[], epoch: number): Promise<boolean | null> {
+    const text = writeChanges(changes);
+    const look = async (client: PoolClient): Promise<boolean | null> => {
+      const { rows } = await client.query<{ changes: string }>('select changes from change_log where epoch = $1', [epoch]);
+      if (rows[0] !== undefined) return rows[0].changes === text;
+      // No log of it: while it is the newest, what it wrote beside the rows shows whose it was.
+      if ((await epochOf(client)) !== epoch) return null;
+      const { rows: meta } = await client.query<{ name: string; value: string }>('select name, value from meta');
+      const values = new Map(meta.map(({ name, value }) => [name, value]));
+      const written = changes.flatMap((change) => ('put' in change && change.put === 'meta' ? [change] : []));
+      return written.length > 0 && written.every(({ name, value }) => values.get(name) === value);
+    };
+    return this.#transactions.read(look).catch(() => null);
+  }
+
+  #applyOnce(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
     const epoch = expectedEpoch + 1;
     return this.#transactions.write(async (client) => {
       const raised = await client.query(`update meta set value = $1 where name = 'epoch' and value = $2`, [
