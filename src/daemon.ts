@@ -81,7 +81,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, ring, rotation, link, auditTo } = await openSource({
+    const { vault, journal, ring, rotation, link, shared, auditTo } = await openSource({
       paths,
       loaded,
       log,
@@ -109,7 +109,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     approvals.onChange((approval) => notifier.notice(approval));
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane({
-      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved },
+      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved, shared },
       tcp: () => listener.tcp,
     });
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);

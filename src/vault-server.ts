@@ -145,6 +145,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const fleet: FleetPort = {
       hosts: vault.hosts,
       audit: vault.hostAudit,
+      quotas: vault.quotas,
       vaultId,
       url: urlOf(loaded.config, server.port),
       address: hostPort(server),

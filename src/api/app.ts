@@ -28,6 +28,7 @@ import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
 import { providerClientRoutes } from './provider-clients.ts';
 import { providerRoutes } from './providers.ts';
+import { quotaRoutes } from './quotas.ts';
 import { secretRoutes } from './secrets.ts';
 import { sessionRoutes } from './sessions.ts';
 import { statusRoutes } from './status.ts';
@@ -74,6 +75,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
   app.route('/v1/hosts', hostRoutes(deps));
+  app.route('/v1/quotas', quotaRoutes(deps));
   app.route('/v1/fleet', fleetRoutes(deps));
   app.route('/v1/users', userRoutes(deps));
   app.route('/v1/login', loginRoutes(deps));

@@ -14,6 +14,7 @@ import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { HostAuditReader, VaultHosts } from '../vault/hosts.ts';
+import type { VaultQuotas } from '../vault/quotas.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
@@ -110,6 +111,8 @@ export interface FleetPort {
   readonly hosts: VaultHosts;
   /** Rows that hosts have sent of their journals. */
   readonly audit: HostAuditReader;
+  /** Limits that all hosts share. */
+  readonly quotas: Pick<VaultQuotas, 'list'>;
   readonly vaultId: string;
   /** Where hosts reach it. */
   readonly url: string;

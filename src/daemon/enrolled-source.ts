@@ -48,6 +48,7 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
       journal,
       ring,
       link: () => vault.status,
+      shared: vault.quotas,
       auditTo: { url, ca, hostId, signing: keys.signing, chain: journal.mark },
     };
   } catch (thrown) {

@@ -7,6 +7,7 @@ import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import type { RequestMeter } from '../metrics/request-meter.ts';
+import type { SharedLimits } from '../policy/shared-limits.ts';
 import type { VaultSinkData } from '../sinks/vault-sink.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
@@ -34,6 +35,8 @@ export interface OpenedSource {
   readonly rotation?: KeyRotation;
   /** How this host gets on with its central vault; absent where it has a vault of its own. */
   readonly link?: () => VaultLinkStatus;
+  /** What counts the limits that all hosts of a central vault share. */
+  readonly shared?: SharedLimits;
   /** Where the rows of the journal go as well. */
   readonly auditTo?: VaultSinkData;
 }

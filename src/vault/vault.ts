@@ -35,6 +35,7 @@ import { UPKEEP_EVERY_MS, Upkeep } from './oauth/upkeep.ts';
 import { EmbeddedPermits, type VaultPermits } from './permits.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
+import { EmbeddedQuotas, type VaultQuotas } from './quotas.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
@@ -57,6 +58,8 @@ export interface Vault extends VaultRooms {
   readonly isFresh: boolean;
   /** What hosts have sent of their journals. */
   readonly hostAudit: HostAudit;
+  /** Limits that all hosts share. */
+  readonly quotas: VaultQuotas;
   /** Asks the database for something small. @throws AlterError vault_unavailable */
   ping(): Promise<void>;
   /** The rows in force: what hosts' views are made of. Nothing in them is opened. */
@@ -171,6 +174,7 @@ class EmbeddedVault implements Vault {
   readonly connect: ConnectFlows;
   readonly clients: ProviderClients;
   readonly hosts: VaultHosts;
+  readonly quotas: EmbeddedQuotas;
   readonly transfer: VaultTransfer;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
@@ -214,6 +218,7 @@ class EmbeddedVault implements Vault {
     this.permits = new EmbeddedPermits(state);
     this.clients = clients;
     this.hosts = new EmbeddedHosts(state, uses);
+    this.quotas = new EmbeddedQuotas(parts.store, parts.policies, state.now);
     this.transfer = new EmbeddedTransfer({
       ...{ state, dataKeys, catalogue, dropMaterial, policies: parts.policies },
       settle: () => refresher.settle(),
@@ -330,8 +335,9 @@ class EmbeddedVault implements Vault {
     this.#parts.state.bindJournal(mark);
   }
 
-  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
+  async acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
     const { state } = this.#parts;
+    await this.quotas.distrust();
     return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
   }
 

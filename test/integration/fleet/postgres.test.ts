@@ -6,13 +6,17 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Finding } from '../../../src/cli/doctor/finding.ts';
 import { mintNonce, signedHeaders } from '../../../src/crypto/request-signing.ts';
 import { Secret } from '../../../src/domain/secret.ts';
+import type { LimitUse } from '../../../src/policy/shared-limits.ts';
+import type { RemoteVault } from '../../../src/vault-client/remote-vault.ts';
 import { SignedClient } from '../../../src/vault-client/signed-client.ts';
 import { openedVault, TOKEN } from '../../contract/vault/fixtures.ts';
 import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { runInside } from '../api/cli-process.ts';
 import { aboutASecond, until } from './enrolled.ts';
+import { openRemote } from './remote.ts';
 import { startVaultStage, type VaultStage } from './rig.ts';
+import { sharedUse, spend } from './spending.ts';
 
 const directory = temporaryDirectory();
 let postgres: PostgresServer;
@@ -142,6 +146,62 @@ test.runIf(isPostgresHere)('what one imports the other has, and both are found w
   });
   expect(of('clock')?.detail).toContain("ms from the database's");
 });
+
+test.runIf(isPostgresHere)(
+  'three hosts at two replicas pass what the limit lets through, and can use nearly all of it',
+  async () => {
+    await one.api.send('/v1/secrets', { name: 'lent', provider: 'bearer', fields: { token: 'SEKRET-marker-replica' } });
+    const kinds = { crowd: 'sliding_window', lone: 'token_bucket' };
+    for (const [name, kind] of Object.entries(kinds)) {
+      await one.api.send('/v1/agents', { name });
+      await one.api.send('/v1/grants', { credential: 'lent', agent: name, hosts: ['api.example.test'] });
+      const limit = `{ kind = "${kind}", requests = 100, per = "1d" }`;
+      const rule = `[[rules]]\nname = "r"\neffect = "limit"\nlimit = ${limit}\n`;
+      await one.api.send('/v1/policies', { toml: `name = "${name}"\nlayer = "agent"\ntargets = ["${name}"]\n${rule}` });
+    }
+    const hosts = [await one.enroll('q-1'), await one.enroll('q-2')];
+    await until(
+      'the other replica knows all of it',
+      () => other.server.fleet.hosts.list().length === one.server.fleet.hosts.list().length,
+    );
+    hosts.push(await other.enroll('q-3'));
+    const remotes: RemoteVault[] = [];
+    for (const [i, host] of hosts.entries()) {
+      const stage = i === 2 ? other : one;
+      await stage.api.send(`/v1/hosts/${host.name}/assign`, { agents: Object.keys(kinds) });
+      remotes.push(await openRemote(stage, host));
+      await until(
+        'its grants and policies',
+        () => remotes[i]?.authority.grants.length === 2 && remotes[i]?.policies.list().length === 2,
+      );
+    }
+    const usesOf = (name: string) =>
+      remotes.map((remote) => {
+        const agentId = [...remote.authority.agents.values()].find((agent) => agent.name === name)?.id as string;
+        const grant = remote.authority.grants.find(
+          ({ principal }) => principal.type === 'agent' && principal.agentId === agentId,
+        );
+        return sharedUse(remote, `${name}/r`, agentId, grant?.id as string);
+      });
+    const spendAll = async (uses: readonly LimitUse[], requests: readonly number[]): Promise<number> =>
+      (await Promise.all(remotes.map((remote, i) => spend(remote, uses[i] as LimitUse, requests[i] as number)))).reduce(
+        (a, b) => a + b,
+      );
+
+    const crowd = usesOf('crowd');
+    let passed = await spendAll(crowd, [60, 60, 60]);
+    expect(passed).toBeLessThanOrEqual(100);
+    await until('all of it was used', async () => (passed += await spendAll(crowd, [5, 5, 5])) >= 100);
+    expect(passed + (await spendAll(crowd, [5, 5, 5]))).toBe(100);
+    const lone = usesOf('lone');
+    const few = await spendAll(lone, [1, 1, 1]);
+    const many = await spendAll(lone, [200, 0, 0]);
+    expect(few).toBe(3);
+    expect(few + many).toBeGreaterThanOrEqual(95);
+    expect(few + many).toBeLessThanOrEqual(100);
+    await Promise.all(remotes.map((remote) => remote.close()));
+  },
+);
 
 test.runIf(isPostgresHere)(
   'a database that is away: nothing is answered, readiness says so, and it goes on by itself',
