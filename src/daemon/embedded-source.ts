@@ -25,7 +25,7 @@ export interface EmbeddedSource extends OpenedSource {
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
 export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promise<EmbeddedSource> {
   const { paths, loaded, log, meter } = options;
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
   let vault: Vault | null = null;
   try {
     vault = await openVault({

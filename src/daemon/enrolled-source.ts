@@ -31,7 +31,7 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
   });
   const keys = readHostKeys(hostKeyFiles(paths.stateDir).current, key);
   if (keys === undefined) throw new AlterError('vault_unavailable', { reason: 'this host has no keys' }, { hint: ENROLL_HINT });
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
   const client = new SignedClient({ url, ca, identity: { hostId, signing: keys.signing } });
   let cache: LeaseCache | null = null;
   try {

@@ -2,8 +2,10 @@
  * The journal of a process that keeps one: opened as soon as the master key is there, while the vault goes on opening, which writes to
  * it through the port from its first moment. Part of the composition root; it decides nothing.
  */
+
 import { createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import type { Paths } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
 import type { MasterKey } from '../crypto/master-key.ts';
@@ -21,6 +23,8 @@ export interface JournalRoomOptions {
   readonly log: DaemonLog;
   /** Counts what is recorded; absent where nobody asks for numbers. */
   readonly meter?: RequestMeter;
+  /** A thread that was started ahead. */
+  readonly writer?: Worker | undefined;
 }
 
 export class JournalRoom {
@@ -35,11 +39,12 @@ export class JournalRoom {
 
   /** Begins to open it. Call it once, with the key that the vault is known to open with. */
   begin(key: MasterKey): void {
-    const { paths, config, log, meter } = this.#options;
+    const { paths, config, log, meter, writer } = this.#options;
     this.#key = key;
     const signing = openSigningKey(join(paths.stateDir, 'audit.key'), key);
     if (signing.made) this.#madeKey = signing;
     const opening = openJournal({
+      writer,
       dir: paths.auditDir,
       sync: config.audit.sync,
       syncIntervalMs: config.audit.syncIntervalMs,
