@@ -147,6 +147,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       audit: vault.hostAudit,
       vaultId,
       url: urlOf(loaded.config, server.port),
+      address: hostPort(server),
       fingerprint: identityOfServer.fingerprint,
     };
     const facts = (): DaemonFacts => ({

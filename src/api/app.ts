@@ -15,6 +15,7 @@ import { connectSessionRoutes } from './connect-sessions.ts';
 import { delegationRoutes } from './delegations.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
+import { fleetRoutes } from './fleet.ts';
 import { grantRoutes } from './grants.ts';
 import { hostRoutes } from './hosts.ts';
 import { keyRoutes } from './keys.ts';
@@ -72,6 +73,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
   app.route('/v1/hosts', hostRoutes(deps));
+  app.route('/v1/fleet', fleetRoutes(deps));
   app.route('/v1/users', userRoutes(deps));
   app.route('/v1/login', loginRoutes(deps));
   app.route('/v1/user-session', userSessionRoutes(deps));

@@ -105,6 +105,8 @@ export interface FleetPort {
   readonly vaultId: string;
   /** Where hosts reach it. */
   readonly url: string;
+  /** Where it listens: HOST:PORT. */
+  readonly address: string;
   /** Of the certificate that hosts pin. */
   readonly fingerprint: string;
 }

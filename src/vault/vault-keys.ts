@@ -24,7 +24,7 @@ export interface RecordedKey {
 }
 
 /** Undefined for a database that was never unlocked. */
-export function recordedKeyOf(snapshot: StoreSnapshot): RecordedKey | undefined {
+export function recordedKeyOf(snapshot: Pick<StoreSnapshot, 'meta'>): RecordedKey | undefined {
   const source = snapshot.meta.get(SOURCE_NAME);
   const checkValue = snapshot.meta.get(CHECK_NAME);
   return source === undefined || checkValue === undefined ? undefined : { source: source as KeySource, checkValue };

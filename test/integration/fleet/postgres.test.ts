@@ -3,10 +3,14 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { get } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Finding } from '../../../src/cli/doctor/finding.ts';
 import { mintNonce, signedHeaders } from '../../../src/crypto/request-signing.ts';
+import { Secret } from '../../../src/domain/secret.ts';
 import { SignedClient } from '../../../src/vault-client/signed-client.ts';
+import { openedVault, TOKEN } from '../../contract/vault/fixtures.ts';
 import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
+import { runInside } from '../api/cli-process.ts';
 import { aboutASecond, until } from './enrolled.ts';
 import { startVaultStage, type VaultStage } from './rig.ts';
 
@@ -88,6 +92,33 @@ test.runIf(isPostgresHere)(
   },
 );
 
+test.runIf(isPostgresHere)('what one imports the other has, and both are found well', async () => {
+  const { vault } = await openedVault(directory());
+  await vault.secrets.create({ name: 'token', providerId: 'good', fields: TOKEN });
+  await vault.agents.create({ name: 'bot' });
+  await vault.grants.create({ credential: 'token', agent: 'bot' });
+  const passphrase = new Secret('SEKRET-marker-passphrase');
+  const { file } = await vault.transfer.exportAll({ passphrase, providerFiles: [], costLog2: 10 });
+  await vault.close();
+  const body = { passphrase: passphrase.reveal(), file: file.toString('base64') };
+  expect(await one.api.send('/v1/import', body)).toMatchObject({ import: { outcome: 'imported', added: { grants: 1 } } });
+  await until('the other replica has it', async () => {
+    const { agents } = await other.api.read<{ agents: readonly { name: string }[] }>('/v1/agents');
+    return agents.some(({ name }) => name === 'bot');
+  });
+  expect(await other.api.send('/v1/import', body)).toMatchObject({ import: { outcome: 'before' } });
+  const { code, stdout } = await runInside(one.home, ['vault', 'doctor', '--output', 'json']);
+  expect(code).toBe(0);
+  const findings = JSON.parse(stdout) as Finding[];
+  const of = (check: string) => findings.find((each) => each.check === check);
+  expect(of('database')).toMatchObject({ status: 'ok', detail: expect.stringContaining('answers in') });
+  expect(of('replicas')).toMatchObject({
+    status: 'ok',
+    detail: expect.stringMatching(/^connected from local socket \(\d+ connections\)$/),
+  });
+  expect(of('clock')?.detail).toContain("ms from the database's");
+});
+
 test.runIf(isPostgresHere)(
   'a database that is away: nothing is answered, readiness says so, and it goes on by itself',
   async () => {
@@ -95,6 +126,8 @@ test.runIf(isPostgresHere)(
     const client = host.client();
     await client.call('GET', BUNDLE);
     postgres.stop('immediate');
+    const { code: status, stdout } = await runInside(one.home, ['vault', 'doctor']);
+    expect([status, stdout]).toEqual([1, expect.stringMatching(/^failed +database .*can't be reached.*\n.*→ .*`pg_isready`/m)]);
     await expect(client.call('GET', BUNDLE)).rejects.toEqual(code('vault_unavailable'));
     await expect(startVaultStage(directory, { config, home: twinOf(one) })).rejects.toEqual(code('vault_unavailable'));
     postgres.start();
