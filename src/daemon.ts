@@ -84,7 +84,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key, link, auditTo } = await openSource({
+    const { vault, journal, ring, rotation, link, shared, auditTo } = await openSource({
       paths,
       loaded,
       log,
@@ -97,7 +97,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     undo.push(() => journal.close());
     undo.push(() => vault.close());
     const unsent = auditTo === undefined ? null : new UnsentGuard(journal, loaded.config.vault.maxUnsentRows);
-    let ca = openAuthority(paths, loaded.config, key);
+    let ca = openAuthority(paths, loaded.config, ring);
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
     const limits = await vault.policies.loadLimits();
@@ -113,7 +113,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     approvals.onChange((approval) => notifier.notice(approval));
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane({
-      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved },
+      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved, shared },
       tcp: () => listener.tcp,
     });
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
@@ -184,11 +184,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         journal,
         identity,
         providers: withEvents(catalogue, journal),
+        masterKey: rotation,
         ca: {
           info: () => infoOf(ca, paths),
           rotate: async () => {
             await journal.record(event('ca.rotated', { fingerprint: ca.fingerprintSha256 }), ENDED);
-            ca = rotateAuthority(paths.caDir, { sealKey: key });
+            ca = rotateAuthority(paths.caDir, { sealKey: ring });
             writeClientFiles(paths, ca);
             tunnels.issuer = new LeafIssuer(ca);
             return infoOf(ca, paths);

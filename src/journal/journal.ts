@@ -36,8 +36,10 @@ export interface JournalOptions {
   readonly segmentBytes?: number;
   /** Openings are refused when the database is this many segments behind; default 16, at most 48. */
   readonly maxBacklogSegments?: number;
-  /** Seals the record of the chain's head; must be the same at each start. */
+  /** Seals the record of the chain's head; the same at each start, unless it was replaced. */
   readonly headKey: KeyObject;
+  /** What else may seal it, while the key is replaced: `rekey` ends that. */
+  readonly otherHeadKeys?: readonly KeyObject[];
   /** Ed25519, private: signs checkpoints. Absent or null signs none. */
   readonly signingKey?: KeyObject | null;
   /** Told of each closing and of each entry that begins and ends at once, on the caller's thread: it must be quick and not throw. */
@@ -61,6 +63,8 @@ export interface Journal extends AuditPort, JournalReader {
   readonly epochAtStart: number | null;
   /** Keeps the vault's epoch in the sealed head, from where a vault that is older at the next start is noticed. Never rejects. */
   noteEpoch(epoch: number): Promise<void>;
+  /** Seals the head, and what searches go by, with another key; on disk when this resolves. @throws AlterError audit_unavailable */
+  rekey(headKey: KeyObject): Promise<void>;
   /** A port that another thread reads the chain through (messages.ts, FeedRequest). */
   feed(): MessagePort;
   /** Flushes, commits and ends the worker. Entries that are still open become `unknown` at the next start. */
@@ -293,6 +297,10 @@ class OpenJournal implements Journal {
     }
   }
 
+  async rekey(key: KeyObject): Promise<void> {
+    await this.#link.ask({ op: 'rekey', key });
+  }
+
   async close(): Promise<void> {
     const homeless = this.#append.close();
     if (homeless > 0) this.#onFault(`${homeless} audit closings found no room; their entries become unknown`);
@@ -337,6 +345,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     segmentBytes,
     maxBacklogSegments: Math.min(options.maxBacklogSegments ?? 16, MAX_BACKLOG_SEGMENTS),
     headKey: options.headKey,
+    otherHeadKeys: options.otherHeadKeys ?? [],
     signingKey: options.signingKey ?? null,
     retentionDays: options.retentionDays,
   };
