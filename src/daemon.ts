@@ -1,6 +1,7 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
+import type { Worker } from 'node:worker_threads';
 import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { deferredApi, serveApi } from './api/server.ts';
 import { type LocalCa, rotateAuthority } from './ca/authority.ts';
@@ -42,6 +43,8 @@ export interface DaemonOptions {
   readonly acceptRestore?: boolean;
   /** Where the vault is; in the state directory without it. */
   readonly openSource?: VaultSource;
+  /** Of `startWriter`: the thread of the journal, started ahead. */
+  readonly writer?: Worker;
 }
 
 export interface RunningDaemon {
@@ -89,6 +92,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       https,
       meter,
       acceptRestore,
+      writer: options.writer,
     });
     undo.push(() => journal.close());
     undo.push(() => vault.close());

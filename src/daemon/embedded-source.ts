@@ -27,7 +27,7 @@ export interface EmbeddedSource extends OpenedSource {
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
 export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promise<EmbeddedSource> {
   const { paths, loaded, log, meter } = options;
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
   const keys = new HeldKeys({ paths, config: loaded.config, log }, (ring) => room.begin(ring));
   let vault: Vault | null = null;
   try {

@@ -26,7 +26,7 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
   const ring = await loadKeyRing({ ...masterKeyPlace(paths, loaded.config), create: false }, undefined);
   const keys = readHostKeys(hostKeyFiles(paths.stateDir).current, ring);
   if (keys === undefined) throw new AlterError('vault_unavailable', { reason: 'this host has no keys' }, { hint: ENROLL_HINT });
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
   const client = new SignedClient({ url, ca, identity: { hostId, signing: keys.signing } });
   let cache: LeaseCache | null = null;
   try {

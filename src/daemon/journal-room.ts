@@ -3,6 +3,7 @@
  * it through the port from its first moment. Part of the composition root; it decides nothing.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { Worker } from 'node:worker_threads';
 import type { Paths } from '../config/paths.ts';
 import type { Config } from '../config/schema.ts';
 import type { KeyRing } from '../crypto/key-ring.ts';
@@ -25,6 +26,8 @@ export interface JournalRoomOptions {
   readonly log: DaemonLog;
   /** Counts what is recorded; absent where nobody asks for numbers. */
   readonly meter?: RequestMeter;
+  /** A thread that was started ahead. */
+  readonly writer?: Worker | undefined;
 }
 
 export class JournalRoom {
@@ -38,10 +41,11 @@ export class JournalRoom {
 
   /** Begins to open it. Call it once, with the key that the vault is known to open with in force. */
   begin(ring: KeyRing): void {
-    const { paths, config, log, meter } = this.#options;
+    const { paths, config, log, meter, writer } = this.#options;
     const signing = openSigningKey(signingKeyFile(paths.stateDir), ring);
     if (signing.made) this.#madeKey = signing;
     const opening = openJournal({
+      writer,
       dir: paths.auditDir,
       sync: config.audit.sync,
       syncIntervalMs: config.audit.syncIntervalMs,

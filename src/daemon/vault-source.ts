@@ -1,4 +1,5 @@
 /** Where a daemon's vault comes from: what composing one needs, and what it gives. Types only. */
+import type { Worker } from 'node:worker_threads';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Paths } from '../config/paths.ts';
 import type { KeyRing } from '../crypto/key-ring.ts';
@@ -23,6 +24,8 @@ export interface VaultSourceOptions {
   readonly meter: RequestMeter;
   /** The operator goes on with an older copy of the vault, or without its journal. */
   readonly acceptRestore: boolean;
+  /** Of `startWriter`, for the journal. */
+  readonly writer?: Worker | undefined;
 }
 
 /** A vault with the journal beside it. Whoever opened it closes first the vault, then the journal. */

@@ -4,7 +4,7 @@
  * A failed write refuses the request; nothing here may ever let one pass unrecorded.
  */
 import type { KeyObject } from 'node:crypto';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { AuditClosing, AuditEntry, AuditOpening, AuditPort, AuditTicket } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Appender, type Waiter } from './append.ts';
@@ -17,7 +17,7 @@ import { linePrefix, MAX_PREFIX_CHARS } from './record.ts';
 import { requestIdMaker } from './request-id.ts';
 import { type ChainedRow, rowLineOf } from './row-line.ts';
 import { publicPemOf } from './signing-key.ts';
-import { type LinkEvents, WorkerLink } from './worker-link.ts';
+import { type LinkEvents, startWriter, WorkerLink } from './worker-link.ts';
 
 /**
  * When a row counts as durable. `interval`: once the kernel has it; the death of the daemon loses nothing, power loss at
@@ -46,6 +46,8 @@ export interface JournalOptions {
   readonly onEntry?: EntryObserver;
   /** Told when retention has removed rows, with the last of them. */
   readonly onRemoved?: (upTo: number) => void;
+  /** Of `startWriter`, for this journal alone; absent: one is started now. */
+  readonly writer?: Worker | undefined;
   /** Null keeps rows for ever. */
   readonly retentionDays: number | null;
   /** Told once about each new trouble; never carries row contents. */
@@ -347,7 +349,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     signingKey: options.signingKey ?? null,
     retentionDays: options.retentionDays,
   };
-  const { link, ready } = await WorkerLink.start(settings, {
+  const { link, ready } = await WorkerLink.start(options.writer ?? startWriter(), settings, {
     onFault: options.onFault,
     onSynced: (error) => append?.synced(error),
     onRows: (rows) => journal?.deliver(rows),

@@ -5,7 +5,7 @@
 import type { KeyObject } from 'node:crypto';
 import { setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
 import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
@@ -372,4 +372,8 @@ function start(port: MessagePort, settings: WriterSettings): void {
   port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment, epoch } satisfies FromWorker);
 }
 
-if (parentPort !== null) start(parentPort, workerData as WriterSettings);
+// The settings are the first message: a thread is worth starting before anybody knows them.
+if (parentPort !== null) {
+  const port = parentPort;
+  port.once('message', (settings: WriterSettings) => start(port, settings));
+}
