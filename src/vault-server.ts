@@ -75,7 +75,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
     const openStore = centralStore(loaded.config);
-    const { vault, journal } = await openEmbeddedSource({
+    const { vault, journal, rotation } = await openEmbeddedSource({
       ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
     });
     undo.push(() => journal.close());
@@ -174,6 +174,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       deferredApi({
         ...{ fleet, vault, approvals, journal, identity, connect: pages, facts, metrics: scrape, reload, onFault },
         operator: localOperator(),
+        masterKey: rotation,
         providers: withEvents(catalogue, journal),
         ca: { info: () => infoOf(ca, paths.bundleFile), rotate: () => Promise.reject(noRotation()) },
         config: () => loaded.view,

@@ -21,6 +21,7 @@ import { hostRoutes } from './hosts.ts';
 import { keyRoutes } from './keys.ts';
 import { killRoutes } from './kill.ts';
 import { loginRoutes, userSessionRoutes } from './login.ts';
+import { masterKeyRoutes } from './master-key.ts';
 import { metricsRoutes } from './metrics.ts';
 import { permitRoutes } from './permits.ts';
 import { policyRoutes } from './policies.ts';
@@ -93,6 +94,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/metrics', metricsRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));
   app.route('/v1/ca', caRoutes(deps));
+  app.route('/v1/master-key', masterKeyRoutes(deps));
   app.route('/v1/config', configRoutes(deps));
   app.route('/v1/reload', reloadRoutes(deps));
 

@@ -3,6 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
@@ -61,6 +62,13 @@ export interface CaPort {
   info(): CaInfo | Promise<CaInfo>;
   /** A new root in place of the old one; clients must trust it anew. */
   rotate(): Promise<CaInfo>;
+}
+
+/** The master key of this installation. */
+export interface MasterKeyPort {
+  readonly facts: MasterKeyFacts;
+  /** @throws AlterError conflict, audit_unavailable, vault_unavailable */
+  rotate(options: { readonly stage: boolean }): Promise<RotationReport>;
 }
 
 /** The catalogue, and the one place where an operator's provider file is checked and kept. */
@@ -127,6 +135,8 @@ export interface ApiDeps {
   readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
+  /** Absent where the vault is somebody else's. */
+  readonly masterKey?: MasterKeyPort | undefined;
   readonly connect: ConnectPort;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;

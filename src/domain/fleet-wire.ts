@@ -91,4 +91,6 @@ export interface ReadyAnswer {
   /** The vault's epoch as this replica knows it. */
   readonly epoch: number;
   readonly database: 'ok' | 'unreachable';
+  /** Missing: another replica has put one in force that this one was not given. */
+  readonly master_key: 'ok' | 'missing';
 }

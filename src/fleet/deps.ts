@@ -15,6 +15,10 @@ export interface FleetVault extends NonceStore, Pick<VaultPort, 'obtain' | 'rene
   readonly quotas: Pick<VaultQuotas, 'draw'>;
   /** False while what it knows may be older than the database. */
   readonly isFresh: boolean;
+  /** True while another replica has put a master key in force that is not here. */
+  readonly isLocked: boolean;
+  /** @throws AlterError vault_unavailable while it is not fresh */
+  requireFresh(): void;
   /** The rows in force. */
   readonly rows: StoreSnapshot;
   readonly epoch: number;

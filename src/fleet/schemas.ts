@@ -150,6 +150,7 @@ export const readyAnswer = z.object({
   status: z.enum(['ready', 'unready']),
   epoch,
   database: z.enum(['ok', 'unreachable']),
+  master_key: z.enum(['ok', 'missing']),
 });
 
 export const materialsAnswer = z.object({

@@ -1,5 +1,5 @@
 /** Replicas of a vault over PostgreSQL: one vault to its hosts, a replay refused by the other, and an end that both know. */
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { get } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -47,6 +47,30 @@ function statusOf({ server, ca }: VaultStage, headers: Record<string, string>): 
     }).on('error', reject);
   });
 }
+
+/** What an open route says. */
+function read({ server, ca }: VaultStage, path: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    get(new URL(path, server.fleet.url), { ca, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => (text += part));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    }).on('error', reject);
+  });
+}
+
+interface Rotation {
+  readonly outcome: string;
+  readonly check: string;
+}
+const rotate = (stage: VaultStage): Promise<Rotation> => stage.api.send<Rotation>('/v1/master-key/rotate', {});
+const checkOf = async (stage: VaultStage): Promise<string> => (await stage.api.read<Rotation>('/v1/master-key')).check;
+const nextKey = (stage: VaultStage): string => `${stage.paths.masterKeyFile}.next`;
+const isFine = (call: Promise<unknown>): Promise<boolean> =>
+  call.then(
+    () => true,
+    () => false,
+  );
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 
@@ -199,4 +223,65 @@ test.runIf(isPostgresHere)(
     );
   },
   30_000,
+);
+
+test.runIf(isPostgresHere)(
+  'the master key is replaced under requests to two replicas that were given the next one: none fails',
+  async () => {
+    const host = await one.enroll('web-03');
+    const identity = { hostId: host.answer.host_id, signing: host.keys.signing };
+    const clients = [one, other].map(({ server, ca }) => new SignedClient({ url: server.fleet.url, ca, identity }));
+    await until('the other replica knows the host', () => isFine(clients[1]!.call('GET', BUNDLE)));
+    // With several replicas the first call only makes the key: they have to have it before.
+    expect((await rotate(one)).outcome).toBe('staged');
+    copyFileSync(nextKey(one), nextKey(other));
+    let isOver = false;
+    const load = clients.map(async (client) => {
+      let count = 0;
+      for (; !isOver; count++) await client.call('GET', BUNDLE);
+      return count;
+    });
+    const { outcome, check } = await rotate(one);
+    expect(outcome).toBe('rotated');
+    await until('the other replica has let go of the key of before', async () => !existsSync(nextKey(other)));
+    expect(await checkOf(other)).toBe(check);
+    isOver = true;
+    for (const count of await Promise.all(load)) expect(count).toBeGreaterThan(0);
+    for (const client of clients) client.close();
+    // What this replica seals for itself moved as well.
+    await other.stop();
+    other = await startVaultStage(directory, { config, home: other.home });
+    expect(await checkOf(other)).toBe(check);
+    expect(await other.api.send('/v1/audit/verify', {})).toMatchObject({ ok: true });
+  },
+);
+
+test.runIf(isPostgresHere)(
+  'a replica without the new key answers nothing and names what it needs, until its source has it; without a restart',
+  async () => {
+    const host = await one.enroll('web-04');
+    const identity = { hostId: host.answer.host_id, signing: host.keys.signing };
+    const elsewhere = new SignedClient({ url: other.server.fleet.url, ca: other.ca, identity });
+    await until('the other replica knows the host', () => isFine(elsewhere.call('GET', BUNDLE)));
+    await rotate(one);
+    const { check } = await rotate(one);
+    await until('the other replica refuses', async () => !(await isFine(elsewhere.call('GET', BUNDLE))));
+    const missing = { code: 'vault_unavailable', details: { reason: expect.stringMatching(/replaced by another replica at/) } };
+    await expect(elsewhere.call('GET', BUNDLE)).rejects.toMatchObject({ code: 'vault_unavailable' });
+    await expect(other.api.send('/v1/agents', { name: 'late' })).rejects.toMatchObject({
+      ...missing,
+      hint: expect.stringContaining(nextKey(other)),
+    });
+    const ready = await read(other, '/readyz');
+    expect([ready.status, JSON.parse(ready.text)]).toMatchObject([
+      503,
+      { status: 'unready', database: 'ok', master_key: 'missing' },
+    ]);
+    expect((await read(one, '/readyz')).status).toBe(200);
+    copyFileSync(one.paths.masterKeyFile, nextKey(other));
+    await until('it has found the key', () => isFine(elsewhere.call('GET', BUNDLE)));
+    expect([await checkOf(other), (await read(other, '/readyz')).status]).toEqual([check, 200]);
+    await until('the key of before is gone', async () => !existsSync(nextKey(other)));
+    elsewhere.close();
+  },
 );
