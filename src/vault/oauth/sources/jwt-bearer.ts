@@ -33,7 +33,10 @@ export const JWT_BEARER: TokenSource = {
       },
       account.keyId,
     );
-    return client.token({ ...parametersOf(tokenParams, client.parts.fields), grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }, audience);
+    return client.token(
+      { ...parametersOf(tokenParams, client.parts.fields), grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion },
+      audience,
+    );
   },
 };
 
