@@ -48,6 +48,8 @@ export class VaultState {
   readonly #followers = new Set<(rows: StoreSnapshot) => void | Promise<void>>();
   /** By the monotonic clock: when the store last said that nothing, or nothing more, had changed. */
   #freshAt = performance.now();
+  /** Since when it has answered without a longer silence. */
+  #steadySince = performance.now();
 
   constructor(options: VaultStateOptions) {
     this.store = options.store;
@@ -125,6 +127,11 @@ export class VaultState {
     return !this.isShared || performance.now() - this.#freshAt < FRESH_MS;
   }
 
+  /** How long the store has been answering without a silence that would have kept this one from deciding. */
+  get steadyMs(): number {
+    return this.isFresh ? performance.now() - this.#steadySince : 0;
+  }
+
   /** SECURITY: who can't ask the database can't know what was revoked. @throws AlterError vault_unavailable */
   requireFresh(): void {
     if (this.isFresh) return;
@@ -152,6 +159,7 @@ export class VaultState {
       this.#indexKeys();
       this.#publish();
     }
+    if (!this.isFresh) this.#steadySince = performance.now();
     this.#freshAt = askedAt;
   }
 
