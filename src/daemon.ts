@@ -81,7 +81,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key, link, auditTo } = await openSource({
+    const { vault, journal, key, link, auditTo, backup } = await openSource({
       paths,
       loaded,
       log,
@@ -191,6 +191,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
           },
         },
         connect: pages,
+        backup,
         config: () => loaded.view,
         facts,
         metrics: scrape,

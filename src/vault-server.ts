@@ -75,7 +75,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
     const openStore = centralStore(loaded.config);
-    const { vault, journal } = await openEmbeddedSource({
+    const { vault, journal, backup } = await openEmbeddedSource({
       ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
     });
     undo.push(() => journal.close());
@@ -171,7 +171,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       });
     const api = await serveApi(
       deferredApi({
-        ...{ fleet, vault, approvals, journal, identity, connect: pages, facts, metrics: scrape, reload, onFault },
+        ...{ fleet, vault, approvals, journal, identity, connect: pages, backup, facts, metrics: scrape, reload, onFault },
         operator: localOperator(),
         providers: withEvents(catalogue, journal),
         ca: { info: () => infoOf(ca, paths.bundleFile), rotate: () => Promise.reject(noRotation()) },

@@ -10,6 +10,7 @@ import type { RequestMeter } from '../metrics/request-meter.ts';
 import type { VaultSinkData } from '../sinks/vault-sink.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
+import type { Backup } from './backup.ts';
 
 export interface VaultSourceOptions {
   readonly paths: Paths;
@@ -23,6 +24,11 @@ export interface VaultSourceOptions {
   readonly acceptRestore: boolean;
 }
 
+export interface BackupPort {
+  /** Into a directory that is not there yet. @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable */
+  write(directory: string): Promise<Backup>;
+}
+
 /** A vault with the journal beside it. Whoever opened it closes first the vault, then the journal. */
 export interface OpenedSource {
   readonly vault: VaultRooms;
@@ -31,6 +37,8 @@ export interface OpenedSource {
   readonly key: MasterKey;
   /** How this host gets on with its central vault; absent where it has a vault of its own. */
   readonly link?: () => VaultLinkStatus;
+  /** Copies what is this installation's own; absent where it only borrows. */
+  readonly backup?: BackupPort;
   /** Where the rows of the journal go as well. */
   readonly auditTo?: VaultSinkData;
 }

@@ -46,7 +46,8 @@ const DRAIN_MS = 2_000;
 /** @throws AlterError conflict when the address can't be taken */
 export async function serveFleet(options: FleetServerOptions): Promise<FleetServer> {
   const nonces = new NonceBook(options.vault, options.now);
-  const dispatch = dispatcher(options, new HostAuthenticator({ hosts: options.vault.hosts, nonces, now: options.now }));
+  const { vault, now } = options;
+  const dispatch = dispatcher(options, new HostAuthenticator({ hosts: vault.hosts, nonces, isFresh: () => vault.isFresh, now }));
   const server = createServer(
     {
       ...{ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: MAX_HEAD_BYTES },

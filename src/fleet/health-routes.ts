@@ -46,7 +46,7 @@ export async function readiness({ vault }: Pick<FleetDeps, 'vault'>): Promise<Re
     patience,
   ]);
   clearTimeout(timer);
-  return { status: isThere ? 'ready' : 'unready', epoch: vault.epoch, database: isThere ? 'ok' : 'unreachable' };
+  return { status: isThere && vault.isFresh ? 'ready' : 'unready', epoch: vault.epoch, database: isThere ? 'ok' : 'unreachable' };
 }
 
 function after(ms: number): { readonly promise: Promise<false>; readonly timer: NodeJS.Timeout } {

@@ -3,6 +3,7 @@
  * written on disk, and answers questions. It must never hold up the data-plane thread, which only ever looks at Progress.
  */
 import { setPriority } from 'node:os';
+import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
@@ -10,6 +11,7 @@ import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
 import { CheckpointBook } from './checkpoints.ts';
+import { copyDatabase, copyHead } from './copy.ts';
 import { DiskSync } from './disk-sync.ts';
 import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
@@ -68,6 +70,8 @@ class Writer {
   #fault: string | null = null;
   #closed = false;
   #fresh: CommittedRow[] = [];
+  /** Copies that are being made. */
+  #copies = 0;
   readonly #collect = (row: CommittedRow): void => {
     this.#fresh.push(row);
   };
@@ -247,7 +251,9 @@ class Writer {
           ? this.#close()
           : question.op === 'noteEpoch'
             ? this.#noteEpoch(question.epoch)
-            : await this.#answers.reply(question);
+            : question.op === 'backUp'
+              ? await this.#backUp(question.to)
+              : await this.#answers.reply(question);
       this.#post({ type: 'answer', id, value });
     } catch (error) {
       this.#post({ type: 'error', id, message: reasonOf(error) });
@@ -282,7 +288,12 @@ class Writer {
     try {
       // A check under way would take the removed rows for missing ones.
       const before = ingest.state.anchor_n;
-      while (!this.#closed && this.#answers.checks === 0 && removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)) {
+      while (
+        !this.#closed &&
+        this.#answers.checks === 0 &&
+        this.#copies === 0 &&
+        removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)
+      ) {
         await nextTurn();
       }
       if (this.#closed || ingest.state.anchor_n === before) return;
@@ -299,6 +310,18 @@ class Writer {
     ingest.epoch = epoch;
     ingest.sealHead(false, ingest.state, true);
     return null;
+  }
+
+  /** The head first: the copy of the chain may be ahead of it, and never behind. Nothing is removed meanwhile. */
+  async #backUp(to: string): Promise<null> {
+    this.#copies += 1;
+    try {
+      copyHead(this.#settings.dir, to);
+      await copyDatabase(this.#journal.db, join(to, 'audit.db'));
+      return null;
+    } finally {
+      this.#copies -= 1;
+    }
   }
 
   #close(): string | null {

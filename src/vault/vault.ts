@@ -69,6 +69,8 @@ export interface Vault extends VaultRooms {
   bindJournal(mark: string): void;
   /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
   acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
+  /** Copies the database into a new file, at one instant between two changes; false where it is no file. @throws AlterError vault_unavailable */
+  copyTo(file: string): Promise<boolean>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
@@ -297,6 +299,14 @@ class EmbeddedVault implements Vault {
   acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
     const { state } = this.#parts;
     return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
+  }
+
+  copyTo(file: string): Promise<boolean> {
+    const { state, store } = this.#parts;
+    return state.exclusive(async () => {
+      await store.copyTo?.(file);
+      return store.copyTo !== undefined;
+    });
   }
 
   renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {

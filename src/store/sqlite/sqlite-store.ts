@@ -17,6 +17,7 @@ import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
 import { SqliteHostAudit } from './host-audit.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
+import { createEmpty } from './writer-lock.ts';
 
 export interface SqliteStoreOptions {
   readonly dbFile: string;
@@ -170,6 +171,16 @@ class SqliteStore implements Store {
         })
         .immediate(),
     );
+  }
+
+  async copyTo(file: string): Promise<void> {
+    try {
+      // SECURITY: SQLite would make it readable for everyone.
+      createEmpty(file);
+      await this.#db.backup(file);
+    } catch (cause) {
+      throw asVaultError(cause);
+    }
   }
 
   async close(): Promise<void> {
