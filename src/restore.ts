@@ -20,12 +20,15 @@ import {
 import { dirname, join } from 'node:path';
 import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
-import { loadMasterKey } from './crypto/master-key.ts';
+import { findMasterKey } from './crypto/next-key.ts';
 import { ensurePrivateDirectory } from './crypto/private-file.ts';
 import { type BackupManifest, digestOf, MANIFEST, manifestMac } from './daemon/backup.ts';
 import { AlterError } from './domain/errors.ts';
+import { masterKeyPlace } from './installation.ts';
 import { withOfflineVault } from './offline-vault.ts';
+import { glanceAtFile } from './store/sqlite/glance.ts';
 import { lockWriter } from './store/sqlite/writer-lock.ts';
+import { recordedKeyOf } from './vault/vault-keys.ts';
 
 export interface RestoreOptions {
   readonly paths: Paths;
@@ -61,6 +64,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRep
   const { text, mac, manifest } = readManifest(from);
   await requireTrusted(paths, load(), { text, mac, manifest });
   await requireWhole(from, manifest);
+  requireSameKey(paths, manifest);
   ensurePrivateDirectory(paths.stateDir);
   // Held while files are moved; the vault takes it again to open.
   const unlock = lockWriter(paths.vaultDb);
@@ -118,12 +122,9 @@ function readManifest(from: string): ReadManifest {
 }
 
 async function requireTrusted(paths: Paths, { config }: LoadedConfig, { text, mac, manifest }: ReadManifest): Promise<void> {
-  const key = await loadMasterKey({
-    source: config.keys.source === 'auto' ? undefined : config.keys.source,
-    ...{ keyFile: paths.masterKeyFile, recordedSource: manifest.key_source, create: false, dbFile: paths.vaultDb },
-  });
-  if (key.checkValue !== manifest.key_check)
-    throw unusable(from(manifest), 'the master key here is another one than that of the backup', KEY_HINT);
+  const options = { ...masterKeyPlace(paths, config), recordedSource: manifest.key_source, create: false };
+  const key = await findMasterKey(options, manifest.key_check);
+  if (key === undefined) throw unusable(from(manifest), 'the master key here is another one than that of the backup', KEY_HINT);
   const expected = Buffer.from(manifestMac(key, text));
   const given = Buffer.from(mac);
   if (given.length !== expected.length || !timingSafeEqual(given, expected))
@@ -142,6 +143,22 @@ async function requireWhole(directory: string, { files }: BackupManifest): Promi
     if (found?.bytes !== bytes || found.sha256 !== sha256)
       throw unusable(directory, found === null ? `${path} is missing` : `${path} is not as it was written`, OTHER);
   }
+}
+
+/** What is sealed beside the vault would open no more: authority, journal. A vault that is gone or damaged says nothing. */
+function requireSameKey({ vaultDb, stateDir }: Paths, manifest: BackupManifest): void {
+  let check: string | undefined;
+  try {
+    check = recordedKeyOf(glanceAtFile(vaultDb))?.checkValue;
+  } catch {
+    return;
+  }
+  if (check === undefined || check === manifest.key_check) return;
+  throw unusable(
+    from(manifest),
+    'the vault here has another master key by now, and so has all that is sealed beside it',
+    `Move ${stateDir} away, and restore the backup into an empty directory.`,
+  );
 }
 
 const OTHER = 'Copy it anew from where it was kept, or use another one.';

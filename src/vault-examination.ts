@@ -4,9 +4,10 @@
  */
 import type { Paths } from './config/paths.ts';
 import type { Config } from './config/schema.ts';
-import { loadMasterKey } from './crypto/master-key.ts';
+import { findMasterKey } from './crypto/next-key.ts';
 import { centralUrl } from './daemon/central-database.ts';
 import { AlterError, toAlterError } from './domain/errors.ts';
+import { masterKeyPlace } from './installation.ts';
 import type { StoreGlance } from './store/glance.ts';
 import { type RecordedKey, recordedKeyOf } from './vault/vault-keys.ts';
 
@@ -41,11 +42,9 @@ async function examineKey(paths: Paths, config: Config, recorded: RecordedKey, e
   // Only the unit itself is shown its credentials.
   if (source === 'systemd' && env.CREDENTIALS_DIRECTORY === undefined) return { source, fault: undefined };
   try {
-    const key = await loadMasterKey({
-      source: config.keys.source === 'auto' ? undefined : config.keys.source,
-      ...{ keyFile: paths.masterKeyFile, recordedSource: source, create: false, dbFile: paths.vaultDb, environment: env },
-    });
-    if (key.checkValue === recorded.checkValue) return { source, fault: null };
+    const options = { ...masterKeyPlace(paths, config), recordedSource: source, create: false, environment: env };
+    // In its own place, or in that of the next one, while a rotation is not complete.
+    if ((await findMasterKey(options, recorded.checkValue)) !== undefined) return { source, fault: null };
     const reason = 'the master key is not the one that this database was made with';
     return { source, fault: new AlterError('vault_unavailable', { reason }) };
   } catch (thrown) {

@@ -75,7 +75,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
     const openStore = centralStore(loaded.config);
-    const { vault, journal, backup } = await openEmbeddedSource({
+    const { vault, journal, rotation, backup } = await openEmbeddedSource({
       ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
     });
     undo.push(() => journal.close());
@@ -145,6 +145,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const fleet: FleetPort = {
       hosts: vault.hosts,
       audit: vault.hostAudit,
+      quotas: vault.quotas,
       vaultId,
       url: urlOf(loaded.config, server.port),
       address: hostPort(server),
@@ -173,6 +174,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       deferredApi({
         ...{ fleet, vault, approvals, journal, identity, connect: pages, backup, facts, metrics: scrape, reload, onFault },
         operator: localOperator(),
+        masterKey: rotation,
         providers: withEvents(catalogue, journal),
         ca: { info: () => infoOf(ca, paths.bundleFile), rotate: () => Promise.reject(noRotation()) },
         config: () => loaded.view,

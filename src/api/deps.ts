@@ -3,6 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
@@ -13,6 +14,7 @@ import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { HostAuditReader, VaultHosts } from '../vault/hosts.ts';
+import type { VaultQuotas } from '../vault/quotas.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
@@ -60,6 +62,13 @@ export interface CaPort {
   info(): CaInfo | Promise<CaInfo>;
   /** A new root in place of the old one; clients must trust it anew. */
   rotate(): Promise<CaInfo>;
+}
+
+/** The master key of this installation. */
+export interface MasterKeyPort {
+  readonly facts: MasterKeyFacts;
+  /** @throws AlterError conflict, audit_unavailable, vault_unavailable */
+  rotate(options: { readonly stage: boolean }): Promise<RotationReport>;
 }
 
 /** The catalogue, and the one place where an operator's provider file is checked and kept. */
@@ -120,6 +129,8 @@ export interface FleetPort {
   readonly hosts: VaultHosts;
   /** Rows that hosts have sent of their journals. */
   readonly audit: HostAuditReader;
+  /** Limits that all hosts share. */
+  readonly quotas: Pick<VaultQuotas, 'list'>;
   readonly vaultId: string;
   /** Where hosts reach it. */
   readonly url: string;
@@ -142,6 +153,8 @@ export interface ApiDeps {
   readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
+  /** Absent where the vault is somebody else's. */
+  readonly masterKey?: MasterKeyPort | undefined;
   readonly connect: ConnectPort;
   /** Absent on a host that borrows everything. */
   readonly backup?: BackupPort | undefined;

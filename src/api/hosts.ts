@@ -76,6 +76,7 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
     const known = new Set(host.capabilities);
     const policies = vault.policies.version();
     const agents = new Set(host.agentIds);
+    const theirs = host.agentIds.flatMap((id) => vault.authority.agents.get(id) ?? []);
     const delegated = new Set(vault.delegations.list().flatMap(({ agentId, grantId }) => (agents.has(agentId) ? [grantId] : [])));
     return vault.grants.list().flatMap((grant) => {
       const { principal } = grant;
@@ -86,7 +87,9 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
             ? host.systemGrants
             : delegated.has(grant.id);
       const missing =
-        isTheirs && grant.status === 'active' ? neededCapabilities(grant, policies).filter((each) => !known.has(each)) : [];
+        isTheirs && grant.status === 'active'
+          ? neededCapabilities(grant, policies, theirs).filter((each) => !known.has(each))
+          : [];
       return missing.length === 0 ? [] : [{ grant_id: grant.id, label: grant.label, provider: grant.providerId, missing }];
     });
   };

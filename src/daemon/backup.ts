@@ -19,6 +19,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { authorityFiles } from '../ca/authority.ts';
 import type { Paths } from '../config/paths.ts';
+import type { KeyRing } from '../crypto/key-ring.ts';
 import type { MasterKey } from '../crypto/master-key.ts';
 import { syncDirectory } from '../crypto/private-file.ts';
 import { AlterError } from '../domain/errors.ts';
@@ -59,7 +60,7 @@ export interface BackupParts {
   readonly paths: Paths;
   readonly vault: Pick<Vault, 'copyTo' | 'epoch'>;
   readonly journal: Journal;
-  readonly key: MasterKey;
+  readonly ring: KeyRing;
 }
 
 export interface Backup {
@@ -72,7 +73,7 @@ export interface Backup {
  * @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable
  */
 export async function writeBackup(parts: BackupParts, directory: string): Promise<Backup> {
-  const { paths, vault, journal, key } = parts;
+  const { paths, vault, journal, ring } = parts;
   const id = randomUUID();
   const draft = `${directory}.${id.slice(0, 8)}.new`;
   requireNew(directory);
@@ -84,6 +85,7 @@ export async function writeBackup(parts: BackupParts, directory: string): Promis
     await journal.backUp(join(draft, 'audit'));
     const hasFile = await vault.copyTo(join(draft, 'vault.db'));
     for (const [from, to] of smallFiles(paths)) copyPrivate(from, join(draft, to));
+    const key = ring.inForce;
     const manifest: BackupManifest = {
       ...{ alterd_backup: 1, id, made_at: new Date().toISOString(), version: VERSION },
       ...{ key_source: key.source, key_check: key.checkValue, epoch: vault.epoch, database: hasFile ? 'sqlite' : 'postgresql' },

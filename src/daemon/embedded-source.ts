@@ -1,13 +1,14 @@
 /** The vault in the daemon's own state directory, held against the journal beside it before anyone is served. */
 import { AlterError } from '../domain/errors.ts';
-import { masterKeyLoader } from '../installation.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import type { Store } from '../store/store.ts';
 import { continuityFault } from '../vault/continuity.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
-import { writeBackup } from './backup.ts';
+import { type Backup, writeBackup } from './backup.ts';
+import { HeldKeys } from './held-keys.ts';
 import { JournalRoom } from './journal-room.ts';
+import { KeyRotation } from './key-rotation.ts';
 import type { BackupPort, OpenedSource, VaultSourceOptions } from './vault-source.ts';
 
 /** How soon a replica knows what another one changed. */
@@ -22,19 +23,22 @@ export interface EmbeddedSourceOptions extends VaultSourceOptions {
 export interface EmbeddedSource extends OpenedSource {
   readonly vault: Vault;
   readonly backup: BackupPort;
+  readonly rotation: KeyRotation;
 }
 
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
 export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promise<EmbeddedSource> {
   const { paths, loaded, log, meter } = options;
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
+  const keys = new HeldKeys({ paths, config: loaded.config, log }, (ring) => room.begin(ring));
   let vault: Vault | null = null;
   try {
     vault = await openVault({
       dbFile: paths.vaultDb,
       openStore: options.openStore,
       followEveryMs: options.openStore === undefined ? undefined : FOLLOW_EVERY_MS,
-      masterKey: masterKeyLoader(paths, loaded.config, (key) => room.begin(key)),
+      masterKey: (recorded) => keys.load(recorded),
+      keyWatch: keys,
       catalogue: options.catalogue,
       audit: room.audit,
       https: options.https,
@@ -42,8 +46,22 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
     });
     const journal = await room.opened();
     await joinHistory(vault, journal, log, { isShared: options.openStore !== undefined, isAccepted: options.acceptRestore });
-    const opened = { vault, journal, key: room.key };
-    return { ...opened, backup: { write: (directory) => writeBackup({ ...opened, paths }, directory) } };
+    const { ring, place } = keys;
+    const rotation = new KeyRotation({ ring, place, vault, journal, paths, log });
+    const settle = async (): Promise<void> => {
+      try {
+        await rotation.settle();
+      } catch (error) {
+        // Both keys are on hand until it succeeds, and everything opens with one of them.
+        log.error({ reason: (error as Error).message }, 'the master key of before is still needed');
+      }
+    };
+    // What a crash in a rotation has left, or other replicas have changed meanwhile.
+    await settle();
+    keys.onReplaced = () => void settle();
+    const opened = { vault, journal, ring, rotation };
+    const backUp = (directory: string): Promise<Backup> => writeBackup({ ...opened, paths }, directory);
+    return { ...opened, backup: { write: (directory) => rotation.undisturbed(() => backUp(directory)) } };
   } catch (thrown) {
     await vault?.close();
     await room.abandon();

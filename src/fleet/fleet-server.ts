@@ -47,7 +47,8 @@ const DRAIN_MS = 2_000;
 export async function serveFleet(options: FleetServerOptions): Promise<FleetServer> {
   const nonces = new NonceBook(options.vault, options.now);
   const { vault, now } = options;
-  const dispatch = dispatcher(options, new HostAuthenticator({ hosts: vault.hosts, nonces, isFresh: () => vault.isFresh, now }));
+  const authenticator = new HostAuthenticator({ hosts: vault.hosts, nonces, requireFresh: () => vault.requireFresh(), now });
+  const dispatch = dispatcher(options, authenticator);
   const server = createServer(
     {
       ...{ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: MAX_HEAD_BYTES },

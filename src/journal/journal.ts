@@ -4,7 +4,7 @@
  * A failed write refuses the request; nothing here may ever let one pass unrecorded.
  */
 import type { KeyObject } from 'node:crypto';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { AuditClosing, AuditEntry, AuditOpening, AuditPort, AuditTicket } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Appender, type Waiter } from './append.ts';
@@ -17,7 +17,7 @@ import { linePrefix, MAX_PREFIX_CHARS } from './record.ts';
 import { requestIdMaker } from './request-id.ts';
 import { type ChainedRow, rowLineOf } from './row-line.ts';
 import { publicPemOf } from './signing-key.ts';
-import { type LinkEvents, WorkerLink } from './worker-link.ts';
+import { type LinkEvents, startWriter, WorkerLink } from './worker-link.ts';
 
 /**
  * When a row counts as durable. `interval`: once the kernel has it; the death of the daemon loses nothing, power loss at
@@ -36,14 +36,18 @@ export interface JournalOptions {
   readonly segmentBytes?: number;
   /** Openings are refused when the database is this many segments behind; default 16, at most 48. */
   readonly maxBacklogSegments?: number;
-  /** Seals the record of the chain's head; must be the same at each start. */
+  /** Seals the record of the chain's head; the same at each start, unless it was replaced. */
   readonly headKey: KeyObject;
+  /** What else may seal it, while the key is replaced: `rekey` ends that. */
+  readonly otherHeadKeys?: readonly KeyObject[];
   /** Ed25519, private: signs checkpoints. Absent or null signs none. */
   readonly signingKey?: KeyObject | null;
   /** Told of each closing and of each entry that begins and ends at once, on the caller's thread: it must be quick and not throw. */
   readonly onEntry?: EntryObserver;
   /** Told when retention has removed rows, with the last of them. */
   readonly onRemoved?: (upTo: number) => void;
+  /** Of `startWriter`, for this journal alone; absent: one is started now. */
+  readonly writer?: Worker | undefined;
   /** Null keeps rows for ever. */
   readonly retentionDays: number | null;
   /** Told once about each new trouble; never carries row contents. */
@@ -61,6 +65,8 @@ export interface Journal extends AuditPort, JournalReader {
   noteEpoch(epoch: number): Promise<void>;
   /** Copies the chain and its sealed head into an empty directory, while rows go on coming. @throws AlterError audit_unavailable */
   backUp(to: string): Promise<void>;
+  /** Seals the head, and what searches go by, with another key; on disk when this resolves. @throws AlterError audit_unavailable */
+  rekey(headKey: KeyObject): Promise<void>;
   /** A port that another thread reads the chain through (messages.ts, FeedRequest). */
   feed(): MessagePort;
   /** Flushes, commits and ends the worker. Entries that are still open become `unknown` at the next start. */
@@ -297,6 +303,10 @@ class OpenJournal implements Journal {
     }
   }
 
+  async rekey(key: KeyObject): Promise<void> {
+    await this.#link.ask({ op: 'rekey', key });
+  }
+
   async close(): Promise<void> {
     const homeless = this.#append.close();
     if (homeless > 0) this.#onFault(`${homeless} audit closings found no room; their entries become unknown`);
@@ -341,10 +351,11 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     segmentBytes,
     maxBacklogSegments: Math.min(options.maxBacklogSegments ?? 16, MAX_BACKLOG_SEGMENTS),
     headKey: options.headKey,
+    otherHeadKeys: options.otherHeadKeys ?? [],
     signingKey: options.signingKey ?? null,
     retentionDays: options.retentionDays,
   };
-  const { link, ready } = await WorkerLink.start(settings, {
+  const { link, ready } = await WorkerLink.start(options.writer ?? startWriter(), settings, {
     onFault: options.onFault,
     onSynced: (error) => append?.synced(error),
     onRows: (rows) => journal?.deliver(rows),

@@ -2,16 +2,16 @@
  * The journal's worker thread: takes the segments into the database, makes new segments ahead of need, puts what is
  * written on disk, and answers questions. It must never hold up the data-plane thread, which only ever looks at Progress.
  */
+import type { KeyObject } from 'node:crypto';
 import { setPriority } from 'node:os';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
 import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
 import { CheckpointBook } from './checkpoints.ts';
-import { copyDatabase, copyHead } from './copy.ts';
+import { copyJournal } from './copy.ts';
 import { DiskSync } from './disk-sync.ts';
 import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
@@ -83,7 +83,7 @@ class Writer {
     this.#journal = recovered;
     this.#spares = new Spares(settings.dir, settings.segmentBytes, this.#progress);
     this.#disk = new DiskSync(settings.dir, this.#progress, recovered.ingest, recovered.segment);
-    this.#index = new BlockIndex(recovered.db, settings.headKey);
+    this.#index = new BlockIndex(recovered.db, settings.headKey, settings.otherHeadKeys);
     this.#book = new CheckpointBook(recovered.db, recovered.ingest, settings.signingKey);
     this.#answers = new RowAnswers(recovered.db, recovered.head, recovered.ingest, this.#index, this.#book);
     this.#feeds = new Feeds((request) => this.#answers.feed(request));
@@ -253,7 +253,9 @@ class Writer {
             ? this.#noteEpoch(question.epoch)
             : question.op === 'backUp'
               ? await this.#backUp(question.to)
-              : await this.#answers.reply(question);
+              : question.op === 'rekey'
+                ? await this.#rekey(question.key)
+                : await this.#answers.reply(question);
       this.#post({ type: 'answer', id, value });
     } catch (error) {
       this.#post({ type: 'error', id, message: reasonOf(error) });
@@ -312,16 +314,26 @@ class Writer {
     return null;
   }
 
-  /** The head first: the copy of the chain may be ahead of it, and never behind. Nothing is removed meanwhile. */
+  /** Retention waits meanwhile: rows that it removes would be missing behind the head that was copied. */
   async #backUp(to: string): Promise<null> {
     this.#copies += 1;
-    try {
-      copyHead(this.#settings.dir, to);
-      await copyDatabase(this.#journal.db, join(to, 'audit.db'));
-      return null;
-    } finally {
+    await copyJournal(this.#settings.dir, this.#journal.db, to).finally(() => {
       this.#copies -= 1;
-    }
+    });
+    return null;
+  }
+
+  /** The head last: a crash before it begins again at the next start. */
+  async #rekey(key: KeyObject): Promise<null> {
+    const { head } = this.#journal;
+    if (head.isSealedBy(key)) return null;
+    this.#index.useKey(key);
+    for (let place = this.#index.resealAfter(-1); place !== null && !this.#closed; place = this.#index.resealAfter(place))
+      await nextTurn();
+    if (this.#closed) throw new Error('the journal is closed');
+    head.rekey(key);
+    this.#index.forgetOtherKeys();
+    return null;
   }
 
   #close(): string | null {
@@ -379,4 +391,8 @@ function start(port: MessagePort, settings: WriterSettings): void {
   port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment, epoch } satisfies FromWorker);
 }
 
-if (parentPort !== null) start(parentPort, workerData as WriterSettings);
+// The settings are the first message: a thread is worth starting before anybody knows them.
+if (parentPort !== null) {
+  const port = parentPort;
+  port.once('message', (settings: WriterSettings) => start(port, settings));
+}

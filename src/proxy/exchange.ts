@@ -20,6 +20,7 @@ import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { outgoingOf } from './outgoing-request.ts';
+import { awaitQuotas } from './quota-wait.ts';
 import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
@@ -60,6 +61,7 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
       progress.approved = true;
       admission = admitAgain(plane, route, request, admission, progress);
     }
+    if (admission.policy.awaits.length > 0) admission = await awaitQuotas(plane, route, request, admission, progress);
     const { version } = plane.authority.compiled;
     const { revision } = plane.policies;
     const headers = outgoingHeaders(request);

@@ -2,7 +2,8 @@
  * What a daemon is able to enforce, by name. A vault gives a host no grant with a rule that the host's daemon does not know: it would
  * leave the rule out, and let more pass than was granted. A rule that is added to grants gets a name here, in the same change. Pure.
  */
-import type { GrantRow, PolicySetRow } from '../store/rows.ts';
+import type { AgentRow, GrantRow, PolicySetRow } from '../store/rows.ts';
+import { isUnderSharedLimit } from './shared-rules.ts';
 
 /** Of this version of alterd. */
 export const HOST_CAPABILITIES: readonly string[] = [
@@ -19,6 +20,7 @@ export const HOST_CAPABILITIES: readonly string[] = [
   'grants.people',
   'grants.requests',
   'grants.sigv4',
+  'limits.fleet',
   'policies.1',
 ];
 
@@ -48,8 +50,18 @@ function capabilitiesOf(grant: GrantRow): readonly string[] {
   return needed;
 }
 
-/** What it has to know besides while policies are in force: a daemon that has none of them would let pass what they deny. */
-export function neededCapabilities(grant: GrantRow, policies: Pick<PolicySetRow, 'sources'> | null): readonly string[] {
-  const isRestricted = policies !== null && policies.sources.length > 0;
-  return isRestricted ? [...capabilitiesOf(grant), 'policies.1'] : capabilitiesOf(grant);
+/**
+ * What it has to know besides while policies are in force: a daemon that has none of them would let pass what they deny.
+ * @param agents those of the host
+ */
+export function neededCapabilities(
+  grant: GrantRow,
+  policies: Pick<PolicySetRow, 'sources'> | null,
+  agents: readonly Pick<AgentRow, 'id' | 'name'>[],
+): readonly string[] {
+  if (policies === null || policies.sources.length === 0) return capabilitiesOf(grant);
+  const needed = [...capabilitiesOf(grant), 'policies.1'];
+  // SECURITY: a daemon that counts for itself alone would let each host have the whole limit.
+  if (isUnderSharedLimit(grant, policies.sources, agents)) needed.push('limits.fleet');
+  return needed;
 }

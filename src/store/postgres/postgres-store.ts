@@ -13,7 +13,7 @@ import { columnsOf, removal, SNAPSHOT_TABLES, selectAll, snapshotOf, upsert, val
 import { CommitUnknown, LostLease, StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { MIGRATIONS, type Migration } from '../sqlite/migrations.ts';
-import type { HeldLease, HostAuditRow, HostChain, Nonce, Store } from '../store.ts';
+import type { HeldLease, HostAuditRow, HostChain, Nonce, QuotaRow, Store } from '../store.ts';
 import { connectionOf } from './connection.ts';
 import { migratePostgres } from './migrate.ts';
 import { Transactions } from './transactions.ts';
@@ -234,6 +234,36 @@ class PostgresStore implements Store {
     return this.#transactions.read(async (client) => {
       const { rows } = await client.query<{ n: number; line: string; arrived_at: number }>(sql, [...values]);
       return rows.map(({ n, line, arrived_at: arrivedAt }) => ({ n, line, arrivedAt }));
+    });
+  }
+
+  async readQuota(key: string): Promise<QuotaRow | undefined> {
+    return (await this.#quotaRows('where key = $1', [key]))[0];
+  }
+
+  writeQuota({ key, version, state, expiresAt }: QuotaRow): Promise<boolean> {
+    const sql =
+      version === 1
+        ? 'insert into quotas (key, version, state, expires_at) values ($1, $2, $3, $4) on conflict (key) do nothing'
+        : 'update quotas set version = $2, state = $3, expires_at = $4 where key = $1 and version = $2 - 1';
+    return this.#transactions.write(async (client) => (await client.query(sql, [key, version, state, expiresAt])).rowCount === 1);
+  }
+
+  listQuotas(): Promise<QuotaRow[]> {
+    return this.#quotaRows('order by key', []);
+  }
+
+  async forgetQuotas(expiredBefore: number): Promise<void> {
+    await this.#transactions.write((client) => client.query('delete from quotas where expires_at < $1', [expiredBefore]));
+  }
+
+  #quotaRows(rest: string, values: readonly string[]): Promise<QuotaRow[]> {
+    return this.#transactions.read(async (client) => {
+      const { rows } = await client.query<{ key: string; version: number; state: string; expires_at: number }>(
+        `select key, version, state, expires_at from quotas ${rest}`,
+        [...values],
+      );
+      return rows.map(({ key, version, state, expires_at: expiresAt }) => ({ key, version, state, expiresAt }));
     });
   }
 

@@ -89,7 +89,7 @@ describe('a backup of a daemon that works', () => {
     expect(restored).toMatchObject({ code: 0, stderr: expect.stringContaining('is undone') });
     const report = JSON.parse(restored.stdout) as { aside: string; restored: string[]; journal: string };
     expect(report).toMatchObject({ journal: 'kept', restored: ['vault.db'] });
-    expect(readdirSync(report.aside)).toEqual(['vault.db']);
+    expect(readdirSync(report.aside)).toContain('vault.db');
     daemon = await startTestDaemon({ home });
     const agents = await agentsOf(daemon);
     expect([agents.early, agents.late]).toEqual(['active', undefined]);

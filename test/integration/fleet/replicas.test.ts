@@ -17,7 +17,7 @@ test('a request that one replica answered is a replay at the other, at once and 
   const { id } = await vault.hosts.enroll({ token: token.reveal(), ...keys });
   const now = (): number => clock.now;
   const books = [new NonceBook(vault, now), new NonceBook(vault, now)];
-  const [one, other] = books.map((nonces) => new HostAuthenticator({ hosts: vault.hosts, nonces, isFresh: () => true, now })) as [
+  const [one, other] = books.map((nonces) => new HostAuthenticator({ hosts: vault.hosts, nonces, now })) as [
     HostAuthenticator,
     HostAuthenticator,
   ];
