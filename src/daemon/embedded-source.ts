@@ -56,9 +56,9 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
         log.error({ reason: (error as Error).message }, 'the master key of before is still needed');
       }
     };
+    keys.onReplaced = () => void settle();
     // What a crash in a rotation has left, or other replicas have changed meanwhile.
     await settle();
-    keys.onReplaced = () => void settle();
     const opened = { vault, journal, ring, rotation };
     const backUp = (directory: string): Promise<Backup> => writeBackup({ ...opened, paths }, directory);
     return { ...opened, backup: { write: (directory) => rotation.undisturbed(() => backUp(directory)) } };
