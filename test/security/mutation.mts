@@ -391,7 +391,7 @@ let survivors = 0;
 for (const mutation of chosen) {
   const dir = mkdtempSync(join(tmpdir(), 'alterd-mutation-'));
   try {
-    for (const each of ['src', 'test', 'config', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
+    for (const each of ['bin', 'src', 'test', 'config', 'package.json', 'package-lock.json', 'tsconfig.json', 'vitest.config.ts'])
       cpSync(join(root, each), join(dir, each), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(dir, 'node_modules'));
     const file = join(dir, mutation.file);

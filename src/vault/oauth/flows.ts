@@ -203,7 +203,8 @@ export class EmbeddedConnectFlows implements ConnectFlows {
     this.#sweep();
     const spec = clients.providerOf(request.provider);
     const oauth = oauthOf(spec);
-    const fields = publicFieldsOf(spec, request.fields ?? {});
+    const before = request.grantId === undefined ? {} : connections.fieldsOf(request.grantId, spec);
+    const fields = publicFieldsOf(spec, { ...before, ...request.fields });
     connections.check(request, spec, flow, fields);
     const known = request.grantId === undefined ? undefined : connections.scopesOf(request.grantId, spec);
     const scopes = scopesToAsk(request.scopes ?? known ?? oauth.defaultScopes, oauth);

@@ -111,6 +111,15 @@ it('each connection has its own client and its own address, and its token goes t
   expect(everything).not.toContain('SEKRET');
 });
 
+it('connected again it keeps its address and its grant, and nobody has to say them once more', async () => {
+  const { grants } = await daemon.api<{ grants: { id: string; agent: string }[] }>('GET', '/v1/grants');
+  const grant = grants.find(({ agent }) => agent === 'second');
+  const again = await connect('second', { grant_id: grant?.id, fields: undefined });
+  expect(again).toMatchObject({ grant_id: grant?.id, reconnected: true, scopes: ['read', 'write'] });
+  expect(asked.at(-1)).toBe(`${OTHER}/token`);
+  await expect(connect('first', { grant_id: grant?.id, fields: undefined })).rejects.toThrow(/account_mismatch|belongs to/);
+});
+
 it('a token endpoint on the host of the API never gets the credential', async () => {
   const { authorization } = await daemon.agent('same');
   const { grant_id: id } = await connect('first', {
