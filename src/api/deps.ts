@@ -3,7 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
-import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
+import type { MasterKeyFacts, RotationReport, RotationRequest } from '../domain/master-key-report.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
@@ -68,7 +68,7 @@ export interface CaPort {
 export interface MasterKeyPort {
   readonly facts: MasterKeyFacts;
   /** @throws AlterError conflict, audit_unavailable, vault_unavailable */
-  rotate(options: { readonly stage: boolean }): Promise<RotationReport>;
+  rotate(request: RotationRequest): Promise<RotationReport>;
 }
 
 /** The catalogue, and the one place where an operator's provider file is checked and kept. */

@@ -87,8 +87,12 @@ export interface Vault extends VaultRooms {
   copyTo(file: string): Promise<boolean>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, conflict for one of before, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
-  /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
-  rotateDataKey(): Promise<void>;
+  /**
+   * Seals every secret again under a new data key.
+   * @param learntMs how long after a key was stored each replica that serves knows it
+   * @throws AlterError audit_unavailable, conflict, vault_unavailable
+   */
+  rotateDataKey(learntMs?: number): Promise<void>;
 }
 
 export interface VaultOptions {
@@ -362,8 +366,8 @@ class EmbeddedVault implements Vault {
     return this.#parts.keys.rotateMasterKey(this.#parts.state, to);
   }
 
-  rotateDataKey(): Promise<void> {
-    return this.#parts.keys.rotateDataKey(this.#parts.state);
+  rotateDataKey(learntMs?: number): Promise<void> {
+    return this.#parts.keys.rotateDataKey(this.#parts.state, learntMs);
   }
 
   async close(): Promise<void> {
