@@ -99,6 +99,24 @@ export interface ConnectPort {
   sessions(): readonly ConnectSession[];
 }
 
+/** A backup that was made, as it may be shown. */
+export interface BackupFacts {
+  readonly directory: string;
+  readonly manifest: {
+    readonly id: string;
+    readonly made_at: string;
+    readonly epoch: number;
+    readonly database: 'sqlite' | 'postgresql';
+    readonly key_source: string;
+    readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  };
+}
+
+export interface BackupPort {
+  /** @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable */
+  write(directory: string): Promise<BackupFacts>;
+}
+
 export interface ReloadReport {
   /** Key paths whose value is another one now. */
   readonly changed: readonly string[];
@@ -138,6 +156,8 @@ export interface ApiDeps {
   /** Absent where the vault is somebody else's. */
   readonly masterKey?: MasterKeyPort | undefined;
   readonly connect: ConnectPort;
+  /** Absent on a host that borrows everything. */
+  readonly backup?: BackupPort | undefined;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;
   /** @throws AlterError invalid_input when the new configuration is wrong; the old one stays in force */

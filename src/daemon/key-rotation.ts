@@ -72,6 +72,11 @@ export class KeyRotation {
     });
   }
 
+  /** Runs what has to find everything sealed by one key. */
+  undisturbed<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work);
+  }
+
   async #make(): Promise<MasterKey> {
     const { place, ring, journal, log } = this.#parts;
     if (place.howToPromote === null)

@@ -83,6 +83,8 @@ export interface Vault extends VaultRooms {
   bindJournal(mark: string): void;
   /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
   acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
+  /** Copies the database into a new file, at one instant between two changes; false where it is no file. @throws AlterError vault_unavailable */
+  copyTo(file: string): Promise<boolean>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, conflict for one of before, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
   /**
@@ -345,6 +347,14 @@ class EmbeddedVault implements Vault {
     const { state } = this.#parts;
     await this.quotas.distrust();
     return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
+  }
+
+  copyTo(file: string): Promise<boolean> {
+    const { state, store } = this.#parts;
+    return state.exclusive(async () => {
+      await store.copyTo?.(file);
+      return store.copyTo !== undefined;
+    });
   }
 
   renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {
