@@ -11,6 +11,7 @@ import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
 import { CheckpointBook } from './checkpoints.ts';
+import { copyJournal } from './copy.ts';
 import { DiskSync } from './disk-sync.ts';
 import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
@@ -69,6 +70,8 @@ class Writer {
   #fault: string | null = null;
   #closed = false;
   #fresh: CommittedRow[] = [];
+  /** Copies that are being made. */
+  #copies = 0;
   readonly #collect = (row: CommittedRow): void => {
     this.#fresh.push(row);
   };
@@ -248,9 +251,11 @@ class Writer {
           ? this.#close()
           : question.op === 'noteEpoch'
             ? this.#noteEpoch(question.epoch)
-            : question.op === 'rekey'
-              ? await this.#rekey(question.key)
-              : await this.#answers.reply(question);
+            : question.op === 'backUp'
+              ? await this.#backUp(question.to)
+              : question.op === 'rekey'
+                ? await this.#rekey(question.key)
+                : await this.#answers.reply(question);
       this.#post({ type: 'answer', id, value });
     } catch (error) {
       this.#post({ type: 'error', id, message: reasonOf(error) });
@@ -285,7 +290,12 @@ class Writer {
     try {
       // A check under way would take the removed rows for missing ones.
       const before = ingest.state.anchor_n;
-      while (!this.#closed && this.#answers.checks === 0 && removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)) {
+      while (
+        !this.#closed &&
+        this.#answers.checks === 0 &&
+        this.#copies === 0 &&
+        removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)
+      ) {
         await nextTurn();
       }
       if (this.#closed || ingest.state.anchor_n === before) return;
@@ -301,6 +311,15 @@ class Writer {
     const { ingest } = this.#journal;
     ingest.epoch = epoch;
     ingest.sealHead(false, ingest.state, true);
+    return null;
+  }
+
+  /** Retention waits meanwhile: rows that it removes would be missing behind the head that was copied. */
+  async #backUp(to: string): Promise<null> {
+    this.#copies += 1;
+    await copyJournal(this.#settings.dir, this.#journal.db, to).finally(() => {
+      this.#copies -= 1;
+    });
     return null;
   }
 

@@ -13,11 +13,17 @@ export interface PostgresServer {
   readonly directory: string;
   /** Makes an empty database and answers its URL. */
   readonly createDatabase: (name: string) => string;
+  /** As `pg_dump` and `pg_restore` do it, into a file of this server's directory. */
+  readonly dump: (name: string) => void;
+  readonly restore: (name: string) => void;
   readonly start: () => void;
   readonly stop: (mode?: 'fast' | 'immediate') => void;
   /** The same for who has to go on meanwhile: an end without a shutdown, and a start that waits until it answers. */
   readonly crash: () => Promise<void>;
   readonly begin: () => Promise<void>;
+  /** A streaming standby of this one, started. */
+  readonly makeStandby: () => PostgresServer;
+  readonly promote: () => void;
   /** Another program of PostgreSQL, as the same user; answers what it printed. */
   readonly tool: (program: string, args: readonly string[]) => string;
   /** Stops it and removes its files. */
@@ -67,6 +73,12 @@ export function startPostgres(options: PostgresOptions = {}): PostgresServer {
       run('createdb', ['-h', directory, '-U', 'alterd', name]);
       return `postgresql://alterd@localhost/${name}?host=${encodeURIComponent(directory)}`;
     },
+    dump: (name) =>
+      run('pg_dump', ['-h', directory, '-U', 'alterd', '--format=custom', '-f', join(directory, `${name}.dump`), name]),
+    restore: (name) => {
+      const how = ['--clean', '--if-exists', '--single-transaction'];
+      run('pg_restore', ['-h', directory, '-U', 'alterd', ...how, '-d', name, join(directory, `${name}.dump`)]);
+    },
     start,
     stop,
     crash: async () =>
@@ -78,6 +90,13 @@ export function startPostgres(options: PostgresOptions = {}): PostgresServer {
         child.once('error', reject);
         child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`pg_ctl start ended with ${code}`))));
       }),
+    makeStandby: () => {
+      const place = mkdtempSync(join(tmpdir(), 'alterd-pg-'));
+      if ('uid' in who) chownSync(place, who.uid as number, who.gid as number);
+      run('pg_basebackup', ['-h', directory, '-U', 'alterd', '-D', join(place, 'data'), '-R', '-c', 'fast', '--no-sync']);
+      return startPostgres({ ...options, directory: place });
+    },
+    promote: () => run('pg_ctl', ['-D', data, '-w', 'promote']),
     tool: (program, args) => execFileSync(join(BIN, program), args, { ...spawning, encoding: 'utf8' }),
     remove: () => {
       try {
