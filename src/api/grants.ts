@@ -1,8 +1,10 @@
 /** `/v1/grants`: which agent may call what with which credential. */
 import { Hono } from 'hono';
 import { z } from 'zod';
+import { KEPT_BODIES } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import type { GrantLease } from '../vault/grants.ts';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody } from './input.ts';
 import { userNamer } from './people-views.ts';
@@ -13,7 +15,10 @@ const texts = z.array(z.string().min(1)).min(1).max(1_000);
 /** What hosts of a central vault may keep of a grant. */
 const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int().optional() };
 
-const changedGrant = z.strictObject(leaseShape).refine((body) => Object.keys(body).length > 0, 'says nothing to change');
+/** Which bodies the journal keeps of its exchanges. */
+const bodiesShape = { audit_bodies: z.enum(KEPT_BODIES).optional(), audit_body_bytes: z.int().optional() };
+
+const changedGrant = z.strictObject({ ...leaseShape, ...bodiesShape }).refine((body) => Object.keys(body).length > 0, 'says nothing to change');
 
 const newGrant = z
   .strictObject({
@@ -41,6 +46,7 @@ const newGrant = z
     allow_plaintext: z.boolean().optional(),
     pass_response_cookies: z.boolean().optional(),
     ...leaseShape,
+    ...bodiesShape,
   })
   .refine((body) => body.provider !== undefined || body.credential !== undefined, 'needs provider or credential')
   .refine(
@@ -86,6 +92,8 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       passResponseCookies: body.pass_response_cookies,
       noCache: body.no_cache,
       offlineGraceMs: body.offline_grace_ms,
+      auditBodies: body.audit_bodies,
+      auditBodyBytes: body.audit_body_bytes,
     });
     return c.json({ grant: view(grant) }, 201);
   });
@@ -93,8 +101,13 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
   routes.get('/:id', (c) => c.json({ grant: view(vault.grants.find(c.req.param('id'))) }));
 
   routes.post('/:id', async (c) => {
-    const { no_cache: noCache, offline_grace_ms: offlineGraceMs } = await readBody(c, changedGrant);
-    const lease = { ...(noCache === undefined ? {} : { noCache }), ...(offlineGraceMs === undefined ? {} : { offlineGraceMs }) };
+    const body = await readBody(c, changedGrant);
+    const lease: GrantLease = {
+      ...(body.no_cache === undefined ? {} : { noCache: body.no_cache }),
+      ...(body.offline_grace_ms === undefined ? {} : { offlineGraceMs: body.offline_grace_ms }),
+      ...(body.audit_bodies === undefined ? {} : { auditBodies: body.audit_bodies }),
+      ...(body.audit_body_bytes === undefined ? {} : { auditBodyBytes: body.audit_body_bytes }),
+    };
     return c.json({ grant: view(await vault.grants.changeLease(c.req.param('id'), lease)) });
   });
 

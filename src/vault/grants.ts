@@ -9,7 +9,7 @@ import type { User } from '../domain/user.ts';
 import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
 import { endings } from './endings.ts';
-import { checkScope, leaseProblems, type NewGrant } from './grant-input.ts';
+import { bodyProblems, checkScope, leaseProblems, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
@@ -20,7 +20,7 @@ import type { VaultUsers } from './users.ts';
 const MIN_ID_PREFIX_LENGTH = 8;
 
 /** Absent parts stay as they are. */
-export type GrantLease = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs'>>;
+export type GrantLease = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs' | 'auditBodies' | 'auditBodyBytes'>>;
 
 export interface VaultGrants {
   list(): Grant[];
@@ -28,7 +28,7 @@ export interface VaultGrants {
   find(idOrLabel: string): Grant;
   /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
   create(input: NewGrant): Promise<Grant>;
-  /** What hosts of a central vault may keep of it. @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
+  /** What hosts of a central vault may keep of it, and which bodies the journal keeps. @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
   changeLease(idOrLabel: string, lease: GrantLease): Promise<Grant>;
   /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
   revoke(idOrLabel: string): Promise<Grant>;
@@ -134,10 +134,12 @@ export class EmbeddedGrants implements VaultGrants {
         ...before,
         noCache: lease.noCache ?? before.noCache,
         offlineGraceMs: lease.offlineGraceMs ?? before.offlineGraceMs,
+        auditBodies: lease.auditBodies ?? before.auditBodies,
+        auditBodyBytes: lease.auditBodyBytes ?? before.auditBodyBytes,
       };
-      requireNone(leaseProblems(row));
+      requireNone([...leaseProblems(row), ...bodyProblems(row)]);
       if (isDeepStrictEqual(row, before)) return grantOf(row, credentialName);
-      const details = { no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs };
+      const details = { no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs, ...bodyDetails(row) };
       await state.commit({ action: 'grant.changed', ...this.#eventParts({ ...row, credentialName }), details }, [
         { put: 'grant', row },
       ]);
@@ -282,4 +284,10 @@ const scopeDetails = (row: GrantRow): Record<string, string | number | boolean |
   pass_response_cookies: row.passResponseCookies,
   ...(row.noCache ? { no_cache: true } : {}),
   ...(row.offlineGraceMs === 0 ? {} : { offline_grace_ms: row.offlineGraceMs }),
+  ...(row.auditBodies === 'none' ? {} : bodyDetails(row)),
+});
+
+const bodyDetails = ({ auditBodies, auditBodyBytes }: GrantRow): Record<string, string | number> => ({
+  audit_bodies: auditBodies,
+  audit_body_bytes: auditBodyBytes,
 });

@@ -6,6 +6,7 @@ import { AlterError } from '../../domain/errors.ts';
 import type { OperationRule } from '../../domain/operation-rule.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
+import { parseBytes } from '../byte-count.ts';
 import { parseDuration, parseFuture } from '../duration.ts';
 
 interface CreateFlags {
@@ -32,6 +33,8 @@ interface CreateFlags {
   readonly passCookies?: boolean;
   readonly cache?: boolean;
   readonly offlineGrace?: string;
+  readonly auditBodies?: string;
+  readonly auditBodyBytes?: string;
 }
 
 export function defineGrant(command: Command, cli: Cli): void {
@@ -76,7 +79,11 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--allow-plaintext', 'the secret may go out over http://')
     .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret")
     .option('--no-cache', 'hosts of a central vault ask for the secret each time, and keep nothing of it')
-    .option('--offline-grace <duration>', "how long they may use it after their lease, while the vault can't be reached");
+    .option('--offline-grace <duration>', "how long they may use it after their lease, while the vault can't be reached")
+    .addOption(
+      new Option('--audit-bodies <which>', 'keep bodies beside the audit rows, encrypted and redacted').choices(BODY_WORDS),
+    )
+    .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB (16KiB unless said, 256KiB at most)');
   example(create, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'").action(
     async (provider: string, flags: CreateFlags) => {
       const owners = [flags.agent, flags.user, flags.group, flags.system === true ? '' : undefined];
@@ -105,6 +112,7 @@ function defineCreate(command: Command, cli: Cli): void {
         allow_plaintext: flags.allowPlaintext,
         pass_response_cookies: flags.passCookies,
         ...leaseOf(flags),
+        ...bodiesOf(flags),
       });
       showGrant(cli, grant);
       const isOfPeople = grant.principal === 'user' || grant.principal === 'group';
@@ -119,22 +127,38 @@ const leaseOf = ({ cache, offlineGrace }: Pick<CreateFlags, 'cache' | 'offlineGr
   ...(offlineGrace === undefined ? {} : { offline_grace_ms: parseDuration(offlineGrace, '--offline-grace') }),
 });
 
+const BODY_WORDS = ['none', 'request', 'response', 'both'];
+
+const bodiesOf = ({ auditBodies, auditBodyBytes }: Pick<CreateFlags, 'auditBodies' | 'auditBodyBytes'>): object => ({
+  ...(auditBodies === undefined ? {} : { audit_bodies: auditBodies }),
+  ...(auditBodyBytes === undefined ? {} : { audit_body_bytes: parseBytes(auditBodyBytes, '--audit-body-bytes') }),
+});
+
+interface UpdateFlags extends Pick<CreateFlags, 'offlineGrace' | 'auditBodies' | 'auditBodyBytes'> {
+  readonly cache: boolean;
+  readonly allowCache?: boolean;
+}
+
 function defineUpdate(command: Command, cli: Cli): void {
   const update = command
     .command('update <grant>')
-    .description('change what hosts of a central vault may keep of a grant')
+    .description('change which bodies are kept in the audit, and what hosts of a central vault may keep')
     .option('--no-cache', 'they ask for the secret each time, and keep nothing of it')
     .option('--allow-cache', 'they keep it, encrypted, until their lease ends')
     .option(
       '--offline-grace <duration>',
       "how long they may use it after their lease, while the vault can't be reached; 0s for none",
-    );
+    )
+    .addOption(new Option('--audit-bodies <which>', 'keep these bodies beside the audit rows').choices(BODY_WORDS))
+    .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB');
   example(update, 'alterd grant update github-read --offline-grace 1h').action(
-    async (id: string, flags: { cache: boolean; allowCache?: boolean; offlineGrace?: string }) => {
+    async (id: string, flags: UpdateFlags) => {
       const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
-      const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache };
+      const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...bodiesOf(flags) };
       if (Object.keys(change).length === 0)
-        throw new AlterError('invalid_input', { problems: ['say what to change: --no-cache, --allow-cache or --offline-grace'] });
+        throw new AlterError('invalid_input', {
+          problems: ['say what to change: --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace'],
+        });
       showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
     },
   );
@@ -256,6 +280,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['private addresses', grant.allow_private ? 'allowed' : 'refused'],
     ['plain http', grant.allow_plaintext ? 'allowed' : 'refused'],
     ['on other hosts', leaseText(grant)],
+    ['bodies kept', bodiesText(grant)],
     ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
     ['status', grant.status],
     ['expires', grant.expires_at],
@@ -269,6 +294,9 @@ const leaseText = ({ no_cache, offline_grace_ms }: GrantView): string | null => 
   if (no_cache) return 'nothing is kept; asked for each time';
   return offline_grace_ms === 0 ? null : `${offline_grace_ms / 1_000} s after their lease, while the vault is away`;
 };
+
+const bodiesText = ({ audit_bodies, audit_body_bytes }: GrantView): string | null =>
+  audit_bodies === 'none' ? null : `${audit_bodies}, up to ${audit_body_bytes} bytes each`;
 
 const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
 

@@ -90,6 +90,8 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   pass_response_cookies: false,
   no_cache: false,
   offline_grace_ms: 0,
+  audit_bodies: 'none',
+  audit_body_bytes: 16_384,
   git: null,
   status: 'active',
   expires_at: null,
