@@ -18,7 +18,9 @@ const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int()
 /** Which bodies the journal keeps of its exchanges. */
 const bodiesShape = { audit_bodies: z.enum(KEPT_BODIES).optional(), audit_body_bytes: z.int().optional() };
 
-const changedGrant = z.strictObject({ ...leaseShape, ...bodiesShape }).refine((body) => Object.keys(body).length > 0, 'says nothing to change');
+const changedGrant = z
+  .strictObject({ ...leaseShape, ...bodiesShape })
+  .refine((body) => Object.keys(body).length > 0, 'says nothing to change');
 
 const newGrant = z
   .strictObject({

@@ -6,13 +6,16 @@
 import type { KeyObject } from 'node:crypto';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { AuditClosing, AuditEntry, AuditOpening, AuditPort, AuditTicket } from '../domain/audit.ts';
+import type { BodyMark, StoredBodies } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import { Appender, type Waiter } from './append.ts';
+import { BodyKeeper } from './body-keeper.ts';
+import { bodyKeyOf } from './body-record.ts';
 import { type Checkpoint, checkpointLineOf } from './checkpoint.ts';
-import { closedEnd, entryOf, openEnd, openingText, type StoredRow } from './entry-text.ts';
+import { bodyDigestOf, closedEnd, entryOf, openEnd, openingText, type StoredRow } from './entry-text.ts';
 import type { Ready } from './messages.ts';
 import { MAX_BACKLOG_SEGMENTS, Progress } from './progress.ts';
-import type { AuditFilter, AuditSummary, JournalReader, JournalStats, VerifyResult } from './reader.ts';
+import type { AuditFilter, AuditSummary, JournalReader, JournalStats, OnLine, VerifyResult } from './reader.ts';
 import { linePrefix, MAX_PREFIX_CHARS } from './record.ts';
 import { requestIdMaker } from './request-id.ts';
 import { type ChainedRow, rowLineOf } from './row-line.ts';
@@ -40,6 +43,8 @@ export interface JournalOptions {
   readonly headKey: KeyObject;
   /** Ed25519, private: signs checkpoints. Absent or null signs none. */
   readonly signingKey?: KeyObject | null;
+  /** Bodies are left out where more than this would be stored; default 1 GiB. Without a signing key none are kept. */
+  readonly maxBodiesBytes?: number;
   /** Told of each closing and of each entry that begins and ends at once, on the caller's thread: it must be quick and not throw. */
   readonly onEntry?: EntryObserver;
   /** Told when retention has removed rows, with the last of them. */
@@ -50,7 +55,8 @@ export interface JournalOptions {
   readonly onFault: (message: string) => void;
 }
 
-export type EntryObserver = (opening: AuditOpening, closing: AuditClosing) => void;
+/** `mark`: what the row says of bodies. */
+export type EntryObserver = (opening: AuditOpening, closing: AuditClosing, mark: BodyMark | null) => void;
 
 export interface Journal extends AuditPort, JournalReader {
   /** Of the database: another one has another mark. */
@@ -65,6 +71,7 @@ export interface Journal extends AuditPort, JournalReader {
   close(): Promise<void>;
 }
 
+const DEFAULT_BODIES_BYTES = 1024 * 1024 * 1024;
 const DEFAULT_SEGMENT_BYTES = 4 * 1024 * 1024;
 const MIN_SEGMENT_BYTES = 64 * 1024;
 const PAGE_ROWS = 500;
@@ -80,6 +87,7 @@ class Ticket implements AuditTicket, Waiter {
   readonly #resolve: (ticket: AuditTicket) => void;
   readonly #onEntry: EntryObserver | undefined;
   readonly refused: (error: AlterError) => void;
+  readonly #bodies: BodyKeeper | null;
   #closed = false;
 
   constructor(
@@ -91,7 +99,9 @@ class Ticket implements AuditTicket, Waiter {
     resolve: (ticket: AuditTicket) => void,
     reject: (error: AlterError) => void,
     onEntry: EntryObserver | undefined,
+    bodies: BodyKeeper | null,
   ) {
+    this.#bodies = bodies;
     this.#onEntry = onEntry;
     this.requestId = requestId;
     this.#requestNo = requestNo;
@@ -112,12 +122,17 @@ class Ticket implements AuditTicket, Waiter {
     const closedAt = Date.now();
     const { at, error } = this.#opening;
     const text = this.#text;
-    let end = closedEnd(error, closing, closedAt);
+    const { captured } = closing;
+    const mark =
+      captured && this.#bodies !== null
+        ? this.#bodies.keep(this.requestId, this.#requestNo, text.length + CLOSING_BYTES, captured)
+        : null;
+    let end = closedEnd(error, closing, closedAt, mark);
     if (text.length + end.length + MAX_PREFIX_CHARS >= this.#write.maxLineBytes)
-      end = closedEnd(null, { ...closing, error: null }, closedAt);
+      end = closedEnd(null, { ...closing, error: null }, closedAt, mark);
     const prefix = linePrefix('C', text.length + end.length, this.#requestNo, at, closedAt);
     this.#write.appendUnawaited(prefix, text, `${end}\n`, text.length + CLOSING_BYTES);
-    this.#onEntry?.(this.#opening, closing);
+    this.#onEntry?.(this.#opening, closing, mark);
   }
 }
 
@@ -135,6 +150,7 @@ class OpenJournal implements Journal {
   readonly #onFault: (message: string) => void;
   readonly #onEntry: EntryObserver | undefined;
   readonly publicKeyPem: string | null;
+  readonly #bodies: BodyKeeper | null;
   readonly #progress: Progress;
   readonly #listeners = new Set<(entry: AuditEntry) => void>();
   readonly mark: string;
@@ -151,6 +167,9 @@ class OpenJournal implements Journal {
     this.epochAtStart = ready.epoch;
     this.#onFault = options.onFault;
     this.#onEntry = options.onEntry;
+    this.#bodies = options.signingKey
+      ? new BodyKeeper(bodyKeyOf(options.signingKey), append, options.maxBodiesBytes ?? DEFAULT_BODIES_BYTES, ready.bodyBytes)
+      : null;
     this.publicKeyPem = options.signingKey ? publicPemOf(options.signingKey) : null;
   }
 
@@ -167,7 +186,7 @@ class OpenJournal implements Journal {
         prefix,
         text,
         `${end}\n`,
-        new Ticket(requestId, requestNo, opening, text, this.#append, resolve, reject, this.#onEntry),
+        new Ticket(requestId, requestNo, opening, text, this.#append, resolve, reject, this.#onEntry, this.#bodies),
         text.length + CLOSING_BYTES,
       );
     });
@@ -184,7 +203,7 @@ class OpenJournal implements Journal {
       const prefix = linePrefix('R', text.length + end.length, requestNo, opening.at, closedAt);
       this.#assertFits(text.length + end.length);
       this.#append.append(prefix, text, `${end}\n`, { written: () => resolve(requestId), refused: reject }, 0);
-      this.#onEntry?.(opening, closing);
+      this.#onEntry?.(opening, closing, null);
     });
   }
 
@@ -199,6 +218,16 @@ class OpenJournal implements Journal {
   async find(requestId: string): Promise<AuditEntry | undefined> {
     const row = await this.#ask({ op: 'find', requestId });
     return row === null ? undefined : entryOf(row);
+  }
+
+  async bodies(requestId: string): Promise<StoredBodies | null> {
+    const found = await this.#ask({ op: 'bodies', requestId });
+    return found === null ? null : (this.#bodies?.open(requestId, entryOf(found.row).body_digest, found.sealed) ?? null);
+  }
+
+  /** Retention removed bodies. */
+  freed(bytes: number): void {
+    this.#bodies?.freed(bytes);
   }
 
   tail(listener: (entry: AuditEntry) => void): () => void {
@@ -219,7 +248,7 @@ class OpenJournal implements Journal {
     return this.#each(filter, (row) => onRow(entryOf(row)));
   }
 
-  async exportLines(filter: AuditFilter, onLine: (line: string) => void | Promise<void>): Promise<number> {
+  async exportLines(filter: AuditFilter, onLine: OnLine): Promise<number> {
     // A checkpoint amid rows that were picked would speak of rows that aren't there.
     const { order: _order, limit: _limit, ...picked } = filter;
     const isWhole = Object.keys(picked).length === 0;
@@ -227,7 +256,7 @@ class OpenJournal implements Journal {
     let last = 0;
     const count = await this.#each(filter, (row) => {
       last = row.n ?? last;
-      return onLine(rowLineOf(row as ChainedRow));
+      return onLine(rowLineOf(row as ChainedRow), bodyDigestOf(row.body) === undefined ? null : entryOf(row).request_id);
     });
     if (isWhole) for (const each of await this.#checkpointsUpTo(last)) await onLine(checkpointLineOf(each));
     return count;
@@ -342,7 +371,10 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     onFault: options.onFault,
     onSynced: (error) => append?.synced(error),
     onRows: (rows) => journal?.deliver(rows),
-    onRemoved: (upTo) => options.onRemoved?.(upTo),
+    onRemoved: (upTo, freedBytes) => {
+      journal?.freed(freedBytes);
+      options.onRemoved?.(upTo);
+    },
     onLost: (reason) => {
       append?.lose(reason);
       if (append !== undefined) options.onFault(reason);

@@ -26,6 +26,7 @@ export function removeOlder(db: Database, ingest: Ingest, cutoff: number): boole
   ingest.sealHead(false, next, true);
   db.transaction(() => {
     db.prepare('DELETE FROM blocks WHERE first_n <= ?').run(upTo);
+    db.prepare('DELETE FROM bodies WHERE n <= ?').run(upTo);
     db.prepare('UPDATE journal_state SET anchor_n = ?, anchor_hash = ?, anchor_chain_at = ?').run(upTo, hash, chain_at);
   })();
   ingest.state = next;

@@ -10,6 +10,7 @@ import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
 import { CheckpointBook } from './checkpoints.ts';
+import { bodyBytesOf } from './database.ts';
 import { DiskSync } from './disk-sync.ts';
 import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
@@ -282,13 +283,16 @@ class Writer {
     try {
       // A check under way would take the removed rows for missing ones.
       const before = ingest.state.anchor_n;
+      const bodyBytes = bodyBytesOf(db);
       while (!this.#closed && this.#answers.checks === 0 && removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)) {
         await nextTurn();
       }
       if (this.#closed || ingest.state.anchor_n === before) return;
       this.#book.advancePastRemoval(Date.now());
       this.#index.remove(ingest.state.anchor_n);
-      this.#post({ type: 'removed', upTo: ingest.state.anchor_n });
+      // What came meanwhile is counted by who wrote it.
+      const freed = Math.max(0, bodyBytes - bodyBytesOf(db));
+      this.#post({ type: 'removed', upTo: ingest.state.anchor_n, freed });
     } catch (error) {
       this.#post({ type: 'notice', message: `old audit rows can't be removed: ${reasonOf(error)}` });
     }
@@ -353,7 +357,15 @@ function start(port: MessagePort, settings: WriterSettings): void {
   const { epoch } = ingest;
   if (!settings.isAwaited) stepBack();
   new Writer(port, settings, recovered);
-  port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment, epoch } satisfies FromWorker);
+  const bodyBytes = bodyBytesOf(recovered.db);
+  port.postMessage({
+    type: 'ready',
+    installation,
+    lastRequestNo: last_request_no,
+    segment,
+    epoch,
+    bodyBytes,
+  } satisfies FromWorker);
 }
 
 if (parentPort !== null) start(parentPort, workerData as WriterSettings);

@@ -4,9 +4,9 @@ import { apiPath } from '../../api/client.ts';
 import type { GrantView, OAuthView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { OperationRule } from '../../domain/operation-rule.ts';
+import { parseBytes } from '../byte-count.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
-import { parseBytes } from '../byte-count.ts';
 import { parseDuration, parseFuture } from '../duration.ts';
 
 interface CreateFlags {
@@ -151,17 +151,15 @@ function defineUpdate(command: Command, cli: Cli): void {
     )
     .addOption(new Option('--audit-bodies <which>', 'keep these bodies beside the audit rows').choices(BODY_WORDS))
     .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB');
-  example(update, 'alterd grant update github-read --offline-grace 1h').action(
-    async (id: string, flags: UpdateFlags) => {
-      const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
-      const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...bodiesOf(flags) };
-      if (Object.keys(change).length === 0)
-        throw new AlterError('invalid_input', {
-          problems: ['say what to change: --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace'],
-        });
-      showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
-    },
-  );
+  example(update, 'alterd grant update github-read --offline-grace 1h').action(async (id: string, flags: UpdateFlags) => {
+    const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
+    const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...bodiesOf(flags) };
+    if (Object.keys(change).length === 0)
+      throw new AlterError('invalid_input', {
+        problems: ['say what to change: --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace'],
+      });
+    showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
+  });
 }
 
 function operationsOf({ graphql, graphqlAt, rpc, rpcAt }: CreateFlags): OperationRule[] | undefined {
