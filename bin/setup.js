@@ -75,26 +75,16 @@ function newest(dir) {
 }
 
 function build() {
-  const marker = join(root, 'dist', '.tsbuildinfo');
-  if (
-    existsSync(marker) &&
-    existsSync(join(root, 'dist', 'cli', 'main.js')) &&
-    statSync(marker).mtimeMs >= newest(join(root, 'src'))
-  )
-    return;
+  // Written by the last step.
+  const main = join(root, 'dist', 'bundle', 'cli', 'main.js');
+  if (existsSync(main) && statSync(main).mtimeMs >= newest(join(root, 'src'))) return;
   say('building');
-  run(
-    process.execPath,
-    [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', join(root, 'src', 'tsconfig.json')],
-    'this is a bug in the checkout: `npm run typecheck` shows it',
-  );
-  // An incremental build with nothing to write leaves the marker as it was.
-  writeFileSync(marker, readFileSync(marker));
+  run('npm', ['run', '--silent', 'build'], 'this is a bug in the checkout: `npm run typecheck` shows it');
 }
 
 async function runCli(args) {
   process.argv = [process.argv[0], join(root, 'bin', 'alterd'), ...args];
-  await import(pathToFileURL(join(root, 'dist', 'cli', 'main.js')).href);
+  await import(pathToFileURL(join(root, 'dist', 'bundle', 'cli', 'main.js')).href);
 }
 
 function runTool(file, args) {

@@ -16,7 +16,6 @@ import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from '
 import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
 import type { VaultSource } from './daemon/vault-source.ts';
-import { VERSION } from './daemon/version.ts';
 import { openAuthority, prepareFiles, writeClientFiles } from './installation.ts';
 import { type DaemonLog, notifySystemd } from './log.ts';
 import { ProcessMeter } from './metrics/process-meter.ts';
@@ -28,6 +27,7 @@ import { ENDED, event, hostPort, localOperator, metricsListener, sinksOf, withEv
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import { Listener } from './proxy/listener.ts';
 import { Tunnels } from './proxy/tunnel.ts';
+import { VERSION } from './runtime/version.ts';
 import { UnsentGuard } from './sinks/unsent-guard.ts';
 import { Approvals } from './vault/approvals.ts';
 import { LimitKeeper, savedLimits } from './vault/limit-keeper.ts';

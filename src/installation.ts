@@ -4,7 +4,6 @@
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { authorityFiles, initAuthority, type KeySealer, type LocalCa, loadAuthority } from './ca/authority.ts';
 import { writeNodePreload } from './ca/node-preload.ts';
 import { readOwnFile } from './ca/own-file.ts';
@@ -15,10 +14,11 @@ import { loadMasterKey, type MasterKey } from './crypto/master-key.ts';
 import type { AuditPort } from './domain/audit.ts';
 import { AlterError } from './domain/errors.ts';
 import { INTERNAL_HOST } from './proxy/route.ts';
+import { ownFile } from './runtime/root.ts';
 import { openVault } from './vault/vault.ts';
 import type { RecordedKey } from './vault/vault-keys.ts';
 
-const EXAMPLE = fileURLToPath(new URL('../config/alterd.example.toml', import.meta.url));
+const EXAMPLE = ownFile('config/alterd.example.toml');
 
 /** Directories and the configuration file. Answers what was made. */
 export async function prepareFiles(paths: Paths): Promise<string[]> {

@@ -17,7 +17,6 @@ import { openPages } from './daemon/connect-pages.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
-import { VERSION } from './daemon/version.ts';
 import type { DaemonOptions } from './daemon.ts';
 import { AlterError } from './domain/errors.ts';
 import { FleetMeter } from './fleet/fleet-meter.ts';
@@ -34,6 +33,7 @@ import { scrapeText } from './metrics/scrape.ts';
 import { ENDED, event, hostPort, localOperator, metricsListener, sinksOf, withEvents } from './observation.ts';
 import { httpsCaller } from './proxy/egress/https-call.ts';
 import type { PlaneSettings } from './proxy/settings.ts';
+import { VERSION } from './runtime/version.ts';
 import { Approvals } from './vault/approvals.ts';
 import type { Vault } from './vault/vault.ts';
 

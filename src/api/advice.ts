@@ -163,6 +163,14 @@ const ADVISERS: Readonly<Record<ErrorCode, Adviser>> = {
     'What answered in the place of the vault has a certificate that this host does not trust.',
     'Compare the fingerprints, then enroll the host anew.',
   ),
+  sealed_file_refused: always(
+    'A sealed file could not be opened: another passphrase, or it is not as it was written.',
+    'Make another at the source: `alterd export --out FILE`.',
+  ),
+  import_conflict: always(
+    'What the file holds is there already, and different. Nothing was changed.',
+    'See what differs: `alterd import FILE --dry-run`.',
+  ),
   internal_error: (entry) => ({
     why: ['alterd failed in a way that it should not; nothing more was forwarded.'],
     fix: [`Report it with the request id ${entry.request_id}; \`alterd logs\` has the details.`],

@@ -30,11 +30,12 @@ import { providerRoutes } from './providers.ts';
 import { secretRoutes } from './secrets.ts';
 import { sessionRoutes } from './sessions.ts';
 import { statusRoutes } from './status.ts';
+import { exportRoutes, importRoutes } from './transfer.ts';
 import { userRoutes } from './users.ts';
 
 /** What belongs to the vault, wherever that is: on a host that borrows it can only be looked at. */
 const MANAGED =
-  /^\/v1\/(agents|keys|secrets|grants|users|delegations|provider-clients|connect|hosts|kill|policies\/?$|policies\/[^/]+$)/;
+  /^\/v1\/(agents|keys|secrets|grants|users|delegations|provider-clients|connect|hosts|kill|export|import|policies\/?$|policies\/[^/]+$)/;
 /** Questions that are asked by POST, and change nothing. */
 const QUESTIONS: ReadonlySet<string> = new Set(
   ['validate', 'test', 'diff', 'simulate', 'suggest', 'explain'].map((each) => `/v1/policies/${each}`),
@@ -64,6 +65,8 @@ export function createApi(deps: ApiDeps): Hono {
   });
   app.route('/v1/status', statusRoutes(deps));
   app.route('/v1/kill', killRoutes(deps));
+  app.route('/v1/export', exportRoutes(deps));
+  app.route('/v1/import', importRoutes(deps));
   app.route('/v1/agents', agentRoutes(deps));
   app.route('/v1/keys', keyRoutes(deps));
   app.route('/v1/sessions', sessionRoutes(deps));

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { KEPT_BODIES } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import type { GrantLease } from '../vault/grants.ts';
+import type { GrantChange } from '../vault/grants.ts';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody } from './input.ts';
 import { userNamer } from './people-views.ts';
@@ -18,8 +18,10 @@ const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int()
 /** Which bodies the journal keeps of its exchanges. */
 const bodiesShape = { audit_bodies: z.enum(KEPT_BODIES).optional(), audit_body_bytes: z.int().optional() };
 
+const pin = z.string().min(1).max(64);
+
 const changedGrant = z
-  .strictObject({ ...leaseShape, ...bodiesShape })
+  .strictObject({ ...leaseShape, ...bodiesShape, aws_region: pin.nullish(), aws_service: pin.nullish() })
   .refine((body) => Object.keys(body).length > 0, 'says nothing to change');
 
 const newGrant = z
@@ -47,6 +49,9 @@ const newGrant = z
     allow_private: z.boolean().optional(),
     allow_plaintext: z.boolean().optional(),
     pass_response_cookies: z.boolean().optional(),
+    /** Narrower than the secret: a request for another region or service gets no signature. */
+    aws_region: pin.optional(),
+    aws_service: pin.optional(),
     ...leaseShape,
     ...bodiesShape,
   })
@@ -96,6 +101,8 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       offlineGraceMs: body.offline_grace_ms,
       auditBodies: body.audit_bodies,
       auditBodyBytes: body.audit_body_bytes,
+      awsRegion: body.aws_region,
+      awsService: body.aws_service,
     });
     return c.json({ grant: view(grant) }, 201);
   });
@@ -104,13 +111,15 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
 
   routes.post('/:id', async (c) => {
     const body = await readBody(c, changedGrant);
-    const lease: GrantLease = {
+    const change: GrantChange = {
       ...(body.no_cache === undefined ? {} : { noCache: body.no_cache }),
       ...(body.offline_grace_ms === undefined ? {} : { offlineGraceMs: body.offline_grace_ms }),
       ...(body.audit_bodies === undefined ? {} : { auditBodies: body.audit_bodies }),
       ...(body.audit_body_bytes === undefined ? {} : { auditBodyBytes: body.audit_body_bytes }),
+      awsRegion: body.aws_region,
+      awsService: body.aws_service,
     };
-    return c.json({ grant: view(await vault.grants.changeLease(c.req.param('id'), lease)) });
+    return c.json({ grant: view(await vault.grants.change(c.req.param('id'), change)) });
   });
 
   routes.post('/:id/revoke', async (c) => c.json({ grant: view(await vault.grants.revoke(c.req.param('id'))) }));

@@ -23,12 +23,12 @@ export const wholeNumber = z
   .transform(Number);
 
 /** The body, checked. @throws AlterError malformed_request, invalid_input */
-export async function readBody<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+export async function readBody<S extends z.ZodType>(c: Context, schema: S, maxBytes = BODY_MAX_BYTES): Promise<z.output<S>> {
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new AlterError('malformed_request', { reason: 'the body must be application/json' });
   }
-  const text = await readText(c);
+  const text = await readText(c, maxBytes);
   let raw: unknown;
   try {
     raw = JSON.parse(text);
@@ -40,13 +40,14 @@ export async function readBody<S extends z.ZodType>(c: Context, schema: S): Prom
 }
 
 /** SECURITY: counted while it arrives; a length that is announced proves nothing. */
-async function readText(c: Context): Promise<string> {
+async function readText(c: Context, maxBytes: number): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of (c.req.raw.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += part.byteLength;
-    if (bytes > BODY_MAX_BYTES) {
-      throw new AlterError('request_too_large', { reason: 'the body has more than 1 MiB' }, { hint: 'Send less at once.' });
+    if (bytes > maxBytes) {
+      const reason = `the body has more than ${maxBytes / 1024 / 1024} MiB`;
+      throw new AlterError('request_too_large', { reason }, { hint: 'Send less at once.' });
     }
     parts.push(part);
   }

@@ -126,6 +126,18 @@ const BY_POLICY_ERROR: Readonly<Record<string, Adviser>> = {
       'A long body: raise limits.rule_body_bytes in the configuration.',
     ],
   }),
+  signing_scope: (entry, grant) => {
+    const what = entry.rule === 'sigv4.service' ? 'service' : 'region';
+    const pin = what === 'service' ? grant?.aws_service : grant?.aws_region;
+    const only = pin == null ? '' : `; it is pinned to ${pin}`;
+    return {
+      why: [`The client signed for another AWS ${what} than the one that is signed for${only}. Nothing was signed.`],
+      fix: [
+        `Let the client use the ${what} of the pin.`,
+        `Another pin for the grant, or "any" for that of its secret: \`alterd grant update ${grant?.id ?? 'ID'} --aws-${what} ${what === 'region' ? 'REGION' : 'SERVICE'}\`.`,
+      ],
+    };
+  },
   session_method_denied: inSession('was started with --deny for the method'),
   session_path_denied: inSession('was started with --deny for the path'),
   session_host_denied: inSession('was started with --deny for the host'),
@@ -246,6 +258,8 @@ function wider(
     ...(methods === null ? [] : [`--methods ${shellWord(methods.join(','))}`]),
     ...(paths === null ? [] : [`--paths ${shellWord(paths.join(','))}`]),
     ...(git === null ? [] : [`--git ${git}`]),
+    ...(grant.aws_region === null ? [] : [`--aws-region ${shellWord(grant.aws_region)}`]),
+    ...(grant.aws_service === null ? [] : [`--aws-service ${shellWord(grant.aws_service)}`]),
   ].join(' ');
   return [
     `See the grant: \`alterd grant show ${grant.id}\`.`,

@@ -7,7 +7,7 @@ import type { AuditEntry } from '../domain/audit.ts';
 import type { CredentialInfo, OAuthInfo } from '../domain/credential.ts';
 import type { Grant, GrantDestination } from '../domain/grant.ts';
 import type { OperationRule } from '../domain/operation-rule.ts';
-import { injectionText } from '../injection/injection-parts.ts';
+import { injectionText, signingPinsOf } from '../injection/injection-parts.ts';
 import type { Checkpoint } from '../journal/checkpoint.ts';
 
 export interface AgentView {
@@ -112,6 +112,9 @@ export interface GrantView {
   readonly override: Grant['overrideMode'];
   readonly placeholder: string | null;
   readonly injects: readonly string[];
+  /** The only AWS region and service that it signs for, where it names them itself. */
+  readonly aws_region: string | null;
+  readonly aws_service: string | null;
   readonly allow_private: boolean;
   readonly allow_plaintext: boolean;
   readonly pass_response_cookies: boolean;
@@ -198,6 +201,7 @@ export function grantView(
   { oauth, userName = () => null }: GrantViewParts = {},
 ): GrantView {
   const { principal } = grant;
+  const pins = signingPinsOf(grant.injections);
   const isExpired = grant.expiresAt !== null && grant.expiresAt <= now;
   return {
     id: grant.id,
@@ -221,6 +225,8 @@ export function grantView(
     override: grant.overrideMode,
     placeholder: grant.placeholder,
     injects: grant.injections.map(injectionText),
+    aws_region: pins.region,
+    aws_service: pins.service,
     allow_private: grant.allowPrivate,
     allow_plaintext: grant.allowPlaintext,
     pass_response_cookies: grant.passResponseCookies,

@@ -157,6 +157,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/enroll.ts')).defineEnroll,
   },
   {
+    name: 'export',
+    summary: 'everything of a vault in one sealed file, to move it',
+    load: async () => (await import('./commands/export.ts')).defineExport,
+  },
+  {
+    name: 'import',
+    summary: 'what an export holds into this vault, all of it or nothing',
+    load: async () => (await import('./commands/import.ts')).defineImport,
+  },
+  {
     name: 'audit',
     summary: 'what was called, by whom, and what was decided',
     load: async () => (await import('./commands/audit.ts')).defineAudit,

@@ -23,6 +23,7 @@ const BY_CODE: Partial<Readonly<Record<ErrorCode, number>>> = {
   grant_not_found: EXIT.notFound,
   conflict: EXIT.conflict,
   ambiguous_grant: EXIT.conflict,
+  import_conflict: EXIT.conflict,
   rate_limited: EXIT.rateLimit,
   too_many_failures: EXIT.rateLimit,
   policy_violation: EXIT.forbidden,

@@ -1,5 +1,5 @@
 /** Entry of the CLI: runs the command line of this process and ends with its status once everything is written. */
-import { readVersion } from './version.ts';
+import { VERSION } from '../runtime/version.ts';
 
 /** A reader that has enough (`alterd audit list | head`) is no failure. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -11,7 +11,7 @@ process.stderr.on('error', () => {});
 const argv = process.argv.slice(2);
 if (argv.length === 1 && argv[0] === '--version') {
   // Scripts ask this often, and it needs no command tree.
-  process.stdout.write(`${readVersion()}\n`);
+  process.stdout.write(`${VERSION}\n`);
 } else {
   const { runProgram } = await import('./program.ts');
   process.exitCode = await runProgram({ argv, env: process.env, stdout: process.stdout, stderr: process.stderr });

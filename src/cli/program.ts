@@ -4,11 +4,11 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { AlterError } from '../domain/errors.ts';
+import { VERSION } from '../runtime/version.ts';
 import { type Cli, type GlobalOptions, openCli, type Surroundings } from './cli.ts';
 import { COMMANDS, type CommandEntry } from './command-table.ts';
 import { Cancelled, EXIT, ExitStatus, exitCodeOf } from './exit-codes.ts';
 import { FORMATS } from './output.ts';
-import { readVersion } from './version.ts';
 
 export interface Program {
   readonly command: Command;
@@ -32,7 +32,7 @@ export function buildProgram(surroundings: Surroundings): Program {
     )
     .option('--yes', 'answer yes to every question')
     .option('--quiet', 'no hints and notes on stderr')
-    .version(readVersion(), '--version', 'print the version')
+    .version(VERSION, '--version', 'print the version')
     .helpOption('--help', 'print help')
     .helpCommand(false)
     .exitOverride()

@@ -5,8 +5,8 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { AlterError } from '../domain/errors.ts';
+import { ownFile } from '../runtime/root.ts';
 import { type ProviderSpec, parseProvider } from './provider.ts';
 
 export interface ProviderCatalogue {
@@ -33,8 +33,8 @@ export interface CatalogueOptions {
   readonly userDir: string | null;
 }
 
-/** The files that come with alterd; the same distance from `src/config` and from `dist/config`. */
-export const builtinProvidersDir = (): string => fileURLToPath(new URL('../../config/providers', import.meta.url));
+/** The files that come with alterd. */
+export const builtinProvidersDir = (): string => ownFile('config/providers');
 
 /** Parsed, or what is wrong with it. */
 type Entry = { readonly spec: ProviderSpec } | { readonly problems: readonly string[] };

@@ -6,6 +6,7 @@ import { fork, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { AlterError } from '../domain/errors.ts';
+import { ownModule } from '../runtime/root.ts';
 import { formatKey, parseKey } from './key-text.ts';
 
 export interface KeyringOptions {
@@ -27,8 +28,7 @@ export interface KeyringRequest {
 }
 export type KeyringAnswer = { readonly value: string | null } | { readonly failure: string };
 
-const OWN_EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const CHILD_FILE = fileURLToPath(new URL(`./keyring-child.${OWN_EXTENSION}`, import.meta.url));
+const CHILD_FILE = fileURLToPath(ownModule('crypto/keyring-child'));
 
 /** @throws AlterError vault_unavailable */
 export async function readOrCreateKeyringKey(mayCreate: boolean, options: KeyringOptions = {}): Promise<Buffer> {

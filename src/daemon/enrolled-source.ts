@@ -6,6 +6,7 @@ import { HostOpener } from '../crypto/hpke.ts';
 import { loadMasterKey } from '../crypto/master-key.ts';
 import { keyFromBytes } from '../crypto/seal.ts';
 import { AlterError } from '../domain/errors.ts';
+import { VERSION } from '../runtime/version.ts';
 import { HOST_CAPABILITIES } from '../vault/host-capabilities.ts';
 import { announceHost } from '../vault-client/enrollment.ts';
 import { HostCalls } from '../vault-client/host-calls.ts';
@@ -16,7 +17,6 @@ import { RemoteVault } from '../vault-client/remote-vault.ts';
 import { SignedClient } from '../vault-client/signed-client.ts';
 import { JournalRoom } from './journal-room.ts';
 import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
-import { VERSION } from './version.ts';
 
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
 export async function openEnrolledSource(options: VaultSourceOptions): Promise<OpenedSource> {

@@ -1,4 +1,4 @@
-/** The part of the error table that is about hosts and their central vault. Types and texts only. */
+/** The part of the error table that is about hosts, their central vault, and moving what is in a vault. Types and texts only. */
 import type { ErrorSpec } from './error-spec.ts';
 
 const spec = <D extends object>(s: ErrorSpec<D>): ErrorSpec<D> => s;
@@ -65,5 +65,33 @@ export const FLEET_ERRORS = {
     title: 'Vault not trusted',
     detail: (d) => `${d.url} is not the vault that this host trusts: ${d.reason}. Nothing was sent.`,
     hint: () => 'Compare the fingerprint with the one that `alterd vault host invite NAME` prints at the vault.',
+  }),
+  /** A file that a passphrase opens. */
+  sealed_file_refused: spec<{
+    file_problem: 'not_a_file' | 'truncated' | 'altered' | 'passphrase' | 'newer_format';
+    reason: string;
+  }>({
+    sdkName: 'AlterValueError',
+    proxyStatus: null,
+    apiStatus: 422,
+    title: 'File not opened',
+    detail: (d) => `The sealed file can't be opened: ${d.reason}. Nothing was changed.`,
+    hint: (d) =>
+      ({
+        not_a_file: 'Name a file that `alterd export` has written.',
+        truncated: 'Copy it anew: its end is missing.',
+        altered: 'Copy it anew from where it was made; what is in it now can not be trusted.',
+        passphrase: 'Try again with the passphrase that was given to `alterd export`; without it the file stays closed for good.',
+        newer_format: 'Bring this alterd up to the version that made the file: `alterd --version`.',
+      })[d.file_problem],
+  }),
+  import_conflict: spec<{ problems: readonly string[] }>({
+    sdkName: 'ConflictError',
+    proxyStatus: null,
+    apiStatus: 409,
+    title: 'Not imported',
+    detail: (d) => `${d.problems.length} of the things in the file are different here: ${d.problems.join('; ')}.`,
+    hint: () =>
+      'Nothing was changed. Remove or rename here what is named (or at the source, and export again), then look: `alterd import FILE --dry-run`.',
   }),
 } as const satisfies Record<string, ErrorSpec<never>>;

@@ -1,5 +1,5 @@
 /** What an injection consists of, whatever its kind: the places that it fills, its templates, the headers that it sets. Pure. */
-import type { Injection } from '../domain/credential.ts';
+import type { Injection, SigV4Injection } from '../domain/credential.ts';
 import { foldName } from './field-name.ts';
 import { foldParameter } from './query.ts';
 
@@ -54,7 +54,7 @@ export function injectionText(injection: Injection): string {
     case 'basic':
       return 'header Authorization (Basic)';
     case 'sigv4':
-      return 'AWS Signature Version 4';
+      return `AWS Signature Version 4${pinText(injection)}`;
     case 'hmac':
       return `HMAC signature in ${injection.headers.map((header) => header.name).join(', ')}`;
     case 'client_certificate':
@@ -62,6 +62,22 @@ export function injectionText(injection: Injection): string {
     default:
       return `${injection.in} ${injection.name}`;
   }
+}
+
+/** Region and service that an injection signs for, where it says them itself and not by a field; null for each that it leaves open. */
+export function signingPinsOf(injections: readonly Injection[]): {
+  readonly region: string | null;
+  readonly service: string | null;
+} {
+  const found = injections.find((each): each is SigV4Injection => each.in === 'sigv4');
+  const literal = (text = ''): string | null => (text === '' || text.includes('{') ? null : text);
+  return { region: literal(found?.region), service: literal(found?.service) };
+}
+
+function pinText(injection: SigV4Injection): string {
+  const { region, service } = signingPinsOf([injection]);
+  const parts = [...(service === null ? [] : [service]), ...(region === null ? [] : [`in ${region}`])];
+  return parts.length === 0 ? '' : ` for ${parts.join(' ')} alone`;
 }
 
 /** Fields that may hold several lines, since PEM does: those of nothing but client certificates. */

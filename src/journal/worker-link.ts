@@ -4,9 +4,9 @@
  */
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
+import { startThread } from '../runtime/thread.ts';
 import type { CommittedRow } from './chain-end.ts';
 import type { Answers, FromWorker, Question, Ready, ToWorker, WriterSettings } from './messages.ts';
-import { startThread } from './thread.ts';
 
 interface Asked {
   resolve(value: Answers[keyof Answers]): void;
@@ -41,7 +41,7 @@ export class WorkerLink {
   /** Starts the worker and waits until it has replayed what a crash left. @throws AlterError audit_unavailable */
   static start(settings: WriterSettings, events: LinkEvents): Promise<{ link: WorkerLink; ready: Ready }> {
     return new Promise((resolve, reject) => {
-      const worker = startThread(import.meta.url, 'writer', 'alterd-journal', settings);
+      const worker = startThread('journal/writer', 'alterd-journal', settings);
       const link = new WorkerLink(worker, events);
       const fail = (reason: string): void => reject(new AlterError('audit_unavailable', { reason }));
       worker.on('message', (message: FromWorker) => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { SinkConfig } from '../config/sink.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
-import { startThread } from '../journal/thread.ts';
+import { startThread } from '../runtime/thread.ts';
 import type { FromSinks, SinkThreadData, ToSinks } from './messages.ts';
 import type { OutboundOptions } from './outbound.ts';
 import { VAULT_SINK, type VaultSinkData } from './vault-sink.ts';
@@ -64,8 +64,7 @@ class RunningSinks implements Sinks {
     const ofVault = vault === undefined ? null : { ...vault, feed: feed() };
     const data: SinkThreadData = { sinks, outbound, vault: ofVault };
     this.#worker = startThread(
-      import.meta.url,
-      'worker',
+      'sinks/worker',
       'alterd-sinks',
       data,
       [...sinks, ...(ofVault === null ? [] : [ofVault])].map((sink) => sink.feed),

@@ -14,9 +14,10 @@ import { operationRuleProblems } from '../policy/operations.ts';
 import type { CredentialRow } from '../store/rows.ts';
 import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
 import { expiryProblem } from './names.ts';
+import { pinSigning, type SigningPins } from './signing-pins.ts';
 
 /** `provider` or `credential` (or both), and exactly one of `agent`, `user`, `group` and `system`. */
-export interface NewGrant {
+export interface NewGrant extends SigningPins {
   readonly provider?: string | undefined;
   /** Name or id of a stored secret. */
   readonly credential?: string | undefined;
@@ -87,7 +88,8 @@ export function checkScope(
   const problems: (string | undefined)[] = [];
   const label = input.label?.trim() ?? '';
   const overrideMode = input.overrideMode ?? 'always';
-  const injections = injectionsOf(credential, provider, problems);
+  const base = injectionsOf(credential, provider, problems);
+  const injections = pinSigning(base, base, input, { credential, provider }, problems);
   problems.push(
     label === '' || LABEL.test(label)
       ? undefined
@@ -159,7 +161,8 @@ function pathsOf(input: NewGrant, provider: ProviderSpec | undefined): readonly 
   return input.git === undefined && provider?.onlyPaths !== undefined ? [...provider.onlyPaths] : null;
 }
 
-function injectionsOf(
+/** How the credential goes onto requests, before a grant narrows it. */
+export function injectionsOf(
   credential: CredentialRow,
   provider: ProviderSpec | undefined,
   problems: (string | undefined)[],

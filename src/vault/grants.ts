@@ -6,21 +6,23 @@ import type { Agent } from '../domain/agent.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant, Principal } from '../domain/grant.ts';
 import type { User } from '../domain/user.ts';
+import { signingPinsOf } from '../injection/injection-parts.ts';
 import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
 import { endings } from './endings.ts';
-import { bodyProblems, checkScope, leaseProblems, type NewGrant } from './grant-input.ts';
+import { bodyProblems, checkScope, injectionsOf, leaseProblems, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { findCredential } from './secrets.ts';
+import { pinSigning, type SigningPins } from './signing-pins.ts';
 import type { VaultState } from './state.ts';
 import type { VaultUsers } from './users.ts';
 
 const MIN_ID_PREFIX_LENGTH = 8;
 
-/** Absent parts stay as they are. */
-export type GrantLease = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs' | 'auditBodies' | 'auditBodyBytes'>>;
+/** What may be changed of a grant: what other hosts may keep of it, what it signs for, and which bodies are kept. Absent parts stay as they are. */
+export type GrantChange = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs' | 'auditBodies' | 'auditBodyBytes'>> & SigningPins;
 
 export interface VaultGrants {
   list(): Grant[];
@@ -28,8 +30,8 @@ export interface VaultGrants {
   find(idOrLabel: string): Grant;
   /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
   create(input: NewGrant): Promise<Grant>;
-  /** What hosts of a central vault may keep of it, and which bodies the journal keeps. @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
-  changeLease(idOrLabel: string, lease: GrantLease): Promise<Grant>;
+  /** @throws AlterError not_found, conflict, invalid_input, audit_unavailable, vault_unavailable */
+  change(idOrLabel: string, change: GrantChange): Promise<Grant>;
   /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
   revoke(idOrLabel: string): Promise<Grant>;
   /** @throws AlterError not_found, conflict, audit_unavailable, vault_unavailable */
@@ -121,7 +123,7 @@ export class EmbeddedGrants implements VaultGrants {
     return { row, agent, user };
   }
 
-  changeLease(idOrLabel: string, lease: GrantLease): Promise<Grant> {
+  change(idOrLabel: string, change: GrantChange): Promise<Grant> {
     const state = this.#state;
     return state.exclusive(async () => {
       const { credentialName, ...before } = this.find(idOrLabel);
@@ -132,14 +134,19 @@ export class EmbeddedGrants implements VaultGrants {
         });
       const row: GrantRow = {
         ...before,
-        noCache: lease.noCache ?? before.noCache,
-        offlineGraceMs: lease.offlineGraceMs ?? before.offlineGraceMs,
-        auditBodies: lease.auditBodies ?? before.auditBodies,
-        auditBodyBytes: lease.auditBodyBytes ?? before.auditBodyBytes,
+        noCache: change.noCache ?? before.noCache,
+        offlineGraceMs: change.offlineGraceMs ?? before.offlineGraceMs,
+        auditBodies: change.auditBodies ?? before.auditBodies,
+        auditBodyBytes: change.auditBodyBytes ?? before.auditBodyBytes,
+        injections: this.#pinned(before, change),
       };
       requireNone([...leaseProblems(row), ...bodyProblems(row)]);
       if (isDeepStrictEqual(row, before)) return grantOf(row, credentialName);
-      const details = { no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs, ...bodyDetails(row) };
+      const details = {
+        ...{ no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs },
+        ...pinDetails(row, true),
+        ...bodyDetails(row),
+      };
       await state.commit({ action: 'grant.changed', ...this.#eventParts({ ...row, credentialName }), details }, [
         { put: 'grant', row },
       ]);
@@ -178,6 +185,18 @@ export class EmbeddedGrants implements VaultGrants {
       );
       ending.afterwards();
     });
+  }
+
+  /** @throws AlterError invalid_input */
+  #pinned(grant: GrantRow, change: GrantChange): Grant['injections'] {
+    const credential = this.#state.rows.credentials.find((row) => row.id === grant.credentialId);
+    if (credential === undefined || (change.awsRegion === undefined && change.awsService === undefined)) return grant.injections;
+    const provider = this.#catalogue.find(credential.providerId);
+    const problems: (string | undefined)[] = [];
+    const base = injectionsOf(credential, provider, problems);
+    const injections = pinSigning(grant.injections, base, change, { credential, provider }, problems);
+    requireNone(problems);
+    return injections;
   }
 
   #eventParts(grant: Grant): { grant: Grant; agent: Agent | undefined; credential: { name: string; providerId: string } } {
@@ -274,11 +293,22 @@ function principalOf(agent: Agent | undefined, user: User | undefined, { group, 
 
 const isSamePrincipal = (a: Principal, b: Principal): boolean => isDeepStrictEqual(a, b);
 
+/** The pins of a grant, for its audit rows; those that it has, or each of them where one was changed. */
+function pinDetails(row: GrantRow, all: boolean): Record<string, string | null> {
+  if (!row.injections.some((each) => each.in === 'sigv4')) return {};
+  const { region, service } = signingPinsOf(row.injections);
+  return {
+    ...(region === null && !all ? {} : { aws_region: region }),
+    ...(service === null && !all ? {} : { aws_service: service }),
+  };
+}
+
 const scopeDetails = (row: GrantRow): Record<string, string | number | boolean | null> => ({
   hosts: row.destinations.map(({ scheme, pattern, port }) => `${scheme}://${pattern}:${port}`).join(' '),
   methods: row.methods?.join(' ') ?? null,
   ...(row.git === null ? {} : { git: row.git }),
   expires_at: row.expiresAt,
+  ...pinDetails(row, false),
   allow_private: row.allowPrivate,
   allow_plaintext: row.allowPlaintext,
   pass_response_cookies: row.passResponseCookies,

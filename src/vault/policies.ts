@@ -9,6 +9,7 @@ import { AlterError } from '../domain/errors.ts';
 import type { PolicySource } from '../domain/policy.ts';
 import { NO_POLICIES, type PolicySet } from '../policy/policy-set.ts';
 import type { PolicyRow, PolicySetRow, RateLimitRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
+import { byCreation } from '../store/snapshot.ts';
 import type { VaultEvent } from './events.ts';
 import type { VaultState } from './state.ts';
 
@@ -225,6 +226,27 @@ export class EmbeddedPolicies implements VaultPolicies {
     });
   }
 
+  /**
+   * What a change has to bring along that adds these policies, and what to call when it is durable. Call it inside exclusive().
+   * @throws AlterError invalid_input when they make no set with what is here
+   */
+  async prepareAdded(rows: readonly PolicyRow[]): Promise<{ readonly changes: StoreChange[]; readonly publish: () => void }> {
+    if (rows.length === 0) return { changes: [], publish: () => {} };
+    const stored = [...this.#state.rows.policies, ...rows].sort(byCreation);
+    const sources = [...this.#files, ...stored.map(sourceOf)];
+    const next = await this.#load(sources);
+    return {
+      changes: [...rows.map((row) => ({ put: 'policy', row }) as const), ...this.#setChanges(sources)],
+      publish: () => this.#publish(next.set as PolicySet, next.loaded),
+    };
+  }
+
+  /** Sources with the name of the policy that each holds. @throws AlterError invalid_input */
+  async nameSources(sources: readonly PolicySource[]): Promise<{ readonly name: string; readonly toml: string }[]> {
+    const { loaded } = await this.#load(sources);
+    return loaded.map(({ policy, source }) => ({ name: policy.name, toml: source.toml }));
+  }
+
   loadLimits(): Promise<RateLimitRow[]> {
     return this.#state.store.listRateLimits();
   }
@@ -260,7 +282,7 @@ export class EmbeddedPolicies implements VaultPolicies {
   }
 
   #stored(): PolicySource[] {
-    return this.#state.rows.policies.map(({ name, toml }) => ({ origin: 'vault', place: name, toml }));
+    return this.#state.rows.policies.map(sourceOf);
   }
 
   #publish(set: PolicySet, loaded: readonly LoadedPolicy[]): void {
@@ -269,6 +291,8 @@ export class EmbeddedPolicies implements VaultPolicies {
     for (const listener of this.#listeners) listener(set);
   }
 }
+
+const sourceOf = ({ name, toml }: PolicyRow): PolicySource => ({ origin: 'vault', place: name, toml });
 
 const versionOf = (row: PolicySetRow): PolicyVersion => ({
   version: Number(row.id),

@@ -12,6 +12,7 @@ import type { VaultPermits } from './permits.ts';
 import type { VaultPolicies } from './policies.ts';
 import type { VaultSecrets } from './secrets.ts';
 import type { VaultSessions } from './sessions.ts';
+import type { VaultTransfer } from './transfer/transfer.ts';
 import type { VaultUsers } from './users.ts';
 
 export interface VaultRooms extends VaultPort {
@@ -30,6 +31,8 @@ export interface VaultRooms extends VaultPort {
   readonly connect: ConnectFlows;
   /** The operator's own OAuth clients. */
   readonly clients: ProviderClients;
+  /** Moving everything to another vault; absent where nothing is this vault's own. */
+  readonly transfer?: VaultTransfer | undefined;
   /** Rises with each stored change, also across restarts; each change's audit event carries the value that it leads to. */
   readonly epoch: number;
   /** Waits for changes under way, writes what was noted, forgets all keys and material. */

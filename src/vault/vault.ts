@@ -38,6 +38,7 @@ import type { ProviderSource } from './provider-source.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
+import { EmbeddedTransfer, type VaultTransfer } from './transfer/transfer.ts';
 import { EmbeddedUsers, type VaultUsers } from './users.ts';
 import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
 import type { VaultRooms } from './vault-rooms.ts';
@@ -45,6 +46,7 @@ import type { VaultRooms } from './vault-rooms.ts';
 export interface Vault extends VaultRooms {
   /** The machines that borrow from this vault. */
   readonly hosts: VaultHosts;
+  readonly transfer: VaultTransfer;
   /** What the vault is to them; made by `mint` the first time. @throws AlterError audit_unavailable, vault_unavailable */
   fleetIdentity(mint: () => Buffer): Promise<FleetIdentity>;
   /** True for each text that was new, whichever replica asks. @throws AlterError vault_unavailable */
@@ -135,7 +137,7 @@ interface VaultParts {
   readonly state: VaultState;
   readonly keys: VaultKeys;
   readonly catalogue: ProviderSource;
-  readonly policies: VaultPolicies;
+  readonly policies: EmbeddedPolicies;
   readonly policyProblems: readonly string[];
   readonly https: HttpsCall;
 }
@@ -153,6 +155,7 @@ class EmbeddedVault implements Vault {
   readonly connect: ConnectFlows;
   readonly clients: ProviderClients;
   readonly hosts: VaultHosts;
+  readonly transfer: VaultTransfer;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
   readonly #materials: Materials;
@@ -195,6 +198,10 @@ class EmbeddedVault implements Vault {
     this.permits = new EmbeddedPermits(state);
     this.clients = clients;
     this.hosts = new EmbeddedHosts(state, uses);
+    this.transfer = new EmbeddedTransfer({
+      ...{ state, dataKeys, catalogue, dropMaterial, policies: parts.policies },
+      settle: () => refresher.settle(),
+    });
     this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
     this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });
     this.#refresher = refresher;

@@ -12,8 +12,8 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { AlterError } from '../domain/errors.ts';
+import { ownFile } from '../runtime/root.ts';
 import { type Rebuff, readJsonBody, rebuffOf, SECURITY_HEADERS } from './guard.ts';
 import { CALLBACK_PATH, CONNECT_PATH } from './paths.ts';
 
@@ -130,8 +130,8 @@ interface PageFile {
 function loadFiles(): ReadonlyMap<string, PageFile> {
   const file = (name: string, type: string): PageFile => ({
     type: `${type}; charset=utf-8`,
-    // The same from the sources and from the build, which leaves these files where they are.
-    bytes: readFileSync(fileURLToPath(new URL(`../../src/web/page/${name}`, import.meta.url))),
+    // From the sources in any case: the build leaves these files where they are.
+    bytes: readFileSync(ownFile(`src/web/page/${name}`)),
   });
   const page = file('connect.html', 'text/html');
   return new Map([

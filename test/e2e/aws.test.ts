@@ -90,8 +90,8 @@ afterAll(async () => {
   await provider?.close();
 });
 
-async function run<T>(command: string, file: string): Promise<T> {
-  const end = await runProgram(command, [join(PROJECT, 'test', 'e2e', 'programs', file)], { env });
+async function run<T>(command: string, file: string, ...more: string[]): Promise<T> {
+  const end = await runProgram(command, [join(PROJECT, 'test', 'e2e', 'programs', file), ...more], { env });
   expect(end.status, end.stderr).toBe(0);
   expect(end.stdout + end.stderr).not.toMatch(/SEKRET|AKIAREALKEY/);
   return JSON.parse(end.stdout) as T;
@@ -115,6 +115,22 @@ describe('an AWS client with placeholder keys', () => {
       const hashes = provider.at(S3).map((call) => headersOf(call.rawHeaders).get('x-amz-content-sha256'));
       expect(hashes).toContain('STREAMING-UNSIGNED-PAYLOAD-TRAILER');
       for (const call of provider.at(S3)) expect(JSON.stringify(call)).not.toContain(env.AWS_ACCESS_KEY_ID);
+    });
+
+  if (findClient('@aws-sdk/client-s3') !== null)
+    it('@aws-sdk/client-s3 gets no signature for another region than the one that its grant is pinned to', async () => {
+      const [grant] = await alterd.json<{ id: string }[]>(['grant', 'list']);
+      const id = grant?.id as string;
+      const pinned = await alterd.ok(['grant', 'update', id, '--aws-region', 'eu-central-1', '--aws-service', 's3']);
+      expect(pinned).toContain('AWS Signature Version 4 for s3 in eu-central-1 alone');
+      const before = provider.at(S3).length;
+      const seen = await run<object>(process.execPath, 'aws-region.mjs', 'eu-central-1', 'us-east-1');
+      expect(seen).toEqual({ 'eu-central-1': 300_000, 'us-east-1': 403 });
+      expect(provider.at(S3).length).toBe(before + 1);
+      const [row] = await alterd.json<{ request_id: string }[]>(['audit', 'list', '--error', 'signing_scope']);
+      expect(await alterd.ok(['explain', row?.request_id as string])).toContain(`alterd grant update ${id} --aws-region REGION`);
+      await alterd.ok(['grant', 'update', id, '--aws-region', 'any', '--aws-service', 'any']);
+      expect(await run(process.execPath, 'aws-region.mjs', 'us-east-1')).toEqual({ 'us-east-1': 300_000 });
     });
 
   const boto = findClient('python boto3');

@@ -86,7 +86,7 @@ export function plainEnv(home: string): NodeJS.ProcessEnv {
 }
 
 export function makeHome(config = ''): string {
-  if (!existsSync(join(PROJECT, 'dist', 'cli', 'main.js'))) throw new Error('dist/ is missing: `npm run build` first');
+  if (!existsSync(join(PROJECT, 'dist', 'bundle', 'cli', 'main.js'))) throw new Error('dist/ is missing: `npm run build` first');
   const home = realpathSync(mkdtempSync(join(tmpdir(), 'alterd-e2e-')));
   mkdirSync(join(home, 'config'), { mode: 0o700 });
   mkdirSync(join(home, 'user'));

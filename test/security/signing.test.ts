@@ -112,6 +112,32 @@ it('S-17 the region and service of a pin are the only ones that are signed for',
   await wall.row({ agent: pinned.name, outcome: 'refused', error: 'policy_violation' });
 });
 
+it('S-17 a grant’s own pin narrows its secret, refuses what it is not for, and never goes beyond the pin of the secret', async () => {
+  const narrow = await wall.agent({ credential: 'keys', aws_region: 'eu-west-1', aws_service: 's3' });
+  expect((await narrow.ask('/', { headers: signedBy(narrow.placeholder) })).status).toBe(200);
+  await verified();
+  // Without a signature of the client's, the pin says for what it is signed.
+  expect((await narrow.ask('/')).status).toBe(200);
+  expect(await verified()).toMatchObject({ region: 'eu-west-1', service: 's3' });
+  const before = wall.good.arrivals.length;
+  for (const scope of ['us-east-1/s3', 'eu-west-1/sts'])
+    expectRefusal(
+      await narrow.ask('/', { headers: signedBy(narrow.placeholder, 'host', scope) }),
+      403,
+      'policy_violation',
+      'signing_scope',
+    );
+  expect(wall.good.arrivals.length).toBe(before);
+  for (const [credential, pins, problem] of [
+    ['pinned', { aws_region: 'us-east-1' }, /is for \\?"eu-west-1\\?" alone/],
+    ['keys', { aws_region: 'eu west' }, /aws_region: use letters/],
+    ['demo', { aws_service: 's3' }, /does not sign for AWS/],
+  ] as const) {
+    const made = wall.daemon.api('POST', '/v1/grants', { credential, agent: narrow.name, label: 'no', ...pins });
+    await expect(made).rejects.toThrow(problem);
+  }
+});
+
 it('S-65 a presigned URL is signed anew, for no longer than the client chose', async () => {
   const date = `${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '')}Z`;
   const url = (keyId: string): string =>

@@ -7,11 +7,11 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { AlterError } from '../../domain/errors.ts';
 import { Secret } from '../../domain/secret.ts';
+import { VERSION } from '../../runtime/version.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
 import { askSecret } from '../prompt.ts';
 import { configFileOf, loadSettings } from '../settings.ts';
-import { readVersion } from '../version.ts';
 
 interface EnrollFlags {
   readonly fingerprint?: string;
@@ -35,7 +35,7 @@ export function defineEnroll(command: Command, cli: Cli): void {
       const { config } = loadSettings(cli, paths, {});
       // Loaded only here: no other command needs it.
       const { enrollInstallation, rekeyInstallation } = await import('../../enrolled-host.ts');
-      const version = readVersion();
+      const version = VERSION;
       if (flags.rekey === true) {
         const answer = await rekeyInstallation({ paths, config, version });
         cli.output.record(answer, [['host', answer.host_name]]);

@@ -33,6 +33,8 @@ interface CreateFlags {
   readonly passCookies?: boolean;
   readonly cache?: boolean;
   readonly offlineGrace?: string;
+  readonly awsRegion?: string;
+  readonly awsService?: string;
   readonly auditBodies?: string;
   readonly auditBodyBytes?: string;
 }
@@ -75,6 +77,8 @@ function defineCreate(command: Command, cli: Cli): void {
         'placeholder-only',
       ]),
     )
+    .option('--aws-region <region>', 'requests that are signed for AWS: for this region alone')
+    .option('--aws-service <name>', 'and for this service alone, such as s3')
     .option('--allow-private', 'the host may have a private or loopback address')
     .option('--allow-plaintext', 'the secret may go out over http://')
     .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret")
@@ -111,6 +115,7 @@ function defineCreate(command: Command, cli: Cli): void {
         allow_private: flags.allowPrivate,
         allow_plaintext: flags.allowPlaintext,
         pass_response_cookies: flags.passCookies,
+        ...pinsOf(flags),
         ...leaseOf(flags),
         ...bodiesOf(flags),
       });
@@ -127,6 +132,12 @@ const leaseOf = ({ cache, offlineGrace }: Pick<CreateFlags, 'cache' | 'offlineGr
   ...(offlineGrace === undefined ? {} : { offline_grace_ms: parseDuration(offlineGrace, '--offline-grace') }),
 });
 
+/** In an update, `any` takes a pin of the grant away. */
+const pinsOf = ({ awsRegion, awsService }: Pick<CreateFlags, 'awsRegion' | 'awsService'>, none?: string): object => ({
+  ...(awsRegion === undefined ? {} : { aws_region: awsRegion === none ? null : awsRegion }),
+  ...(awsService === undefined ? {} : { aws_service: awsService === none ? null : awsService }),
+});
+
 const BODY_WORDS = ['none', 'request', 'response', 'both'];
 
 const bodiesOf = ({ auditBodies, auditBodyBytes }: Pick<CreateFlags, 'auditBodies' | 'auditBodyBytes'>): object => ({
@@ -134,7 +145,7 @@ const bodiesOf = ({ auditBodies, auditBodyBytes }: Pick<CreateFlags, 'auditBodie
   ...(auditBodyBytes === undefined ? {} : { audit_body_bytes: parseBytes(auditBodyBytes, '--audit-body-bytes') }),
 });
 
-interface UpdateFlags extends Pick<CreateFlags, 'offlineGrace' | 'auditBodies' | 'auditBodyBytes'> {
+interface UpdateFlags extends Pick<CreateFlags, 'awsRegion' | 'awsService' | 'offlineGrace' | 'auditBodies' | 'auditBodyBytes'> {
   readonly cache: boolean;
   readonly allowCache?: boolean;
 }
@@ -142,8 +153,10 @@ interface UpdateFlags extends Pick<CreateFlags, 'offlineGrace' | 'auditBodies' |
 function defineUpdate(command: Command, cli: Cli): void {
   const update = command
     .command('update <grant>')
-    .description('change which bodies are kept in the audit, and what hosts of a central vault may keep')
-    .option('--no-cache', 'they ask for the secret each time, and keep nothing of it')
+    .description('change what a grant signs for, which bodies are kept, and what hosts of a central vault may keep of it')
+    .option('--aws-region <region>', 'sign for this AWS region alone; "any" for what its secret says')
+    .option('--aws-service <name>', 'sign for this AWS service alone; "any" for what its secret says')
+    .option('--no-cache', 'hosts of a central vault ask for the secret each time, and keep nothing of it')
     .option('--allow-cache', 'they keep it, encrypted, until their lease ends')
     .option(
       '--offline-grace <duration>',
@@ -153,10 +166,12 @@ function defineUpdate(command: Command, cli: Cli): void {
     .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB');
   example(update, 'alterd grant update github-read --offline-grace 1h').action(async (id: string, flags: UpdateFlags) => {
     const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
-    const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...bodiesOf(flags) };
+    const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...pinsOf(flags, 'any'), ...bodiesOf(flags) };
     if (Object.keys(change).length === 0)
       throw new AlterError('invalid_input', {
-        problems: ['say what to change: --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace'],
+        problems: [
+          'say what to change: --aws-region, --aws-service, --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace',
+        ],
       });
     showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
   });

@@ -53,12 +53,15 @@ describe('bin/alterd', () => {
   const install = (isBuilt: boolean): string => {
     const root = directory();
     mkdirSync(join(root, 'bin'));
-    mkdirSync(join(root, 'dist', 'cli'), { recursive: true });
+    mkdirSync(join(root, 'dist', 'bundle', 'cli'), { recursive: true });
     writeFileSync(join(root, 'package.json'), '{"type":"module"}');
     copyFileSync(BIN, join(root, 'bin', 'alterd'));
     chmodSync(join(root, 'bin', 'alterd'), 0o755);
     if (isBuilt)
-      writeFileSync(join(root, 'dist', 'cli', 'main.js'), 'console.log(process.argv.slice(2).join(" ")); process.exitCode = 9;');
+      writeFileSync(
+        join(root, 'dist', 'bundle', 'cli', 'main.js'),
+        'console.log(process.argv.slice(2).join(" ")); process.exitCode = 9;',
+      );
     return root;
   };
 

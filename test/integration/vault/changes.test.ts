@@ -439,16 +439,16 @@ describe('grants', () => {
     await vault.secrets.create({ providerId: 'good', fields: TOKEN });
     const { id } = await vault.grants.create({ provider: 'good', system: true, offlineGraceMs: 3_600_000 });
     expect(vault.grants.find(id)).toMatchObject({ noCache: false, offlineGraceMs: 3_600_000 });
-    expect((await refusal(vault.grants.changeLease(id, { noCache: true }))).text).toMatch(/no offline grace/);
-    expect(await vault.grants.changeLease(id, { noCache: true, offlineGraceMs: 0 })).toMatchObject({ noCache: true });
+    expect((await refusal(vault.grants.change(id, { noCache: true }))).text).toMatch(/no offline grace/);
+    expect(await vault.grants.change(id, { noCache: true, offlineGraceMs: 0 })).toMatchObject({ noCache: true });
     expect(journal.actions.at(-1)).toBe('grant.changed');
     const { epoch } = vault;
-    await vault.grants.changeLease(id, { noCache: true });
+    await vault.grants.change(id, { noCache: true });
     expect(vault.epoch).toBe(epoch);
     for (const offlineGraceMs of [-1, 0.5, 8 * 86_400_000])
-      expect((await refusal(vault.grants.changeLease(id, { noCache: false, offlineGraceMs }))).code).toBe('invalid_input');
+      expect((await refusal(vault.grants.change(id, { noCache: false, offlineGraceMs }))).code).toBe('invalid_input');
     await vault.grants.revoke(id);
-    expect((await refusal(vault.grants.changeLease(id, { noCache: false }))).code).toBe('conflict');
+    expect((await refusal(vault.grants.change(id, { noCache: false }))).code).toBe('conflict');
     await vault.close();
   });
 

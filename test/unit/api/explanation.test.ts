@@ -87,6 +87,8 @@ const grant = (changes: Partial<GrantView> = {}): GrantView => ({
   approval: null,
   override: 'always',
   placeholder: null,
+  aws_region: null,
+  aws_service: null,
   injects: ['header Authorization'],
   allow_private: false,
   allow_plaintext: false,

@@ -9,6 +9,7 @@ describe('exitCodeOf', () => {
     ['not_found', EXIT.notFound],
     ['conflict', EXIT.conflict],
     ['ambiguous_grant', EXIT.conflict],
+    ['import_conflict', EXIT.conflict],
     ['rate_limited', EXIT.rateLimit],
     ['re_auth_required', EXIT.auth],
     ['policy_violation', EXIT.forbidden],
