@@ -47,7 +47,7 @@ function filesBelow(dir: string): string[] {
   });
 }
 
-it('S-116: bodies are kept where a grant asks for them, and nowhere else', async () => {
+it('S-116 bodies are kept where a grant asks for them, and nowhere else', async () => {
   const { row, bodies } = await kept({ body: '{"question":"who"}', answer: '{"answer":"me"}' });
   expect(row).toMatchObject({ bodies: 'both', body_dropped: null });
   expect(bodies.request).toEqual({
@@ -68,7 +68,7 @@ it('S-116: bodies are kept where a grant asks for them, and nowhere else', async
   }
 });
 
-it('S-116: the credential is in neither, however it came there', async () => {
+it('S-116 the credential is in neither, however it came there', async () => {
   const { bodies, row } = await kept({
     body: `{"note":"I know ${SECRET} already"}`,
     answer: `{"headers":{"x":"${BEARER}"},"hex":"${Buffer.from(SECRET).toString('hex')}"}`,
@@ -79,7 +79,7 @@ it('S-116: the credential is in neither, however it came there', async () => {
   expect(bodies.response?.text).toContain('[redacted by alterd]');
 });
 
-it('S-116: nor are keys of alterd, placeholders, and what stands under the name of a secret', async () => {
+it('S-116 nor are keys of alterd, placeholders, and what stands under the name of a secret', async () => {
   const { bodies } = await kept({
     body: JSON.stringify({ key: bot.key, stand_in: bot.placeholder, password: MARKER, max_tokens: 100 }),
     answer: JSON.stringify({ access_token: MARKER, token_type: 'bearer', nested: JSON.stringify({ api_key: MARKER }) }),
@@ -98,7 +98,7 @@ it('S-116: nor are keys of alterd, placeholders, and what stands under the name 
   expect(form.bodies.request?.text).toBe('user=a&client_secret=[redacted]');
 });
 
-it('S-116: no file of the home has a word of them', async () => {
+it('S-116 no file of the home has a word of them', async () => {
   const { row } = await kept({ body: `{"plain":"${MARKER}"}`, answer: `{"echo":"${MARKER}"}` });
   expect(row.bodies).toBe('both');
   await wall.daemon.api('GET', '/v1/audit?limit=1');
@@ -110,7 +110,7 @@ it('S-116: no file of the home has a word of them', async () => {
 });
 
 describe('codings', () => {
-  it('S-116: what is coded is kept plain, so that it could be looked through', async () => {
+  it('S-116 what is coded is kept plain, so that it could be looked through', async () => {
     const text = JSON.stringify({ password: MARKER, n: 1 });
     const asked = await kept({
       headers: [JSON_TYPE, 'Content-Encoding: gzip', 'Accept-Encoding: gzip'],
@@ -125,21 +125,21 @@ describe('codings', () => {
     expect(unasked.bodies.response).toMatchObject({ coding: 'gzip', text: '{"password":"[redacted]","n":1}' });
   });
 
-  it('S-116: what can not be read is left out, which the row says; the request passes all the same', async () => {
+  it('S-116 what can not be read is left out, which the row says; the request passes all the same', async () => {
     const { row, bodies } = await kept({ headers: [JSON_TYPE, 'Content-Encoding: zstd'], body: 'anything' });
     expect(row).toMatchObject({ bodies: 'response', body_dropped: 'coded', outcome: 'success' });
     expect(bodies.request).toBeNull();
   });
 });
 
-it('S-116: as much as was asked for and no more, with the true length', async () => {
+it('S-116 as much as was asked for and no more, with the true length', async () => {
   const agent = await wall.agent({ audit_bodies: 'both', audit_body_bytes: 64 });
   const { bodies } = await kept({ agent, body: 'é'.repeat(500), answer: 'y'.repeat(100_000) });
   expect(bodies.request).toMatchObject({ truncated: true, length: 500, encoding: 'base64' });
   expect(bodies.response).toMatchObject({ truncated: true, length: 100_000, text: 'y'.repeat(64) });
 });
 
-it('S-116: an answer that is cut is kept as far as it went', async () => {
+it('S-116 an answer that is cut is kept as far as it went', async () => {
   wall.good.answer = (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('data: {"token":"x"}\n\n');
@@ -156,7 +156,7 @@ it('S-116: an answer that is cut is kept as far as it went', async () => {
   expect(bodies.response?.text).toBe('data: {"token":"[redacted]"}\n\n');
 });
 
-it('S-116: whoever reads them leaves a row; exports have them only when asked', async () => {
+it('S-116 whoever reads them leaves a row; exports have them only when asked', async () => {
   const { row } = await kept({ body: '{"q":"exported"}' });
   expect(await wall.row({ action: 'audit.bodies_read' })).toMatchObject({ details: { request_id: row.request_id } });
   const text = async (query: string): Promise<string> => {
@@ -177,7 +177,7 @@ it('S-116: whoever reads them leaves a row; exports have them only when asked', 
   await expect(wall.daemon.api('GET', '/v1/audit/export?bodies=true&format=csv')).rejects.toThrow('invalid_input');
 });
 
-it('S-116: a grant is changed in place, and its bounds are checked', async () => {
+it('S-116 a grant is changed in place, and its bounds are checked', async () => {
   const agent = await wall.agent({ audit_bodies: 'request' });
   await wall.daemon.api('POST', `/v1/grants/${agent.grantId}`, { audit_bodies: 'none' });
   expect((await kept({ agent })).row.bodies).toBeNull();
