@@ -1,6 +1,7 @@
 /**
  * Composition root of the daemon: makes every room, joins them, and stops them in order. The only place that knows all of them.
  */
+import type { Worker } from 'node:worker_threads';
 import type { CaInfo, DaemonFacts, ReloadReport } from './api/deps.ts';
 import { deferredApi, serveApi } from './api/server.ts';
 import { type LocalCa, rotateAuthority } from './ca/authority.ts';
@@ -42,6 +43,8 @@ export interface DaemonOptions {
   readonly acceptRestore?: boolean;
   /** Where the vault is; in the state directory without it. */
   readonly openSource?: VaultSource;
+  /** Of `startWriter`: the thread of the journal, started ahead. */
+  readonly writer?: Worker;
 }
 
 export interface RunningDaemon {
@@ -81,7 +84,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, key, link, auditTo } = await openSource({
+    const { vault, journal, ring, rotation, link, shared, auditTo } = await openSource({
       paths,
       loaded,
       log,
@@ -89,11 +92,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       https,
       meter,
       acceptRestore,
+      writer: options.writer,
     });
     undo.push(() => journal.close());
     undo.push(() => vault.close());
     const unsent = auditTo === undefined ? null : new UnsentGuard(journal, loaded.config.vault.maxUnsentRows);
-    let ca = openAuthority(paths, loaded.config, key);
+    let ca = openAuthority(paths, loaded.config, ring);
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
     const limits = await vault.policies.loadLimits();
@@ -109,7 +113,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     approvals.onChange((approval) => notifier.notice(approval));
     const saved = savedLimits(limits);
     const plane: MutablePlane = joinPlane({
-      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved },
+      ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved, shared },
       tcp: () => listener.tcp,
     });
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
@@ -180,11 +184,12 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
         journal,
         identity,
         providers: withEvents(catalogue, journal),
+        masterKey: rotation,
         ca: {
           info: () => infoOf(ca, paths),
           rotate: async () => {
             await journal.record(event('ca.rotated', { fingerprint: ca.fingerprintSha256 }), ENDED);
-            ca = rotateAuthority(paths.caDir, { sealKey: key });
+            ca = rotateAuthority(paths.caDir, { sealKey: ring });
             writeClientFiles(paths, ca);
             tunnels.issuer = new LeafIssuer(ca);
             return infoOf(ca, paths);

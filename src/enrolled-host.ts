@@ -9,11 +9,12 @@ import { loadConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import type { Config } from './config/schema.ts';
 import { withKeys } from './config/toml-edit.ts';
-import { loadMasterKey, type MasterKey } from './crypto/master-key.ts';
+import type { KeyRing } from './crypto/key-ring.ts';
+import { loadKeyRing } from './crypto/next-key.ts';
 import { AlterError } from './domain/errors.ts';
 import type { EnrollAnswer } from './domain/fleet-wire.ts';
 import type { Secret } from './domain/secret.ts';
-import { prepareFiles } from './installation.ts';
+import { masterKeyPlace, prepareFiles } from './installation.ts';
 import { HOST_CAPABILITIES } from './vault/host-capabilities.ts';
 import { enrollHost, forgetNextKeys, rekeyHost } from './vault-client/enrollment.ts';
 import { fetchAuthority } from './vault-client/pinning.ts';
@@ -96,13 +97,8 @@ function pemOf(file: string): string {
 }
 
 /** The master key seals the keys of the host; an installation that has a vault of its own has one already. */
-function masterKeyOf(paths: Paths, config: Config): Promise<MasterKey> {
-  return loadMasterKey({
-    source: config.keys.source === 'auto' ? undefined : config.keys.source,
-    keyFile: paths.masterKeyFile,
-    create: !existsSync(paths.vaultDb),
-    dbFile: paths.vaultDb,
-  });
+function masterKeyOf(paths: Paths, config: Config): Promise<KeyRing> {
+  return loadKeyRing({ ...masterKeyPlace(paths, config), create: !existsSync(paths.vaultDb) }, undefined);
 }
 
 /** SECURITY: what was written is read again before it takes the place of the file: a daemon must not start on half of it. */

@@ -10,13 +10,14 @@ import { readOwnFile } from './ca/own-file.ts';
 import { writeBundle } from './ca/trust.ts';
 import type { Paths } from './config/paths.ts';
 import type { Config } from './config/schema.ts';
-import { loadMasterKey, type MasterKey } from './crypto/master-key.ts';
+import type { KeyRing } from './crypto/key-ring.ts';
+import type { MasterKeyOptions } from './crypto/master-key.ts';
+import { loadKeyRing } from './crypto/next-key.ts';
 import type { AuditPort } from './domain/audit.ts';
 import { AlterError } from './domain/errors.ts';
 import { INTERNAL_HOST } from './proxy/route.ts';
 import { ownFile } from './runtime/root.ts';
 import { openVault } from './vault/vault.ts';
-import type { RecordedKey } from './vault/vault-keys.ts';
 
 const EXAMPLE = ownFile('config/alterd.example.toml');
 
@@ -36,26 +37,12 @@ export async function prepareFiles(paths: Paths): Promise<string[]> {
   return made;
 }
 
-/** How the vault loads its master key, given what its database says of it. */
-export function masterKeyLoader(
-  paths: Paths,
-  config: Config,
-  onLoaded: (key: MasterKey) => void,
-): (recorded: RecordedKey | undefined) => Promise<MasterKey> {
-  return async (recorded) => {
-    const key = await loadMasterKey({
-      source: config.keys.source === 'auto' ? undefined : config.keys.source,
-      keyFile: paths.masterKeyFile,
-      recordedSource: recorded?.source,
-      create: true,
-      dbFile: paths.vaultDb,
-    });
-    // SECURITY: what opens with the key meanwhile must not see one that the vault is about to refuse: the journal would seal its head
-    // with it, and the right key would then find its chain damaged.
-    if (recorded === undefined || recorded.checkValue === key.checkValue) onLoaded(key);
-    return key;
-  };
-}
+/** Where the master key of an installation is. */
+export const masterKeyPlace = (paths: Paths, config: Config): Omit<MasterKeyOptions, 'create'> => ({
+  source: config.keys.source === 'auto' ? undefined : config.keys.source,
+  keyFile: paths.masterKeyFile,
+  dbFile: paths.vaultDb,
+});
 
 /** The CA of the installation, made at the first start, and the files that clients are pointed at. */
 export function openAuthority(paths: Paths, config: Config, sealKey: KeySealer): LocalCa {
@@ -94,17 +81,19 @@ export async function initInstallation(paths: Paths, config: Config): Promise<{ 
     open: () => Promise.reject(new AlterError('audit_unavailable', { reason: 'the journal is not open' })),
     record: () => Promise.reject(new AlterError('audit_unavailable', { reason: 'the journal is not open' })),
   };
-  let key: MasterKey | undefined;
+  let ring: KeyRing | undefined;
   const vault = await openVault({
     dbFile: paths.vaultDb,
-    masterKey: masterKeyLoader(paths, config, (loaded) => {
-      key = loaded;
-    }),
+    masterKey: async (recorded) => {
+      const options = { ...masterKeyPlace(paths, config), recordedSource: recorded?.source, create: true };
+      ring = await loadKeyRing(options, recorded?.checkValue);
+      return ring.inForce;
+    },
     catalogue: { find: () => undefined },
     audit: refused,
   });
   try {
-    openAuthority(paths, config, key as MasterKey);
+    openAuthority(paths, config, ring as KeyRing);
   } finally {
     await vault.close();
   }

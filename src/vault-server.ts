@@ -75,7 +75,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
     const openStore = centralStore(loaded.config);
-    const { vault, journal } = await openEmbeddedSource({
+    const { vault, journal, rotation } = await openEmbeddedSource({
       ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
     });
     undo.push(() => journal.close());
@@ -145,8 +145,10 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const fleet: FleetPort = {
       hosts: vault.hosts,
       audit: vault.hostAudit,
+      quotas: vault.quotas,
       vaultId,
       url: urlOf(loaded.config, server.port),
+      address: hostPort(server),
       fingerprint: identityOfServer.fingerprint,
     };
     const facts = (): DaemonFacts => ({
@@ -172,6 +174,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       deferredApi({
         ...{ fleet, vault, approvals, journal, identity, connect: pages, facts, metrics: scrape, reload, onFault },
         operator: localOperator(),
+        masterKey: rotation,
         providers: withEvents(catalogue, journal),
         ca: { info: () => infoOf(ca, paths.bundleFile), rotate: () => Promise.reject(noRotation()) },
         config: () => loaded.view,

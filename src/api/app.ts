@@ -16,17 +16,20 @@ import { connectSessionRoutes } from './connect-sessions.ts';
 import { delegationRoutes } from './delegations.ts';
 import type { ApiDeps } from './deps.ts';
 import { explainRoutes } from './explain.ts';
+import { fleetRoutes } from './fleet.ts';
 import { grantRoutes } from './grants.ts';
 import { hostRoutes } from './hosts.ts';
 import { keyRoutes } from './keys.ts';
 import { killRoutes } from './kill.ts';
 import { loginRoutes, userSessionRoutes } from './login.ts';
+import { masterKeyRoutes } from './master-key.ts';
 import { metricsRoutes } from './metrics.ts';
 import { permitRoutes } from './permits.ts';
 import { policyRoutes } from './policies.ts';
 import { problemAnswer } from './problem.ts';
 import { providerClientRoutes } from './provider-clients.ts';
 import { providerRoutes } from './providers.ts';
+import { quotaRoutes } from './quotas.ts';
 import { secretRoutes } from './secrets.ts';
 import { sessionRoutes } from './sessions.ts';
 import { statusRoutes } from './status.ts';
@@ -73,6 +76,8 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/secrets', secretRoutes(deps));
   app.route('/v1/grants', grantRoutes(deps));
   app.route('/v1/hosts', hostRoutes(deps));
+  app.route('/v1/quotas', quotaRoutes(deps));
+  app.route('/v1/fleet', fleetRoutes(deps));
   app.route('/v1/users', userRoutes(deps));
   app.route('/v1/login', loginRoutes(deps));
   app.route('/v1/user-session', userSessionRoutes(deps));
@@ -91,6 +96,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/metrics', metricsRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));
   app.route('/v1/ca', caRoutes(deps));
+  app.route('/v1/master-key', masterKeyRoutes(deps));
   app.route('/v1/config', configRoutes(deps));
   app.route('/v1/reload', reloadRoutes(deps));
 

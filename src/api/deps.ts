@@ -4,6 +4,7 @@
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { AuditPort } from '../domain/audit.ts';
+import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
@@ -14,6 +15,7 @@ import type { Approver, VaultApprovals } from '../vault/approvals.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
 import type { HostAuditReader, VaultHosts } from '../vault/hosts.ts';
+import type { VaultQuotas } from '../vault/quotas.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 
 /** What the daemon knows about itself. */
@@ -63,6 +65,13 @@ export interface CaPort {
   rotate(): Promise<CaInfo>;
 }
 
+/** The master key of this installation. */
+export interface MasterKeyPort {
+  readonly facts: MasterKeyFacts;
+  /** @throws AlterError conflict, audit_unavailable, vault_unavailable */
+  rotate(options: { readonly stage: boolean }): Promise<RotationReport>;
+}
+
 /** The catalogue, and the one place where an operator's provider file is checked and kept. */
 export interface ProviderLibrary {
   find(name: string): ProviderSpec | undefined;
@@ -103,9 +112,13 @@ export interface FleetPort {
   readonly hosts: VaultHosts;
   /** Rows that hosts have sent of their journals. */
   readonly audit: HostAuditReader;
+  /** Limits that all hosts share. */
+  readonly quotas: Pick<VaultQuotas, 'list'>;
   readonly vaultId: string;
   /** Where hosts reach it. */
   readonly url: string;
+  /** Where it listens: HOST:PORT. */
+  readonly address: string;
   /** Of the certificate that hosts pin. */
   readonly fingerprint: string;
 }
@@ -124,6 +137,8 @@ export interface ApiDeps {
   readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;
+  /** Absent where the vault is somebody else's. */
+  readonly masterKey?: MasterKeyPort | undefined;
   readonly connect: ConnectPort;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;

@@ -76,6 +76,7 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
     const known = new Set(host.capabilities);
     const policies = vault.policies.version();
     const agents = new Set(host.agentIds);
+    const theirs = host.agentIds.flatMap((id) => vault.authority.agents.get(id) ?? []);
     const delegated = new Set(vault.delegations.list().flatMap(({ agentId, grantId }) => (agents.has(agentId) ? [grantId] : [])));
     return vault.grants.list().flatMap((grant) => {
       const { principal } = grant;
@@ -86,43 +87,45 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
             ? host.systemGrants
             : delegated.has(grant.id);
       const missing =
-        isTheirs && grant.status === 'active' ? neededCapabilities(grant, policies).filter((each) => !known.has(each)) : [];
+        isTheirs && grant.status === 'active'
+          ? neededCapabilities(grant, policies, theirs).filter((each) => !known.has(each))
+          : [];
       return missing.length === 0 ? [] : [{ grant_id: grant.id, label: grant.label, provider: grant.providerId, missing }];
     });
   };
 
-  routes.get('/', (c) => c.json({ hosts: required(fleet).hosts.list().map(view) }));
+  routes.get('/', (c) => c.json({ hosts: requiredFleet(fleet).hosts.list().map(view) }));
 
   routes.post('/', async (c) => {
-    const port = required(fleet);
+    const port = requiredFleet(fleet);
     const { name, expires_in_ms: ttlMs } = await readBody(c, invitation);
     return c.json(invitationView(port, await port.hosts.invite(name, ttlMs)), 201);
   });
 
   routes.get('/:name', (c) => {
-    const host = required(fleet).hosts.find(c.req.param('name'));
+    const host = requiredFleet(fleet).hosts.find(c.req.param('name'));
     return c.json({ host: view(host), withheld: withheld(host), vault_capabilities: HOST_CAPABILITIES });
   });
 
   routes.post('/:name/invitation', async (c) => {
-    const port = required(fleet);
+    const port = requiredFleet(fleet);
     const { expires_in_ms: ttlMs } = await readOptionalBody(c, again);
     return c.json(invitationView(port, await port.hosts.reinvite(c.req.param('name'), ttlMs)), 201);
   });
 
   routes.post('/:name/status', async (c) => {
     const { status } = await readBody(c, newStatus);
-    return c.json({ host: view(await required(fleet).hosts.changeStatus(c.req.param('name'), status)) });
+    return c.json({ host: view(await requiredFleet(fleet).hosts.changeStatus(c.req.param('name'), status)) });
   });
 
   for (const verb of ['assign', 'unassign'] as const)
     routes.post(`/:name/${verb}`, async (c) => {
       const { agents = [], system_grants: systemGrants } = await readBody(c, assignment);
-      return c.json({ host: view(await required(fleet).hosts[verb](c.req.param('name'), { agents, systemGrants })) });
+      return c.json({ host: view(await requiredFleet(fleet).hosts[verb](c.req.param('name'), { agents, systemGrants })) });
     });
 
   routes.get('/:name/audit', async (c) => {
-    const { hosts, audit } = required(fleet);
+    const { hosts, audit } = requiredFleet(fleet);
     const { id } = hosts.find(c.req.param('name'));
     const { after, limit, journal } = readQuery(c, pageOfRows);
     const journals = await audit.listHostChains(id);
@@ -133,7 +136,7 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
   });
 
   routes.delete('/:name', async (c) => {
-    await required(fleet).hosts.remove(c.req.param('name'));
+    await requiredFleet(fleet).hosts.remove(c.req.param('name'));
     return c.body(null, 204);
   });
 
@@ -143,7 +146,7 @@ export function hostRoutes({ vault, fleet, now = Date.now }: ApiDeps): Hono {
 const iso = (at: number): string => new Date(at).toISOString();
 
 /** @throws AlterError conflict where no hosts are served */
-function required(fleet: FleetPort | undefined): FleetPort {
+export function requiredFleet(fleet: FleetPort | undefined): FleetPort {
   if (fleet !== undefined) return fleet;
   throw new AlterError('conflict', {
     reason: 'This daemon is no central vault, so it has no hosts',

@@ -14,11 +14,15 @@ const fields = z.record(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/), z.string().m
 const hosts = z.array(z.string()).max(100).optional();
 const template = z.string().max(4_096);
 
+const places = z.array(z.strictObject({ name: z.string(), template })).max(20);
+const requests = z.enum(['git', 'other']).optional();
+const members = z.record(z.string().max(100), template).optional();
+
 const injection = z.discriminatedUnion('in', [
-  z.strictObject({ in: z.literal('header'), name: z.string(), template, hosts }),
-  z.strictObject({ in: z.literal('basic'), username: template, password: template, hosts }),
-  z.strictObject({ in: z.literal('query'), name: z.string(), template, hosts }),
-  z.strictObject({ in: z.literal('cookie'), name: z.string(), template, hosts }),
+  z.strictObject({ in: z.literal('header'), name: z.string(), template, hosts, requests }),
+  z.strictObject({ in: z.literal('basic'), username: template, password: template, hosts, requests }),
+  z.strictObject({ in: z.literal('query'), name: z.string(), template, hosts, requests }),
+  z.strictObject({ in: z.literal('cookie'), name: z.string(), template, hosts, requests }),
   z.strictObject({
     in: z.literal('sigv4'),
     key_id: template,
@@ -37,10 +41,20 @@ const injection = z.discriminatedUnion('in', [
     message: template,
     encoding: z.enum(['hex', 'base64', 'base64url']),
     timestamp: z.enum(['seconds', 'milliseconds', 'iso']).optional(),
-    headers: z
-      .array(z.strictObject({ name: z.string(), template }))
-      .min(1)
-      .max(20),
+    headers: places,
+    query: places.optional(),
+    when: z.enum(['always', 'asked']).optional(),
+    hosts,
+  }),
+  z.strictObject({
+    in: z.literal('jwt'),
+    algorithm: z.enum(['ES256', 'ES384', 'EdDSA', 'RS256', 'PS256']),
+    key: template,
+    lifetime_s: z.int(),
+    header: members,
+    claims: members,
+    name: z.string(),
+    template,
     hosts,
   }),
   z.strictObject({ in: z.literal('client_certificate'), certificate: template, key: template, hosts }),
@@ -56,7 +70,9 @@ const newSecret = z.strictObject({
   provider: z.string(),
   fields: fields.optional(),
   sources: sources.optional(),
-  kind: z.enum(['bearer', 'header', 'basic', 'query', 'cookie', 'sigv4', 'hmac', 'client_certificate', 'custom']).optional(),
+  kind: z
+    .enum(['bearer', 'header', 'basic', 'query', 'cookie', 'sigv4', 'hmac', 'jwt', 'client_certificate', 'custom'])
+    .optional(),
   inject: z.array(injection).max(20).optional(),
   hosts,
 });

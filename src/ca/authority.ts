@@ -23,7 +23,7 @@ import { createFile, ensureOwnDirectory, readOwnFile, replaceFile } from './own-
 const DAY_MS = 86_400_000;
 const CA_LIFE_MS = 3650 * DAY_MS;
 /** Where the sealed record belongs: sealed bytes of any other place do not open as a CA. */
-const SEAL_CONTEXT = { table: 'local_ca', rowId: 'authority', version: 1 } as const;
+export const AUTHORITY_SEAL = { table: 'local_ca', rowId: 'authority', version: 1 } as const;
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
 /** What seals the private key at rest; the daemon's master key is one. The context binds the sealed bytes to their place. */
@@ -196,7 +196,7 @@ function mintAuthority(options: Omit<AuthorityOptions, 'sealKey'> & { readonly n
 function sealRecord(record: SealedAuthority, sealKey: KeySealer): Buffer {
   const plain = Buffer.from(JSON.stringify(record));
   try {
-    return sealKey.seal(plain, SEAL_CONTEXT);
+    return sealKey.seal(plain, AUTHORITY_SEAL);
   } finally {
     plain.fill(0);
   }
@@ -207,7 +207,7 @@ function openRecord(dir: string, sealKey: KeySealer): SealedAuthority {
   if (sealed === null) throw new AlterError('not_found', { what: 'local CA', name: dir }, { hint: 'Create one: `alterd init`.' });
   let plain: Buffer;
   try {
-    plain = sealKey.open(sealed, SEAL_CONTEXT);
+    plain = sealKey.open(sealed, AUTHORITY_SEAL);
   } catch (cause) {
     throw new AlterError(
       'vault_unavailable',

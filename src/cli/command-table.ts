@@ -148,7 +148,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'vault',
-    summary: 'a central vault that the daemons of other machines borrow from',
+    summary: 'its master key; and a central vault that the daemons of other machines borrow from',
     load: async () => (await import('./commands/vault.ts')).defineVault,
   },
   {

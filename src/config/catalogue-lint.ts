@@ -6,6 +6,7 @@ import type { Injection } from '../domain/credential.ts';
 import { isSharedSuffix } from '../domain/public-suffix.ts';
 import { MESSAGE_NAMES, SIGNED_HEADER_NAMES } from '../injection/hmac.ts';
 import { fieldTemplatesOf } from '../injection/injection-parts.ts';
+import { CLAIM_NAMES, TOKEN_NAMES } from '../injection/jwt.ts';
 import { compileTemplate } from '../injection/template.ts';
 import { compileDeniedPaths, type PathDenial } from '../policy/deny-path.ts';
 import { appliesTo, lintOverlaps, mayOverlap, overlapOf, placesIn } from './catalogue-overlaps.ts';
@@ -100,9 +101,14 @@ function widthProblem(host: string): string | null {
 
 /** What the request itself adds to the templates of a signature is no field. */
 function templatesOf(injection: Injection): string[] {
-  if (injection.in !== 'hmac') return [...fieldTemplatesOf(injection), ...('name' in injection ? [injection.name] : [])];
-  const texts = [injection.message, ...injection.headers.map((header) => header.template)];
-  const ofRequest = new RegExp(`\\{(?:${[...MESSAGE_NAMES, ...SIGNED_HEADER_NAMES].join('|')})\\}`, 'g');
+  if (injection.in !== 'hmac' && injection.in !== 'jwt')
+    return [...fieldTemplatesOf(injection), ...('name' in injection ? [injection.name] : [])];
+  const texts =
+    injection.in === 'jwt'
+      ? [injection.template, ...Object.values({ ...injection.header, ...injection.claims })]
+      : [injection.message, ...[...injection.headers, ...(injection.query ?? [])].map((place) => place.template)];
+  const known = injection.in === 'jwt' ? [...CLAIM_NAMES, ...TOKEN_NAMES] : [...MESSAGE_NAMES, ...SIGNED_HEADER_NAMES];
+  const ofRequest = new RegExp(`\\{(?:${known.join('|')})\\}`, 'g');
   return [injection.key, ...texts.map((text) => text.replace(ofRequest, ''))];
 }
 

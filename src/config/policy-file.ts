@@ -4,6 +4,7 @@
  */
 import {
   LIMIT_KINDS,
+  LIMIT_SCOPES,
   type LimitSpec,
   NO_CONDITIONS,
   POLICY_LAYERS,
@@ -110,7 +111,8 @@ function readLimit(t: TableReader): LimitSpec {
   const perMs = Number(text.slice(0, -1)) * (DURATIONS[text.slice(-1)] ?? 1);
   if (t.has('burst') && kind !== 'token_bucket') t.problem('burst', 'only a token_bucket has one');
   const burst = t.has('burst') ? readCount(t, 'burst', MAX_REQUESTS) : requests;
-  return { kind, requests, perMs, burst };
+  const scope = t.has('scope') ? t.choice('scope', LIMIT_SCOPES) : 'fleet';
+  return { kind, requests, perMs, burst, scope };
 }
 
 function readCount(t: TableReader, key: string, max: number): number {

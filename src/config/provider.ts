@@ -14,7 +14,9 @@
  *   name = "token"  label = "…"  secret = true  pattern = "regular expression for the whole value"  optional = true
  *   [[inject]]                          # in = header|query|cookie: name, template; in = basic: username, password; hosts narrows
  *                                       # in = sigv4: key_id, key, token, region, service, role; in = client_certificate: certificate, key
- *                                       # in = hmac: algorithm, key, key_encoding, message, encoding, timestamp, [[inject.headers]]
+ *                                       # in = hmac: algorithm, key, key_encoding, message, encoding, timestamp, when, [[inject.headers]],
+ *                                       # [[inject.query]]; in = jwt: algorithm, key, lifetime_s, header, claims, name, template
+ *                                       # requests = "git" | "other": a place for git's own requests, or for all others
  *   only_paths, git_hosts, probe, [[shares_host_with]]: see provider-scope.ts
  *   [[agent_env]]                       # name, value: variables that agents expect; {placeholder} or a field with secret = false
  *   [oauth]                             # see provider-oauth.ts; a static provider may have it too, then it has both ways
@@ -29,7 +31,7 @@ import { compileTemplate } from '../injection/template.ts';
 import { validatePathGlob } from '../policy/path.ts';
 import { placeholderProblem } from './placeholder.ts';
 import { canonicalHost, FIELD_REFERENCE, referencesOf } from './provider-hosts.ts';
-import { type ProviderOAuth, readOAuth } from './provider-oauth.ts';
+import { OAUTH_FIELDS, type ProviderOAuth, readOAuth } from './provider-oauth.ts';
 import { type ProviderScope, readScope } from './provider-scope.ts';
 import { readSigning, SIGNING_KINDS } from './signing-reader.ts';
 import { TableReader } from './table-reader.ts';
@@ -128,7 +130,9 @@ function readSpec(reader: TableReader): ProviderSpec {
     if (fields.length > publicFields.length) reader.problem('fields', 'are secret, but nothing injects them: add [[inject]]');
   } else if (inject.length === 0) reader.problem('inject', 'is missing: nothing would be injected');
   // Only what parsed so far is worth a second look: else each problem would be told twice.
-  else if (reader.problems === 0) checkInjections(reader, inject, fields);
+  else if (reader.problems === 0) checkInjections(reader, 'inject', inject, fields);
+  if (oauth !== undefined && reader.problems === 0)
+    checkInjections(reader, 'oauth.inject', oauth.inject, asFields([...OAUTH_FIELDS, ...publicFields], fields));
   const docsUrl = reader.optionalText('docs_url', (text) => (/^https:\/\/[!-~]+$/.test(text) ? null : 'must be an https URL'));
   const aliases = reader.texts('aliases', 'lower-case letters, digits and "-"', (text) => (SLUG.test(text) ? text : null));
   const spec: ProviderSpec = {
@@ -211,10 +215,12 @@ function readInjection(reader: TableReader, fields: readonly ProviderField[]): I
   // An injection is narrowed by name alone: a port would never match.
   if (narrowed.hosts?.some((host) => host.includes(':'))) reader.problem('hosts', 'must be names without a port');
   const template = (text: string): string | null => templateProblem(text, fields);
-  if (where === 'sigv4' || where === 'hmac' || where === 'client_certificate')
+  if (where === 'sigv4' || where === 'hmac' || where === 'jwt' || where === 'client_certificate')
     return { ...readSigning(where, reader, template), ...narrowed };
+  const requests = reader.optionalChoice('requests', ['git', 'other']);
+  const rest = { ...narrowed, ...(requests === undefined ? {} : { requests }) };
   if (where === 'basic') {
-    return { in: where, username: reader.text('username', template), password: reader.text('password', template), ...narrowed };
+    return { in: where, username: reader.text('username', template), password: reader.text('password', template), ...rest };
   }
   const shape = where === 'query' ? QUERY_NAME : HEADER_NAME;
   const name = reader.text('name', (text) => {
@@ -222,7 +228,7 @@ function readInjection(reader: TableReader, fields: readonly ProviderField[]): I
     if (!open) return 'may only hold {fields} that are no secret';
     return shape.test(text.replaceAll(FIELD_REFERENCE, 'x')) ? null : `is no name for a ${where}`;
   });
-  return { in: where, name, template: reader.text('template', template), ...narrowed };
+  return { in: where, name, template: reader.text('template', template), ...rest };
 }
 
 function templateProblem(text: string, fields: readonly ProviderField[]): string | null {
@@ -235,10 +241,10 @@ function templateProblem(text: string, fields: readonly ProviderField[]): string
 }
 
 /** What the injector itself would refuse, such as two values for one header. */
-function checkInjections(reader: TableReader, inject: readonly Injection[], fields: readonly ProviderField[]): void {
+function checkInjections(reader: TableReader, key: string, inject: readonly Injection[], fields: readonly ProviderField[]): void {
   const sampled = inject.map((each) => ('name' in each ? { ...each, name: each.name.replaceAll(FIELD_REFERENCE, 'x') } : each));
   const names = fields.map((field) => field.name);
-  for (const problem of validateInjections(sampled, names)) reader.problem('inject', problem);
+  for (const problem of validateInjections(sampled, names)) reader.problem(key, problem);
 }
 
 function readVariable(reader: TableReader, fields: readonly ProviderField[]): { name: string; value: string } {

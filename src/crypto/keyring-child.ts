@@ -10,12 +10,17 @@ const KEYTAR: string = 'keytar';
 interface Keytar {
   readonly getPassword: (service: string, account: string) => Promise<string | null>;
   readonly setPassword: (service: string, account: string, password: string) => Promise<void>;
+  readonly deletePassword: (service: string, account: string) => Promise<boolean>;
 }
 
 async function answer(request: KeyringRequest): Promise<KeyringAnswer> {
   try {
     const loaded = (await import(KEYTAR)) as Keytar & { readonly default?: Keytar };
     const keytar = loaded.default ?? loaded;
+    if (request.remove === true) {
+      await keytar.deletePassword(request.service, request.account);
+      return { value: null };
+    }
     if (request.store === undefined) return { value: await keytar.getPassword(request.service, request.account) };
     await keytar.setPassword(request.service, request.account, request.store);
     return { value: request.store };

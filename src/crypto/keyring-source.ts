@@ -25,6 +25,8 @@ export interface KeyringRequest {
   readonly account: string;
   /** The text to store; absent to read. */
   readonly store?: string;
+  /** Forget the entry. */
+  readonly remove?: true;
 }
 export type KeyringAnswer = { readonly value: string | null } | { readonly failure: string };
 
@@ -32,7 +34,7 @@ const CHILD_FILE = fileURLToPath(ownModule('crypto/keyring-child'));
 
 /** @throws AlterError vault_unavailable */
 export async function readOrCreateKeyringKey(mayCreate: boolean, options: KeyringOptions = {}): Promise<Buffer> {
-  const entry = { service: options.service ?? 'alterd', account: options.account ?? 'masterkey' };
+  const entry = entryOf(options);
   const found = await ask(entry, options);
   if (found !== null) return parseKey(Buffer.from(found, 'latin1'), 'the OS keyring');
   if (!mayCreate) {
@@ -47,16 +49,51 @@ export async function readOrCreateKeyringKey(mayCreate: boolean, options: Keyrin
   const bytes = randomBytes(32);
   const text = formatKey(bytes);
   bytes.fill(0);
+  await keep(entry, text, options);
+  return parseKey(Buffer.from(text, 'latin1'), 'the OS keyring');
+}
+
+/** Where the next key waits during a rotation. */
+export const nextKeyring = (options: KeyringOptions): KeyringOptions => ({ ...options, account: nextEntry(options).account });
+
+/** @throws AlterError vault_unavailable */
+export async function readNextKeyringKey(options: KeyringOptions = {}): Promise<Buffer | undefined> {
+  const found = await ask(nextEntry(options), options);
+  return found === null ? undefined : parseKey(Buffer.from(found, 'latin1'), 'the OS keyring');
+}
+
+/** The next key takes the place of the one of before. A crash in between leaves it in both places. @throws AlterError vault_unavailable */
+export async function promoteKeyringKey(options: KeyringOptions = {}): Promise<void> {
+  const text = await ask(nextEntry(options), options);
+  if (text === null) return;
+  await keep(entryOf(options), text, options);
+  await dropNextKeyringKey(options);
+}
+
+/** Forgets a key that waits. @throws AlterError vault_unavailable */
+export async function dropNextKeyringKey(options: KeyringOptions = {}): Promise<void> {
+  await ask({ ...nextEntry(options), remove: true }, options);
+}
+
+const entryOf = (options: KeyringOptions): { readonly service: string; readonly account: string } => ({
+  service: options.service ?? 'alterd',
+  account: options.account ?? 'masterkey',
+});
+
+const nextEntry = (options: KeyringOptions): { readonly service: string; readonly account: string } => ({
+  ...entryOf(options),
+  account: `${entryOf(options).account}-next`,
+});
+
+async function keep(entry: Pick<KeyringRequest, 'service' | 'account'>, text: string, options: KeyringOptions): Promise<void> {
   await ask({ ...entry, store: text }, options);
   // Read back: some stores accept a value and lose it.
-  if ((await ask(entry, options)) !== text) {
-    throw new AlterError(
-      'vault_unavailable',
-      { reason: 'the OS keyring did not keep the new key' },
-      { hint: 'Use a key file instead.' },
-    );
-  }
-  return parseKey(Buffer.from(text, 'latin1'), 'the OS keyring');
+  if ((await ask(entry, options)) === text) return;
+  throw new AlterError(
+    'vault_unavailable',
+    { reason: 'the OS keyring did not keep the new key' },
+    { hint: 'Use a key file instead.' },
+  );
 }
 
 async function ask(request: KeyringRequest, options: KeyringOptions): Promise<string | null> {
@@ -103,7 +140,12 @@ function askKeytar(request: KeyringRequest, options: KeyringOptions): Promise<Ke
 function askSecretTool(request: KeyringRequest, options: KeyringOptions): Promise<KeyringAnswer> {
   const timeoutMs = options.timeoutMs ?? 2000;
   const attributes = ['service', request.service, 'account', request.account];
-  const command = request.store === undefined ? ['lookup', ...attributes] : ['store', '--label=alterd master key', ...attributes];
+  const command =
+    request.remove === true
+      ? ['clear', ...attributes]
+      : request.store === undefined
+        ? ['lookup', ...attributes]
+        : ['store', '--label=alterd master key', ...attributes];
   return new Promise((settle) => {
     const child = spawn(options.secretToolCommand ?? 'secret-tool', command, {
       env: childEnvironment(),
@@ -123,7 +165,7 @@ function askSecretTool(request: KeyringRequest, options: KeyringOptions): Promis
     child.stdout.setEncoding('latin1').on('data', (chunk: string) => (output = (output + chunk).slice(0, 4096)));
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => (complaint = (complaint + chunk).slice(0, 200)));
     child.once('close', (code) => {
-      if (code === 0) settleOnce({ value: request.store ?? output.trim() });
+      if (code === 0) settleOnce({ value: request.remove === true ? null : (request.store ?? output.trim()) });
       // secret-tool answers 1 without a word when there is no such entry.
       else
         settleOnce(

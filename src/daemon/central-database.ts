@@ -8,16 +8,23 @@ import { AlterError } from '../domain/errors.ts';
 import type { Store } from '../store/store.ts';
 
 /** How it is opened; undefined for the file in the state directory. */
-export function centralStore({ vaultServer }: Pick<Config, 'vaultServer'>): (() => Promise<Store>) | undefined {
-  const { database, databasePasswordFile } = vaultServer;
-  if (database === null) return undefined;
+export function centralStore(config: Pick<Config, 'vaultServer'>): (() => Promise<Store>) | undefined {
+  if (config.vaultServer.database === null) return undefined;
   return async () => {
-    const url = new URL(database);
-    if (databasePasswordFile !== null) url.password = encodeURIComponent(passwordOf(databasePasswordFile));
+    const url = centralUrl(config) as string;
     // Loaded only here: nothing else needs the driver.
     const { openPostgresStore } = await import('../store/postgres/postgres-store.ts');
-    return openPostgresStore({ url: url.href });
+    return openPostgresStore({ url });
   };
+}
+
+/** With its password; undefined for the file in the state directory. @throws AlterError invalid_input, forbidden */
+export function centralUrl({ vaultServer }: Pick<Config, 'vaultServer'>): string | undefined {
+  const { database, databasePasswordFile } = vaultServer;
+  if (database === null) return undefined;
+  const url = new URL(database);
+  if (databasePasswordFile !== null) url.password = encodeURIComponent(passwordOf(databasePasswordFile));
+  return url.href;
 }
 
 /** @throws AlterError invalid_input, forbidden when others can read it */

@@ -1,12 +1,13 @@
 /** The vault in the daemon's own state directory, held against the journal beside it before anyone is served. */
 import { AlterError } from '../domain/errors.ts';
-import { masterKeyLoader } from '../installation.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import type { Store } from '../store/store.ts';
 import { continuityFault } from '../vault/continuity.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
+import { HeldKeys } from './held-keys.ts';
 import { JournalRoom } from './journal-room.ts';
+import { KeyRotation } from './key-rotation.ts';
 import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
 
 /** How soon a replica knows what another one changed. */
@@ -20,19 +21,22 @@ export interface EmbeddedSourceOptions extends VaultSourceOptions {
 /** An opened source whose vault is this process's own. */
 export interface EmbeddedSource extends OpenedSource {
   readonly vault: Vault;
+  readonly rotation: KeyRotation;
 }
 
 /** @throws AlterError vault_unavailable, audit_unavailable; nothing is left open then */
 export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promise<EmbeddedSource> {
   const { paths, loaded, log, meter } = options;
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
+  const keys = new HeldKeys({ paths, config: loaded.config, log }, (ring) => room.begin(ring));
   let vault: Vault | null = null;
   try {
     vault = await openVault({
       dbFile: paths.vaultDb,
       openStore: options.openStore,
       followEveryMs: options.openStore === undefined ? undefined : FOLLOW_EVERY_MS,
-      masterKey: masterKeyLoader(paths, loaded.config, (key) => room.begin(key)),
+      masterKey: (recorded) => keys.load(recorded),
+      keyWatch: keys,
       catalogue: options.catalogue,
       audit: room.audit,
       https: options.https,
@@ -41,7 +45,20 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
     const journal = await room.opened();
     // The journal of one replica says nothing of what the others changed.
     if (options.openStore === undefined) await joinHistory(vault, journal, log, options.acceptRestore);
-    return { vault, journal, key: room.key };
+    const { ring, place } = keys;
+    const rotation = new KeyRotation({ ring, place, vault, journal, paths, log });
+    const settle = async (): Promise<void> => {
+      try {
+        await rotation.settle();
+      } catch (error) {
+        // Both keys are on hand until it succeeds, and everything opens with one of them.
+        log.error({ reason: (error as Error).message }, 'the master key of before is still needed');
+      }
+    };
+    // What a crash in a rotation has left, or other replicas have changed meanwhile.
+    await settle();
+    keys.onReplaced = () => void settle();
+    return { vault, journal, ring, rotation };
   } catch (thrown) {
     await vault?.close();
     await room.abandon();

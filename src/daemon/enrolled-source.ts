@@ -3,9 +3,10 @@ import { hkdfSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { HostOpener } from '../crypto/hpke.ts';
-import { loadMasterKey } from '../crypto/master-key.ts';
+import { loadKeyRing } from '../crypto/next-key.ts';
 import { keyFromBytes } from '../crypto/seal.ts';
 import { AlterError } from '../domain/errors.ts';
+import { masterKeyPlace } from '../installation.ts';
 import { VERSION } from '../runtime/version.ts';
 import { HOST_CAPABILITIES } from '../vault/host-capabilities.ts';
 import { announceHost } from '../vault-client/enrollment.ts';
@@ -22,21 +23,15 @@ import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
 export async function openEnrolledSource(options: VaultSourceOptions): Promise<OpenedSource> {
   const { paths, loaded, log, meter, catalogue } = options;
   const { url, ca, hostId, vaultId } = settingsOf(loaded.config);
-  const { keys: source } = loaded.config;
-  const key = await loadMasterKey({
-    source: source.source === 'auto' ? undefined : source.source,
-    keyFile: paths.masterKeyFile,
-    create: false,
-    dbFile: paths.vaultDb,
-  });
-  const keys = readHostKeys(hostKeyFiles(paths.stateDir).current, key);
+  const ring = await loadKeyRing({ ...masterKeyPlace(paths, loaded.config), create: false }, undefined);
+  const keys = readHostKeys(hostKeyFiles(paths.stateDir).current, ring);
   if (keys === undefined) throw new AlterError('vault_unavailable', { reason: 'this host has no keys' }, { hint: ENROLL_HINT });
-  const room = new JournalRoom({ paths, config: loaded.config, log, meter });
+  const room = new JournalRoom({ paths, config: loaded.config, log, meter, writer: options.writer });
   const client = new SignedClient({ url, ca, identity: { hostId, signing: keys.signing } });
   let cache: LeaseCache | null = null;
   try {
     cache = LeaseCache.open({ dir: paths.stateDir, key: cacheKeyOf(keys) });
-    room.begin(key);
+    room.begin(ring);
     const calls = new HostCalls({ client, opener: new HostOpener(keys.sealing), vaultId, hostId });
     const vault = new RemoteVault({
       ...{ url, calls, cache, catalogue, log, audit: room.audit, policiesDir: paths.policiesDir, clock: machineClock() },
@@ -51,8 +46,9 @@ export async function openEnrolledSource(options: VaultSourceOptions): Promise<O
     return {
       vault,
       journal,
-      key,
+      ring,
       link: () => vault.status,
+      shared: vault.quotas,
       auditTo: { url, ca, hostId, signing: keys.signing, chain: journal.mark },
     };
   } catch (thrown) {

@@ -9,6 +9,7 @@ import { type Identity, openIdentity } from '../identity/identity.ts';
 import type { DaemonLog } from '../log.ts';
 import { hostPort } from '../observation.ts';
 import type { SavedLimit } from '../policy/limit-ledger.ts';
+import type { SharedLimits } from '../policy/shared-limits.ts';
 import { AuthorityView } from '../proxy/authority-view.ts';
 import type { DataPlane, LiveConnection } from '../proxy/data-plane.ts';
 import { httpsCaller } from '../proxy/egress/https-call.ts';
@@ -45,9 +46,11 @@ export interface PlaneParts {
   readonly tcp: () => { port: number } | null;
   /** Counters of an earlier run. */
   readonly saved: readonly SavedLimit[];
+  /** Absent: this installation has a vault of its own. */
+  readonly shared?: SharedLimits | undefined;
 }
 
-export function joinPlane({ config, vault, audit, approvals, log, tcp, saved }: PlaneParts): MutablePlane {
+export function joinPlane({ config, vault, audit, approvals, log, tcp, saved, shared }: PlaneParts): MutablePlane {
   const loopNonce = randomBytes(16).toString('hex');
   const sweeper = new Sweeper();
   const live = new Roster<LiveConnection>();
@@ -63,7 +66,7 @@ export function joinPlane({ config, vault, audit, approvals, log, tcp, saved }: 
   } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
   const check = new LiveCheck(plane);
-  plane.policies = new Policies({ version: () => vault.epoch, saved });
+  plane.policies = new Policies({ version: () => vault.epoch, saved, shared: shared ?? null });
   plane.policies.replace(vault.policies.set);
   vault.policies.onChange((set) => plane.policies.replace(set));
   plane.authority = new AuthorityView(vault, () => check.run());

@@ -11,6 +11,7 @@ export type CredentialKind =
   | 'cookie'
   | 'sigv4'
   | 'hmac'
+  | 'jwt'
   | 'client_certificate'
   | 'custom';
 
@@ -49,12 +50,17 @@ export interface OAuthInfo {
  * One place of a request that alterd fills. Templates are literal text with `{field}` where a field of the credential goes,
  * for example `Bearer {token}`. `hosts`, when given, narrows an injection to some of the grant's hosts (exact or `*.`).
  */
-export type PlacedInjection =
-  | { readonly in: 'header'; readonly name: string; readonly template: string; readonly hosts?: readonly string[] }
+export type PlacedInjection = (
+  | { readonly in: 'header'; readonly name: string; readonly template: string }
   /** `Authorization: Basic base64(username:password)`. */
-  | { readonly in: 'basic'; readonly username: string; readonly password: string; readonly hosts?: readonly string[] }
-  | { readonly in: 'query'; readonly name: string; readonly template: string; readonly hosts?: readonly string[] }
-  | { readonly in: 'cookie'; readonly name: string; readonly template: string; readonly hosts?: readonly string[] };
+  | { readonly in: 'basic'; readonly username: string; readonly password: string }
+  | { readonly in: 'query'; readonly name: string; readonly template: string }
+  | { readonly in: 'cookie'; readonly name: string; readonly template: string }
+) & {
+  readonly hosts?: readonly string[];
+  /** For the requests of git's smart protocol alone, or for all the others; absent: for all. */
+  readonly requests?: 'git' | 'other';
+};
 
 /**
  * AWS Signature Version 4 over the whole request, in place of the client's own. All but the first two may be empty: `token` is
@@ -77,7 +83,8 @@ export type HmacEncoding = 'hex' | 'base64' | 'base64url';
 
 /**
  * A signature made of a template over the request. `message` knows {method} {path} {query} {target} {host} {timestamp} {nonce} {body}
- * {body_sha256} beside the fields, and `headers` know {signature} {timestamp} {nonce} and the fields.
+ * {body_sha256} beside the fields; `headers` and `query` know {signature} {timestamp} {nonce} and the fields. Parameters of `query` stand
+ * behind the client's own in this order; those that do not hold {signature} are part of {query} and {target}.
  */
 export interface HmacInjection {
   readonly in: 'hmac';
@@ -89,6 +96,29 @@ export interface HmacInjection {
   readonly encoding: HmacEncoding;
   readonly timestamp?: 'seconds' | 'milliseconds' | 'iso';
   readonly headers: readonly { readonly name: string; readonly template: string }[];
+  readonly query?: readonly { readonly name: string; readonly template: string }[];
+  /** `asked`: only where the client signed too; other requests get what of the headers needs no signature. */
+  readonly when?: 'always' | 'asked';
+  readonly hosts?: readonly string[];
+}
+
+export type JwtAlgorithm = 'ES256' | 'ES384' | 'EdDSA' | 'RS256' | 'PS256';
+
+/**
+ * A token for each request, signed with the credential's private key. Claims and members of its header are templates that know {method}
+ * {path} {host} {nonce} beside the fields; `iat`, `nbf` and `exp` are alterd's.
+ */
+export interface JwtInjection {
+  readonly in: 'jwt';
+  readonly algorithm: JwtAlgorithm;
+  /** Template of the private key, PEM. */
+  readonly key: string;
+  readonly lifetime_s: number;
+  readonly header?: Readonly<Record<string, string>>;
+  readonly claims?: Readonly<Record<string, string>>;
+  /** Of the HTTP header that it goes into; `template` knows {jwt}. */
+  readonly name: string;
+  readonly template: string;
   readonly hosts?: readonly string[];
 }
 
@@ -101,10 +131,10 @@ export interface ClientCertificateInjection {
 }
 
 /** How a credential gets onto a request: into places, as a signature over it, or beneath it. */
-export type Injection = PlacedInjection | SigV4Injection | HmacInjection | ClientCertificateInjection;
+export type Injection = PlacedInjection | SigV4Injection | HmacInjection | JwtInjection | ClientCertificateInjection;
 
 /** Injections that compute something for each request. */
-export type SigningInjection = SigV4Injection | HmacInjection;
+export type SigningInjection = SigV4Injection | HmacInjection | JwtInjection;
 
 /** What may be said of a credential; its material is never part of this. */
 export interface CredentialInfo {

@@ -169,7 +169,7 @@ export const ERRORS = {
     hint: (d) =>
       d.grant_id ? `See what the grant allows: \`alterd grant show ${d.grant_id}\`.` : 'Ask an operator what the policy allows.',
   }),
-  rate_limited: spec<{ policy_error: 'rate_limit_exceeded'; rule?: string; retry_after?: number }>({
+  rate_limited: spec<{ policy_error: 'rate_limit_exceeded'; rule?: string; limit_scope?: string; retry_after?: number }>({
     sdkName: 'PolicyViolationError',
     proxyStatus: 429,
     apiStatus: 429,

@@ -54,6 +54,32 @@ export interface AuditAnswer {
   readonly accepted_up_to: number;
 }
 
+/** One limit for one agent under one grant. */
+export interface QuotaCounterWire {
+  readonly rule: string;
+  readonly agent_id: string;
+  readonly grant_id: string;
+}
+
+export interface QuotaAskWire extends QuotaCounterWire {
+  readonly slice_id: string;
+  readonly want: number;
+  readonly settled: readonly { readonly slice_id: string; readonly used: number; readonly idle_ms: number }[];
+}
+
+export interface QuotaWire extends QuotaCounterWire {
+  readonly slice_id: string;
+  readonly count: number;
+  /** From the moment of the request. */
+  readonly valid_ms: number;
+  readonly retry_ms: number;
+}
+
+export interface QuotasAnswer {
+  readonly quotas: readonly QuotaWire[];
+  readonly failures: readonly { readonly slice_id: string; readonly problem: object }[];
+}
+
 export interface HealthAnswer {
   readonly status: 'ok';
 }
@@ -63,4 +89,6 @@ export interface ReadyAnswer {
   /** The vault's epoch as this replica knows it. */
   readonly epoch: number;
   readonly database: 'ok' | 'unreachable';
+  /** Missing: another replica has put one in force that this one was not given. */
+  readonly master_key: 'ok' | 'missing';
 }

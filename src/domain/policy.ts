@@ -90,6 +90,13 @@ export const NO_CONDITIONS: Conditions = {
 
 export const LIMIT_KINDS = ['token_bucket', 'fixed_window', 'sliding_window'] as const;
 
+/**
+ * Whose requests a limit counts together: those of all hosts of a central vault, or of each host for itself. An installation with a
+ * vault of its own is a fleet of one, where both are the same.
+ */
+export const LIMIT_SCOPES = ['fleet', 'host'] as const;
+export type LimitScope = (typeof LIMIT_SCOPES)[number];
+
 /** How many requests of one agent under one grant a rule lets through. */
 export interface LimitSpec {
   readonly kind: (typeof LIMIT_KINDS)[number];
@@ -97,6 +104,8 @@ export interface LimitSpec {
   readonly perMs: number;
   /** Size of the bucket; equal to `requests` unless it was said. */
   readonly burst: number;
+  /** `fleet` unless it was said. */
+  readonly scope: LimitScope;
 }
 
 export interface PolicyRule {

@@ -13,6 +13,8 @@ export interface VaultLinkStatus {
   readonly leaseLeftMs: number;
   /** Grants whose material is lent. */
   readonly held: number;
+  /** Of limits that all hosts share: requests that may pass without asking, and those drawn since the start. */
+  readonly quotas: { readonly inHand: number; readonly drawn: number };
   /** Since the start. */
   readonly streamsLost: number;
   readonly polls: number;

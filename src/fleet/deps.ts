@@ -5,14 +5,20 @@ import type { StoreSnapshot } from '../store/rows.ts';
 import type { HostAudit } from '../store/store.ts';
 import type { VaultDelegations } from '../vault/delegations.ts';
 import type { VaultHosts } from '../vault/hosts.ts';
+import type { VaultQuotas } from '../vault/quotas.ts';
 import type { NonceStore } from './nonce-book.ts';
 
 export interface FleetVault extends NonceStore, Pick<VaultPort, 'obtain' | 'renewRefused' | 'onAuthorityChange'> {
   readonly hosts: VaultHosts;
   readonly delegations: Pick<VaultDelegations, 'revoke'>;
   readonly hostAudit: HostAudit;
+  readonly quotas: Pick<VaultQuotas, 'draw'>;
   /** False while what it knows may be older than the database. */
   readonly isFresh: boolean;
+  /** True while another replica has put a master key in force that is not here. */
+  readonly isLocked: boolean;
+  /** @throws AlterError vault_unavailable while it is not fresh */
+  requireFresh(): void;
   /** The rows in force. */
   readonly rows: StoreSnapshot;
   readonly epoch: number;

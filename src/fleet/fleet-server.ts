@@ -46,7 +46,9 @@ const DRAIN_MS = 2_000;
 /** @throws AlterError conflict when the address can't be taken */
 export async function serveFleet(options: FleetServerOptions): Promise<FleetServer> {
   const nonces = new NonceBook(options.vault, options.now);
-  const dispatch = dispatcher(options, new HostAuthenticator({ hosts: options.vault.hosts, nonces, now: options.now }));
+  const { vault, now } = options;
+  const authenticator = new HostAuthenticator({ hosts: vault.hosts, nonces, requireFresh: () => vault.requireFresh(), now });
+  const dispatch = dispatcher(options, authenticator);
   const server = createServer(
     {
       ...{ ...options.tls, minVersion: 'TLSv1.3', maxHeaderSize: MAX_HEAD_BYTES },

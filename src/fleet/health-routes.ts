@@ -20,8 +20,9 @@ export function healthRoutes(deps: FleetDeps): FleetRoute[] {
     openRoute({
       method: 'GET',
       path: '/readyz',
-      summary: 'Whether the database answers',
-      description: 'The keys are open as soon as anything is served at all.',
+      summary: 'Whether the database answers and opens',
+      description:
+        'The master key is missing once another replica has put one in force that this one was not given; its log names where to put it.',
       answers: {
         200: { description: 'Hosts can be served.', schema: readyAnswer },
         503: { description: 'They can not.', schema: readyAnswer },
@@ -46,7 +47,13 @@ export async function readiness({ vault }: Pick<FleetDeps, 'vault'>): Promise<Re
     patience,
   ]);
   clearTimeout(timer);
-  return { status: isThere ? 'ready' : 'unready', epoch: vault.epoch, database: isThere ? 'ok' : 'unreachable' };
+  const isOpen = !vault.isLocked;
+  return {
+    status: isThere && isOpen ? 'ready' : 'unready',
+    epoch: vault.epoch,
+    database: isThere ? 'ok' : 'unreachable',
+    master_key: isOpen ? 'ok' : 'missing',
+  };
 }
 
 function after(ms: number): { readonly promise: Promise<false>; readonly timer: NodeJS.Timeout } {

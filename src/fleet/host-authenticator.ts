@@ -11,6 +11,8 @@ import type { NonceBook } from './nonce-book.ts';
 export interface AuthenticatorOptions {
   readonly hosts: { byId(id: string): FleetHost | undefined; noteSeen(id: string): void };
   readonly nonces: NonceBook;
+  /** @throws AlterError vault_unavailable while what is known may be older than the database */
+  readonly requireFresh?: (() => void) | undefined;
   readonly now?: (() => number) | undefined;
 }
 
@@ -46,6 +48,8 @@ export class HostAuthenticator {
     if (Math.abs(skewMs) > SKEW_MS) throw new AlterError('clock_skewed', { skew_ms: skewMs, allowed_ms: SKEW_MS });
     if (!(await this.#options.nonces.use(host.id, nonce, timestamp)))
       throw new AlterError('host_unauthenticated', { host_error: 'replayed' });
+    // SECURITY: what can't be checked against the database any more may have been revoked there.
+    this.#options.requireFresh?.();
     // SECURITY: asked after the nonce was awaited: what was revoked meanwhile is refused.
     const { status } = this.#options.hosts.byId(host.id) ?? { status: 'revoked' as const };
     if (status !== 'active') throw new AlterError('host_inactive', { host: host.name, host_status: status });

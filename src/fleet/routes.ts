@@ -7,6 +7,7 @@ import { healthRoutes } from './health-routes.ts';
 import { HostStreams } from './host-streams.ts';
 import { HostViews } from './host-views.ts';
 import { materialRoutes } from './material-routes.ts';
+import { quotaRoutes } from './quota-routes.ts';
 import type { FleetRoute } from './route.ts';
 
 /** @param lending what is made once for all of them */
@@ -15,6 +16,7 @@ export const fleetRoutes = (deps: FleetDeps, lending: Lending = openLending(deps
   ...bundleRoutes({ ...deps, ...lending }),
   ...materialRoutes({ ...deps, ...lending }),
   ...auditRoutes(deps),
+  ...quotaRoutes({ ...deps, ...lending }),
   ...healthRoutes(deps),
 ];
 

@@ -90,12 +90,60 @@ export const auditRequest = z.object({
 });
 export const auditAnswer = z.object({ accepted_up_to: z.number().int().min(0) });
 
+const counter = {
+  rule: z.string().min(3).max(128).meta({ description: '`POLICY/RULE`, of a limit that all hosts share.' }),
+  agent_id: id,
+  grant_id: id,
+};
+const requests = z.number().int().min(0).max(1_000_000);
+const sliceId = z
+  .string()
+  .min(8)
+  .max(64)
+  .meta({ description: 'Chosen by the host, at random. The same id again gets the same slice.' });
+
+export const quotasRequest = z.object({
+  asks: z
+    .array(
+      z.object({
+        ...counter,
+        slice_id: sliceId,
+        want: requests.meta({ description: 'How many requests, at most; 0 only gives back.' }),
+        settled: z
+          .array(
+            z.object({
+              slice_id: sliceId,
+              used: requests,
+              idle_ms: z.number().int().min(0).meta({ description: 'How long ago it was last spent from.' }),
+            }),
+          )
+          .max(64)
+          .meta({ description: 'Slices that the host is done with: what is left of them is free again.' }),
+      }),
+    )
+    .min(1)
+    .max(100),
+});
+export const quotasAnswer = z.object({
+  quotas: z.array(
+    z.object({
+      ...counter,
+      slice_id: sliceId,
+      count: requests.meta({ description: 'How many requests may pass; 0: none now.' }),
+      valid_ms: z.number().int().min(0).meta({ description: 'For how long, from the moment at which it was asked for.' }),
+      retry_ms: z.number().int().min(0).meta({ description: 'How long there is nothing more; 0: there is.' }),
+    }),
+  ),
+  failures: z.array(z.object({ slice_id: sliceId, problem: z.looseObject({ error: z.string() }) })),
+});
+
 export const healthAnswer = z.object({ status: z.literal('ok') });
 
 export const readyAnswer = z.object({
   status: z.enum(['ready', 'unready']),
   epoch,
   database: z.enum(['ok', 'unreachable']),
+  master_key: z.enum(['ok', 'missing']),
 });
 
 export const materialsAnswer = z.object({

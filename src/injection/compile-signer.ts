@@ -6,12 +6,14 @@ import type {
   ClientCertificateInjection,
   CredentialMaterial,
   HmacInjection,
+  JwtInjection,
   SigningInjection,
   SigV4Injection,
 } from '../domain/credential.ts';
 import { Secret } from '../domain/secret.ts';
 import { type ClientIdentity, identityProblem } from './client-identity.ts';
 import { HmacSigner, SIGNED_HEADER_NAMES } from './hmac.ts';
+import { JwtSigner, readSigningKey } from './jwt.ts';
 import type { RequestSigner } from './signer.ts';
 import { SigV4Signer } from './sigv4.ts';
 import { compileTemplate, renderTemplate } from './template.ts';
@@ -24,8 +26,15 @@ export interface CompileParts {
   readonly render: (template: string) => string;
 }
 
-export const compileSigner = (injection: SigningInjection, parts: CompileParts): RequestSigner | string =>
-  injection.in === 'sigv4' ? compileSigV4(injection, parts) : compileHmac(injection, parts);
+export function compileSigner(injection: SigningInjection, parts: CompileParts): RequestSigner | string {
+  if (injection.in === 'jwt') return compileJwt(injection, parts);
+  return injection.in === 'sigv4' ? compileSigV4(injection, parts) : compileHmac(injection, parts);
+}
+
+function compileJwt(injection: JwtInjection, { render, material }: CompileParts): RequestSigner | string {
+  const key = readSigningKey(render(injection.key), injection.algorithm);
+  return typeof key === 'string' ? `can't be signed: ${key}` : new JwtSigner(injection, key, material.fields);
+}
 
 function compileSigV4(injection: SigV4Injection, { render, host }: CompileParts): RequestSigner | string {
   const keyId = render(injection.key_id);

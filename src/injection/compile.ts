@@ -34,6 +34,7 @@ export interface CompiledInjection {
 /**
  * Renders what these injections put on requests to this host.
  * @param grantId for the error; the credential's id when it is not known
+ * @param isGit for a request of git's own; only injections that differ for these look at it
  * @throws AlterError credential_unavailable
  */
 export function compileInjections(
@@ -41,6 +42,7 @@ export function compileInjections(
   material: CredentialMaterial,
   host: string,
   grantId: string = material.credentialId,
+  isGit = false,
 ): CompiledInjection {
   const fail = (reason: string): AlterError => new AlterError('credential_unavailable', { grant_id: grantId, reason });
   const fieldNames = [...material.fields.keys()];
@@ -52,7 +54,7 @@ export function compileInjections(
   const compiled: Compiled = { headers: [], query: [], cookies: [] };
   const taken = new Set<string>();
   for (const injection of injections) {
-    if (!appliesTo(injection, host)) continue;
+    if (!appliesTo(injection, host) || !isFor(injection, isGit)) continue;
     const places = placesOf(injection);
     for (const place of places) {
       if (taken.has(place)) throw fail(`two of its injections fill the ${place}`);
@@ -80,7 +82,7 @@ function addCompiled(compiled: Compiled, injection: Injection, parts: CompilePar
     compiled.identity = made;
     return null;
   }
-  if (injection.in === 'sigv4' || injection.in === 'hmac') {
+  if (injection.in === 'sigv4' || injection.in === 'hmac' || injection.in === 'jwt') {
     const made = compileSigner(injection, parts);
     if (typeof made === 'string') return made;
     compiled.signer = made;
@@ -128,6 +130,9 @@ function appliesTo(injection: Injection, host: string): boolean {
   );
 }
 
+const isFor = (injection: Injection, isGit: boolean): boolean =>
+  !('requests' in injection) || injection.requests === undefined || (injection.requests === 'git') === isGit;
+
 const withoutPort = (pattern: string): string =>
   pattern.startsWith('[') ? pattern.slice(1, pattern.indexOf(']')) : pattern.replace(/:\d+$/, '');
 
@@ -161,8 +166,10 @@ export function validateInjections(injections: readonly Injection[], fieldNames:
   return problems;
 }
 
-/** Conservative: one that is for every host shares each of them. */
+/** Conservative: one that is for every host shares each of them. No request is both git's and not. */
 function shareHost(a: Injection, b: Injection): boolean {
+  const kinds = [a, b].map((each) => ('requests' in each ? each.requests : undefined));
+  if (kinds.includes('git') && kinds.includes('other')) return false;
   const { hosts } = b;
   if (a.hosts === undefined || hosts === undefined) return true;
   return a.hosts.some((host) => hosts.some((other) => matchesHostPattern(host, other) || matchesHostPattern(other, host)));

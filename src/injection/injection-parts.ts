@@ -1,5 +1,5 @@
 /** What an injection consists of, whatever its kind: the places that it fills, its templates, the headers that it sets. Pure. */
-import type { Injection, SigV4Injection } from '../domain/credential.ts';
+import type { Injection, PlacedInjection, SigV4Injection } from '../domain/credential.ts';
 import { foldName } from './field-name.ts';
 import { foldParameter } from './query.ts';
 
@@ -17,7 +17,13 @@ export function placesOf(injection: Injection): readonly string[] {
     case 'sigv4':
       return ['signature', 'header authorization'];
     case 'hmac':
-      return ['signature', ...injection.headers.map((header) => `header ${foldName(header.name)}`)];
+      return [
+        'signature',
+        ...injection.headers.map((header) => `header ${foldName(header.name)}`),
+        ...(injection.query ?? []).map((each) => `query parameter ${foldParameter(each.name)}`),
+      ];
+    case 'jwt':
+      return ['signature', `header ${foldName(injection.name)}`];
     case 'client_certificate':
       return ['client certificate'];
   }
@@ -33,6 +39,7 @@ export function fieldTemplatesOf(injection: Injection): readonly string[] {
         (text) => text !== undefined,
       );
     case 'hmac':
+    case 'jwt':
       return [injection.key];
     case 'client_certificate':
       return [injection.certificate, injection.key];
@@ -43,7 +50,7 @@ export function fieldTemplatesOf(injection: Injection): readonly string[] {
 
 /** Headers that it sets, as they are written. */
 export function headerNamesOf(injection: Injection): readonly string[] {
-  if (injection.in === 'header') return [injection.name];
+  if (injection.in === 'header' || injection.in === 'jwt') return [injection.name];
   if (injection.in === 'hmac') return injection.headers.map((header) => header.name);
   return injection.in === 'basic' || injection.in === 'sigv4' ? ['Authorization'] : [];
 }
@@ -52,17 +59,24 @@ export function headerNamesOf(injection: Injection): readonly string[] {
 export function injectionText(injection: Injection): string {
   switch (injection.in) {
     case 'basic':
-      return 'header Authorization (Basic)';
+      return `header Authorization (Basic)${requestsText(injection)}`;
     case 'sigv4':
       return `AWS Signature Version 4${pinText(injection)}`;
     case 'hmac':
-      return `HMAC signature in ${injection.headers.map((header) => header.name).join(', ')}`;
+      return `HMAC signature in ${[...injection.headers, ...(injection.query ?? []).map((each) => ({ name: `?${each.name}` }))]
+        .map((each) => each.name)
+        .join(', ')}`;
+    case 'jwt':
+      return `signed token (${injection.algorithm}) in ${injection.name}`;
     case 'client_certificate':
       return 'TLS client certificate';
     default:
-      return `${injection.in} ${injection.name}`;
+      return `${injection.in} ${injection.name}${requestsText(injection)}`;
   }
 }
+
+const requestsText = ({ requests }: PlacedInjection): string =>
+  requests === undefined ? '' : requests === 'git' ? ' for git' : ' for all but git';
 
 /** Region and service that an injection signs for, where it says them itself and not by a field; null for each that it leaves open. */
 export function signingPinsOf(injections: readonly Injection[]): {
@@ -80,10 +94,11 @@ function pinText(injection: SigV4Injection): string {
   return parts.length === 0 ? '' : ` for ${parts.join(' ')} alone`;
 }
 
-/** Fields that may hold several lines, since PEM does: those of nothing but client certificates. */
+/** Fields that may hold several lines, since PEM does: those of nothing but certificates and private keys. */
 export function multilineFieldsOf(injections: readonly Injection[]): ReadonlySet<string> {
-  const names = injections.flatMap((injection) =>
-    injection.in === 'client_certificate' ? [injection.certificate, injection.key] : [],
-  );
+  const names = injections.flatMap((injection) => {
+    if (injection.in === 'jwt') return [injection.key];
+    return injection.in === 'client_certificate' ? [injection.certificate, injection.key] : [];
+  });
   return new Set(names.flatMap((template) => /^\{([a-z][a-z0-9_]*)\}$/.exec(template)?.[1] ?? []));
 }

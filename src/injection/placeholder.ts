@@ -38,11 +38,12 @@ export function placesOf(grants: readonly Grant[], known: ReadonlySet<string>): 
     const injections = grants.flatMap((grant) => grant.injections);
     const namesIn = (kind: 'query' | 'cookie'): string[] =>
       injections.flatMap((injection) => (injection.in === kind ? [injection.name] : []));
+    const signedQuery = injections.flatMap((each) => (each.in === 'hmac' ? (each.query ?? []).map(({ name }) => name) : []));
     const signsQuery = injections.some((injection) => injection.in === 'sigv4');
     places = {
       known,
       headers: [...new Set([...USUAL_HEADERS, ...injections.flatMap(headerNamesOf).map(foldName)])],
-      query: new Set([...namesIn('query'), ...(signsQuery ? [SIGNED_QUERY] : [])].map(foldParameter)),
+      query: new Set([...namesIn('query'), ...signedQuery, ...(signsQuery ? [SIGNED_QUERY] : [])].map(foldParameter)),
       cookies: new Set(namesIn('cookie').map((name) => name.toLowerCase())),
     };
     memo.set(grants, places);

@@ -2,9 +2,11 @@
  * What may stand where: the checks on rendered values and on injections, at store time and again for each rendering (S-40).
  * Their answers are for people and must never hold a value.
  */
-import type { HmacInjection, Injection } from '../domain/credential.ts';
+import type { HmacInjection, Injection, JwtInjection } from '../domain/credential.ts';
 import { MESSAGE_NAMES, SIGNED_HEADER_NAMES } from './hmac.ts';
 import { fieldTemplatesOf } from './injection-parts.ts';
+import { CLAIM_NAMES, OWN_MEMBERS, TOKEN_NAMES } from './jwt.ts';
+import { foldParameter } from './query.ts';
 import { compileTemplate } from './template.ts';
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -50,6 +52,7 @@ export const cookieProblem = (value: string): string | null =>
 export function injectionProblems(injection: Injection, fieldNames: readonly string[]): string[] {
   const problems = fieldTemplatesOf(injection).flatMap((text) => templateProblems(text, fieldNames));
   if (injection.in === 'hmac') return [...problems, ...hmacProblems(injection, fieldNames)];
+  if (injection.in === 'jwt') return [...problems, ...jwtProblems(injection, fieldNames)];
   if (injection.in === 'basic' || injection.in === 'sigv4' || injection.in === 'client_certificate') return problems;
   const { name } = injection;
   if (injection.in === 'query') {
@@ -71,19 +74,47 @@ function templateProblems(text: string, names: readonly string[], allowed = /^[\
   return allowed.test(literals) ? [...problems] : [...problems, 'a template must be printable ASCII'];
 }
 
-function hmacProblems({ message, headers }: HmacInjection, fieldNames: readonly string[]): string[] {
+function hmacProblems({ message, headers, query = [] }: HmacInjection, fieldNames: readonly string[]): string[] {
   const known: readonly string[] = [...MESSAGE_NAMES, ...SIGNED_HEADER_NAMES];
   const clash = fieldNames.find((name) => known.includes(name));
   const names = headers.map((header) => header.name.toLowerCase());
+  const parameters = query.map((each) => foldParameter(each.name));
   return [
     ...(clash === undefined ? [] : [`a field of a signed credential must not be called ${clash}`]),
-    ...(headers.some((header) => header.template.includes('{signature}')) ? [] : ['no header holds {signature}']),
+    ...([...headers, ...query].some((place) => place.template.includes('{signature}'))
+      ? []
+      : ['no header holds {signature}, and no parameter of the query']),
     ...(new Set(names).size === names.length ? [] : ['a header is filled twice']),
+    ...(new Set(parameters).size === parameters.length ? [] : ['a parameter of the query is filled twice']),
+    ...query.flatMap(({ name, template }) => [
+      ...(/^[\x21-\x7e]+$/.test(name) ? [] : [`${JSON.stringify(name)} is not a name of a query parameter`]),
+      ...templateProblems(template, [...fieldNames, ...SIGNED_HEADER_NAMES]),
+    ]),
     ...templateProblems(message, [...fieldNames, ...MESSAGE_NAMES], /^[\x20-\x7e\n]*$/),
     ...headers.flatMap((header) => [
       ...headerNameProblems(header.name),
       ...templateProblems(header.template, [...fieldNames, ...SIGNED_HEADER_NAMES]),
     ]),
+  ];
+}
+
+function jwtProblems(injection: JwtInjection, fieldNames: readonly string[]): string[] {
+  const { name, template, header = {}, claims = {}, lifetime_s: lifetimeS } = injection;
+  const known: readonly string[] = [...CLAIM_NAMES, ...TOKEN_NAMES];
+  const clash = fieldNames.find((field) => known.includes(field));
+  const members = [...Object.keys(header), ...Object.keys(claims)];
+  return [
+    ...headerNameProblems(name),
+    ...(clash === undefined ? [] : [`a field of a signed credential must not be called ${clash}`]),
+    ...(template.includes('{jwt}') ? [] : ['the template of the header does not hold {jwt}']),
+    ...templateProblems(template, [...fieldNames, ...TOKEN_NAMES]),
+    ...members.filter((member) => OWN_MEMBERS.has(member)).map((member) => `${member} of the token is set by alterd itself`),
+    ...[...Object.values(header), ...Object.values(claims)].flatMap((text) =>
+      templateProblems(text, [...fieldNames, ...CLAIM_NAMES]),
+    ),
+    ...(Number.isInteger(lifetimeS) && lifetimeS >= 10 && lifetimeS <= 3_600
+      ? []
+      : ['lifetime_s must be a whole number from 10 to 3600']),
   ];
 }
 

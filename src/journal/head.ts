@@ -32,18 +32,34 @@ const SLOT_BYTES = 1024;
 
 export class HeadFile {
   readonly #fd: number;
-  readonly #key: KeyObject;
+  /** The one that the newest record is sealed by. */
+  #key: KeyObject;
   /** Bound into the seal: a head of another installation doesn't fit. */
   readonly #installation: string;
   #turn = 0;
   readonly #slot = Buffer.alloc(SLOT_BYTES, 0x20);
   record: HeadRecord | undefined;
 
-  constructor(path: string, key: KeyObject, installation: string) {
+  /** @param keys one of them seals it; the first one where there is no record yet */
+  constructor(path: string, keys: readonly [KeyObject, ...KeyObject[]], installation: string) {
     this.#fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    this.#key = key;
+    this.#key = keys[0];
     this.#installation = installation;
-    this.record = this.#read();
+    this.record = this.#read(keys);
+  }
+
+  isSealedBy(key: KeyObject): boolean {
+    return this.#key.equals(key);
+  }
+
+  /** Seals it by another key, on disk. Both slots, one after the other: a crash in between leaves one that the one or the other key opens. */
+  rekey(key: KeyObject): void {
+    this.#key = key;
+    const { record } = this;
+    if (record === undefined) return;
+    this.write(record, true);
+    // SECURITY: an older record that the old key opens must not come to the fore by damage to the newer one.
+    this.write(record, true);
   }
 
   write(record: HeadRecord, toDisk = false): void {
@@ -60,11 +76,11 @@ export class HeadFile {
     closeSync(this.#fd);
   }
 
-  #seal(text: string): string {
-    return createHmac('sha256', this.#key).update(`alterd-audit-head\n${this.#installation}\n${text}`).digest('hex');
+  #seal(text: string, key = this.#key): string {
+    return createHmac('sha256', key).update(`alterd-audit-head\n${this.#installation}\n${text}`).digest('hex');
   }
 
-  #read(): HeadRecord | undefined {
+  #read(keys: readonly KeyObject[]): HeadRecord | undefined {
     let newest: HeadRecord | undefined;
     for (const index of [0, 1]) {
       const bytes = Buffer.alloc(SLOT_BYTES);
@@ -73,12 +89,16 @@ export class HeadFile {
       const space = line.indexOf(' ');
       const text = line.slice(space + 1);
       // SECURITY: an unsealed record is no record; taking it would let whoever cut the table also move its end.
-      if (space !== 64 || !timingSafeEqual(Buffer.from(line.slice(0, 64)), Buffer.from(this.#seal(text)))) continue;
+      const key = space === 64 ? keys.find((each) => isSame(line.slice(0, 64), this.#seal(text, each))) : undefined;
+      if (key === undefined) continue;
       const { turn, ...record } = JSON.parse(text) as HeadRecord & { turn: number };
       if (turn <= this.#turn) continue;
       this.#turn = turn;
+      this.#key = key;
       newest = { ...record, epoch: record.epoch ?? null };
     }
     return newest;
   }
 }
+
+const isSame = (a: string, b: string): boolean => timingSafeEqual(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'));

@@ -4,11 +4,11 @@
  * A failed write refuses the request; nothing here may ever let one pass unrecorded.
  */
 import type { KeyObject } from 'node:crypto';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { AuditClosing, AuditEntry, AuditOpening, AuditPort, AuditTicket } from '../domain/audit.ts';
-import type { BodyMark, StoredBodies } from '../domain/audit-body.ts';
+import type { StoredBodies } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
-import { Appender, type Waiter } from './append.ts';
+import { Appender } from './append.ts';
 import { BodyKeeper } from './body-keeper.ts';
 import { bodyKeyOf } from './body-record.ts';
 import { type Checkpoint, checkpointLineOf } from './checkpoint.ts';
@@ -20,7 +20,8 @@ import { linePrefix, MAX_PREFIX_CHARS } from './record.ts';
 import { requestIdMaker } from './request-id.ts';
 import { type ChainedRow, rowLineOf } from './row-line.ts';
 import { publicPemOf } from './signing-key.ts';
-import { type LinkEvents, WorkerLink } from './worker-link.ts';
+import { CLOSING_BYTES, type EntryObserver, Ticket } from './ticket.ts';
+import { type LinkEvents, startWriter, WorkerLink } from './worker-link.ts';
 
 /**
  * When a row counts as durable. `interval`: once the kernel has it; the death of the daemon loses nothing, power loss at
@@ -39,8 +40,10 @@ export interface JournalOptions {
   readonly segmentBytes?: number;
   /** Openings are refused when the database is this many segments behind; default 16, at most 48. */
   readonly maxBacklogSegments?: number;
-  /** Seals the record of the chain's head; must be the same at each start. */
+  /** Seals the record of the chain's head; the same at each start, unless it was replaced. */
   readonly headKey: KeyObject;
+  /** What else may seal it, while the key is replaced: `rekey` ends that. */
+  readonly otherHeadKeys?: readonly KeyObject[];
   /** Ed25519, private: signs checkpoints. Absent or null signs none. */
   readonly signingKey?: KeyObject | null;
   /** Bodies are left out where more than this would be stored; default 1 GiB. Without a signing key none are kept. */
@@ -49,14 +52,13 @@ export interface JournalOptions {
   readonly onEntry?: EntryObserver;
   /** Told when retention has removed rows, with the last of them. */
   readonly onRemoved?: (upTo: number) => void;
+  /** Of `startWriter`, for this journal alone; absent: one is started now. */
+  readonly writer?: Worker | undefined;
   /** Null keeps rows for ever. */
   readonly retentionDays: number | null;
   /** Told once about each new trouble; never carries row contents. */
   readonly onFault: (message: string) => void;
 }
-
-/** `mark`: what the row says of bodies. */
-export type EntryObserver = (opening: AuditOpening, closing: AuditClosing, mark: BodyMark | null) => void;
 
 export interface Journal extends AuditPort, JournalReader {
   /** Of the database: another one has another mark. */
@@ -65,6 +67,8 @@ export interface Journal extends AuditPort, JournalReader {
   readonly epochAtStart: number | null;
   /** Keeps the vault's epoch in the sealed head, from where a vault that is older at the next start is noticed. Never rejects. */
   noteEpoch(epoch: number): Promise<void>;
+  /** Seals the head, and what searches go by, with another key; on disk when this resolves. @throws AlterError audit_unavailable */
+  rekey(headKey: KeyObject): Promise<void>;
   /** A port that another thread reads the chain through (messages.ts, FeedRequest). */
   feed(): MessagePort;
   /** Flushes, commits and ends the worker. Entries that are still open become `unknown` at the next start. */
@@ -75,67 +79,6 @@ const DEFAULT_BODIES_BYTES = 1024 * 1024 * 1024;
 const DEFAULT_SEGMENT_BYTES = 4 * 1024 * 1024;
 const MIN_SEGMENT_BYTES = 64 * 1024;
 const PAGE_ROWS = 500;
-/** What a closing usually adds to the text of its opening, with a frame of its own. */
-const CLOSING_BYTES = 320;
-
-class Ticket implements AuditTicket, Waiter {
-  readonly requestId: string;
-  readonly #write: Appender;
-  readonly #requestNo: number;
-  readonly #opening: AuditOpening;
-  readonly #text: string;
-  readonly #resolve: (ticket: AuditTicket) => void;
-  readonly #onEntry: EntryObserver | undefined;
-  readonly refused: (error: AlterError) => void;
-  readonly #bodies: BodyKeeper | null;
-  #closed = false;
-
-  constructor(
-    requestId: string,
-    requestNo: number,
-    opening: AuditOpening,
-    text: string,
-    write: Appender,
-    resolve: (ticket: AuditTicket) => void,
-    reject: (error: AlterError) => void,
-    onEntry: EntryObserver | undefined,
-    bodies: BodyKeeper | null,
-  ) {
-    this.#bodies = bodies;
-    this.#onEntry = onEntry;
-    this.requestId = requestId;
-    this.#requestNo = requestNo;
-    this.#opening = opening;
-    this.#text = text;
-    this.#write = write;
-    this.#resolve = resolve;
-    this.refused = reject;
-  }
-
-  written(): void {
-    this.#resolve(this);
-  }
-
-  close(closing: AuditClosing): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    const closedAt = Date.now();
-    const { at, error } = this.#opening;
-    const text = this.#text;
-    const { captured } = closing;
-    const mark =
-      captured && this.#bodies !== null
-        ? this.#bodies.keep(this.requestId, this.#requestNo, text.length + CLOSING_BYTES, captured)
-        : null;
-    let end = closedEnd(error, closing, closedAt, mark);
-    if (text.length + end.length + MAX_PREFIX_CHARS >= this.#write.maxLineBytes)
-      end = closedEnd(null, { ...closing, error: null }, closedAt, mark);
-    const prefix = linePrefix('C', text.length + end.length, this.#requestNo, at, closedAt);
-    this.#write.appendUnawaited(prefix, text, `${end}\n`, text.length + CLOSING_BYTES);
-    this.#onEntry?.(this.#opening, closing, mark);
-  }
-}
-
 /** The instant as a whole number that fits a record, whatever the caller measured. */
 function wholeInstant(opening: AuditOpening): AuditOpening {
   const at = opening.at;
@@ -320,6 +263,10 @@ class OpenJournal implements Journal {
     }
   }
 
+  async rekey(key: KeyObject): Promise<void> {
+    await this.#link.ask({ op: 'rekey', key });
+  }
+
   async close(): Promise<void> {
     const homeless = this.#append.close();
     if (homeless > 0) this.#onFault(`${homeless} audit closings found no room; their entries become unknown`);
@@ -364,10 +311,11 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     segmentBytes,
     maxBacklogSegments: Math.min(options.maxBacklogSegments ?? 16, MAX_BACKLOG_SEGMENTS),
     headKey: options.headKey,
+    otherHeadKeys: options.otherHeadKeys ?? [],
     signingKey: options.signingKey ?? null,
     retentionDays: options.retentionDays,
   };
-  const { link, ready } = await WorkerLink.start(settings, {
+  const { link, ready } = await WorkerLink.start(options.writer ?? startWriter(), settings, {
     onFault: options.onFault,
     onSynced: (error) => append?.synced(error),
     onRows: (rows) => journal?.deliver(rows),

@@ -18,6 +18,8 @@ export interface WriterSettings {
   readonly segmentBytes: number;
   readonly maxBacklogSegments: number;
   readonly headKey: KeyObject;
+  /** What else the head may be sealed by, while the key is replaced. */
+  readonly otherHeadKeys: readonly KeyObject[];
   /** Ed25519, private; null signs no checkpoints. */
   readonly signingKey: KeyObject | null;
   readonly retentionDays: number | null;
@@ -33,6 +35,8 @@ export type Question =
   | { readonly op: 'stats' }
   /** Puts the vault's epoch into the head, on disk. */
   | { readonly op: 'noteEpoch'; readonly epoch: number }
+  /** Seals the head and the index of terms by another key, on disk. */
+  | { readonly op: 'rekey'; readonly key: KeyObject }
   | { readonly op: 'summary'; readonly filter: AuditFilter }
   /** Those of rows after a place, oldest first. `sign` asks for one of the chain as it is now. */
   | { readonly op: 'checkpoints'; readonly after: number; readonly upTo: number; readonly sign: boolean }
@@ -46,6 +50,7 @@ export interface Answers {
   bodies: { readonly row: StoredRow; readonly sealed: Uint8Array | null } | null;
   verify: VerifyResult;
   noteEpoch: null;
+  rekey: null;
   stats: Omit<JournalStats, 'healthy' | 'error' | 'backlogSegments'>;
   summary: AuditSummary;
   checkpoints: Checkpoint[];

@@ -53,13 +53,13 @@ function replay(dir: string, ingest: Ingest, notices: string[]): number {
  * @throws AlterError audit_unavailable when the database is foreign, corrupt or in use
  */
 export function recoverJournal(settings: WriterSettings): RecoveredJournal {
-  const { dir, headKey } = settings;
+  const { dir, headKey, otherHeadKeys } = settings;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   chmodSync(dir, 0o700);
   const db = openAuditDatabase(dir);
   try {
     const state = db.prepare('SELECT * FROM journal_state').get() as JournalState;
-    const head = new HeadFile(join(dir, 'audit.head'), headKey, state.installation);
+    const head = new HeadFile(join(dir, 'audit.head'), [headKey, ...otherHeadKeys], state.installation);
     const ingest = new Ingest(dir, db, head, state);
     ingest.fault ??= endsFault(db, { state, n: ingest.end.n, hash: ingest.end.hash }, head.record);
     const notices: string[] = [];

@@ -19,14 +19,15 @@ export interface KeySealer {
   open(sealed: Uint8Array, context: SealContext): Buffer;
 }
 
-const CONTEXT: SealContext = { table: 'audit_signing_key', rowId: 'ed25519', version: 1 };
+/** Where the sealed bytes belong. */
+export const SIGNING_KEY_SEAL: SealContext = { table: 'audit_signing_key', rowId: 'ed25519', version: 1 };
 
 /** The key of an installation; made when there is none. @throws AlterError vault_unavailable */
 export function openSigningKey(path: string, sealer: KeySealer): SigningKey {
   const sealed = readPrivateFile(path);
-  if (sealed !== undefined) return fromDer(sealer.open(sealed, CONTEXT), false);
+  if (sealed !== undefined) return fromDer(sealer.open(sealed, SIGNING_KEY_SEAL), false);
   const der = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' });
-  if (!createPrivateFile(path, sealer.seal(der, CONTEXT))) return openSigningKey(path, sealer);
+  if (!createPrivateFile(path, sealer.seal(der, SIGNING_KEY_SEAL))) return openSigningKey(path, sealer);
   return fromDer(der, true);
 }
 

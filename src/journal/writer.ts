@@ -2,9 +2,10 @@
  * The journal's worker thread: takes the segments into the database, makes new segments ahead of need, puts what is
  * written on disk, and answers questions. It must never hold up the data-plane thread, which only ever looks at Progress.
  */
+import type { KeyObject } from 'node:crypto';
 import { setPriority } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { AlterError } from '../domain/errors.ts';
 import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
@@ -80,7 +81,7 @@ class Writer {
     this.#journal = recovered;
     this.#spares = new Spares(settings.dir, settings.segmentBytes, this.#progress);
     this.#disk = new DiskSync(settings.dir, this.#progress, recovered.ingest, recovered.segment);
-    this.#index = new BlockIndex(recovered.db, settings.headKey);
+    this.#index = new BlockIndex(recovered.db, settings.headKey, settings.otherHeadKeys);
     this.#book = new CheckpointBook(recovered.db, recovered.ingest, settings.signingKey);
     this.#answers = new RowAnswers(recovered.db, recovered.head, recovered.ingest, this.#index, this.#book);
     this.#feeds = new Feeds((request) => this.#answers.feed(request));
@@ -248,7 +249,9 @@ class Writer {
           ? this.#close()
           : question.op === 'noteEpoch'
             ? this.#noteEpoch(question.epoch)
-            : await this.#answers.reply(question);
+            : question.op === 'rekey'
+              ? await this.#rekey(question.key)
+              : await this.#answers.reply(question);
       this.#post({ type: 'answer', id, value });
     } catch (error) {
       this.#post({ type: 'error', id, message: reasonOf(error) });
@@ -302,6 +305,19 @@ class Writer {
     const { ingest } = this.#journal;
     ingest.epoch = epoch;
     ingest.sealHead(false, ingest.state, true);
+    return null;
+  }
+
+  /** The head last: a crash before it begins again at the next start. */
+  async #rekey(key: KeyObject): Promise<null> {
+    const { head } = this.#journal;
+    if (head.isSealedBy(key)) return null;
+    this.#index.useKey(key);
+    for (let place = this.#index.resealAfter(-1); place !== null && !this.#closed; place = this.#index.resealAfter(place))
+      await nextTurn();
+    if (this.#closed) throw new Error('the journal is closed');
+    head.rekey(key);
+    this.#index.forgetOtherKeys();
     return null;
   }
 
@@ -368,4 +384,8 @@ function start(port: MessagePort, settings: WriterSettings): void {
   } satisfies FromWorker);
 }
 
-if (parentPort !== null) start(parentPort, workerData as WriterSettings);
+// The settings are the first message: a thread is worth starting before anybody knows them.
+if (parentPort !== null) {
+  const port = parentPort;
+  port.once('message', (settings: WriterSettings) => start(port, settings));
+}

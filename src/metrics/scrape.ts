@@ -44,6 +44,12 @@ function linkReadings(link: VaultLinkStatus): Reading[] {
     ),
     gauge('alterd_vault_lease_seconds', 'What is left of the lease of this host.', Math.round(link.leaseLeftMs / 1_000)),
     gauge('alterd_vault_lent_secrets', 'Grants whose secret is lent to this host.', link.held),
+    gauge(
+      'alterd_vault_quota_in_hand',
+      'Requests under shared limits that may pass without asking the vault.',
+      link.quotas.inHand,
+    ),
+    counter('alterd_vault_quota_drawn_total', 'Requests under shared limits that were drawn from the vault.', link.quotas.drawn),
     counter('alterd_vault_streams_lost_total', 'Streams of changes that ended.', link.streamsLost),
     counter('alterd_vault_polls_total', 'Times that the vault was asked for want of a stream.', link.polls),
   ];

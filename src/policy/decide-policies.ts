@@ -3,9 +3,10 @@
  * what is unknown denies (S-91). One synchronous step that also counts against the limits, or counts nothing at all (S-98).
  */
 import { AlterError } from '../domain/errors.ts';
-import type { LimitLedger, LimitUse } from './limit-ledger.ts';
+import type { LimitLedger } from './limit-ledger.ts';
 import type { PolicyFacts } from './policy-facts.ts';
 import type { ActiveRule, PolicySet } from './policy-set.ts';
+import { ASK, type LimitUse } from './shared-limits.ts';
 import { NO, PENDING, type Truth, testAll, YES } from './truth.ts';
 
 /** What a person would have to approve before the request may go on. */
@@ -27,6 +28,8 @@ export type PolicyDecision =
       readonly counted: readonly string[];
       /** When; 0 when it was not. */
       readonly countedAt: number;
+      /** Limits that others have to be asked about: ask, and decide again. Nothing was counted then. */
+      readonly awaits: readonly LimitUse[];
     }
   | {
       readonly allow: false;
@@ -40,7 +43,15 @@ export type PolicyDecision =
 export type RuleOutcome = 'pass' | 'deny' | 'unmet' | 'unknown' | 'limit' | 'approval' | 'pending';
 
 const NOTHING: readonly string[] = [];
-const ALLOWED: PolicyDecision = { allow: true, pending: false, monitored: NOTHING, counted: NOTHING, countedAt: 0 };
+const NO_USES: readonly LimitUse[] = [];
+const ALLOWED: PolicyDecision = {
+  allow: true,
+  pending: false,
+  monitored: NOTHING,
+  counted: NOTHING,
+  countedAt: 0,
+  awaits: NO_USES,
+};
 const ALLOWED_PENDING: PolicyDecision = { ...ALLOWED, pending: true };
 
 /** What one rule says. Pure; a limit says only that the request is one that it counts. */
@@ -108,25 +119,30 @@ function count(found: Findings, facts: PolicyFacts, ledger: LimitLedger | null):
   const monitored = found.monitored ?? [];
   const limits = ledger === null ? [] : (found.limits ?? []);
   const open: ActiveRule[] = [];
+  const awaits: LimitUse[] = [];
   for (const rule of limits) {
     const waitMs = (ledger as LimitLedger).waitMs(rule.use as LimitUse, facts.now);
-    if (waitMs === 0) open.push(rule);
+    // What is only watched holds nobody up: it is taken on credit.
+    if (waitMs === 0 || (waitMs === ASK && rule.isMonitor)) open.push(rule);
+    else if (waitMs === ASK) awaits.push(rule.use as LimitUse);
     else if (rule.isMonitor) monitored.push(rule.compiled.name);
     else return limited(rule, waitMs, monitored);
   }
+  if (awaits.length > 0) return { allow: true, pending: false, monitored, counted: NOTHING, countedAt: 0, awaits };
   ledger?.take(
     open.map((rule) => rule.use as LimitUse),
     facts.now,
   );
   const counted = open.map((rule) => rule.compiled.name);
-  return { allow: true, pending: false, monitored, counted, countedAt: counted.length === 0 ? 0 : facts.now };
+  return { allow: true, pending: false, monitored, counted, countedAt: counted.length === 0 ? 0 : facts.now, awaits };
 }
 
 function limited(rule: ActiveRule, waitMs: number, monitored: readonly string[]): PolicyDecision {
   const name = ruleText(rule);
+  const { scope = 'fleet' } = rule.use?.spec ?? {};
   const error = new AlterError(
     'rate_limited',
-    { policy_error: 'rate_limit_exceeded', rule: name, retry_after: Math.ceil(waitMs / 1000) },
+    { policy_error: 'rate_limit_exceeded', rule: name, limit_scope: scope, retry_after: Math.ceil(waitMs / 1000) },
     { hint: `Wait as long as Retry-After says, then try again. An operator sees the limit with \`${showCommand(rule)}\`.` },
   );
   return { allow: false, rule: name, error, hold: null, monitored };

@@ -4,6 +4,7 @@
  */
 import type { LimitSpec } from '../domain/policy.ts';
 import { type Counter, type LimitState, openCounter } from './rate-limit.ts';
+import type { LimitUse, SharedLimits } from './shared-limits.ts';
 
 /** A counter as it is kept over a restart. */
 export interface SavedLimit {
@@ -12,11 +13,6 @@ export interface SavedLimit {
   readonly spec: string;
   readonly state: LimitState;
   readonly at: number;
-}
-
-export interface LimitUse {
-  readonly key: string;
-  readonly spec: LimitSpec;
 }
 
 interface Entry {
@@ -30,27 +26,42 @@ export const specText = ({ kind, requests, perMs, burst }: LimitSpec): string =>
 /** Names are slugs and ids have no slash, so a key belongs to one triple. */
 export const limitKey = (rule: string, agentId: string, grantId: string): string => `${rule} ${agentId} ${grantId}`;
 
+export const limitUse = (rule: string, agentId: string, grantId: string, spec: LimitSpec): LimitUse => ({
+  ...{ key: limitKey(rule, agentId, grantId), spec, rule, agentId, grantId },
+});
+
 const SWEEP_EVERY = 4096;
 
 export class LimitLedger {
   readonly #entries = new Map<string, Entry>();
   readonly #saved = new Map<string, SavedLimit>();
   readonly #dirty = new Set<string>();
+  readonly #shared: SharedLimits | null;
   #takes = 0;
 
-  /** @param saved what an earlier run left */
-  constructor(saved: readonly SavedLimit[] = []) {
+  /**
+   * @param saved what an earlier run left
+   * @param shared what counts the limits that all hosts share; null: there is no fleet
+   */
+  constructor(saved: readonly SavedLimit[] = [], shared: SharedLimits | null = null) {
+    this.#shared = shared;
     for (const each of saved) this.#saved.set(each.key, each);
   }
 
-  /** Milliseconds until one more fits; 0 when it does now. */
-  waitMs({ key, spec }: LimitUse, now: number): number {
-    return this.#entryOf(key, spec, now).counter.waitMs(now);
+  /** Milliseconds until one more fits; 0 when it does now; ASK where only others know. */
+  waitMs(use: LimitUse, now: number): number {
+    if (this.#shared?.covers(use)) return this.#shared.waitMs(use);
+    return this.#entryOf(use.key, use.spec, now).counter.waitMs(now);
   }
 
   /** Takes one from each. Only after waitMs answered 0 for all of them in the same step. */
   take(uses: readonly LimitUse[], now: number): void {
-    for (const { key, spec } of uses) {
+    for (const use of uses) {
+      const { key, spec } = use;
+      if (this.#shared?.covers(use)) {
+        this.#shared.take(use);
+        continue;
+      }
       const entry = this.#entryOf(key, spec, now);
       entry.counter.take(now);
       entry.usedAt = now;
@@ -62,10 +73,17 @@ export class LimitLedger {
 
   /** Counts what passed before a crash and was not saved, whether or not it fits. */
   replay(use: LimitUse, at: number): void {
+    // What all hosts share, the vault has counted when it gave it out.
+    if (this.#shared?.covers(use)) return;
     const entry = this.#entryOf(use.key, use.spec, at);
     entry.counter.take(at);
     entry.usedAt = Math.max(entry.usedAt, at);
     this.#dirty.add(use.key);
+  }
+
+  /** Asks for more of what all hosts share. @throws AlterError vault_unavailable */
+  async ask(uses: readonly LimitUse[], withinMs: number): Promise<void> {
+    await this.#shared?.ask(uses, withinMs);
   }
 
   /** What changed since it was last asked. */

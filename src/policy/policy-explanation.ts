@@ -57,6 +57,8 @@ function changesOf({ rule, policy }: CompiledRule, lines: readonly Line[]): stri
   return [...when.map(({ text }) => `a request that is not ${text}`), ...about, edit];
 }
 
+const SCOPES = { fleet: 'counted for all hosts of the vault together', host: 'counted for each host by itself' } as const;
+
 function effectText(effect: string, limit: LimitSpec | null): string {
   switch (effect) {
     case 'deny':
@@ -66,7 +68,7 @@ function effectText(effect: string, limit: LimitSpec | null): string {
     case 'limit':
       return limit === null
         ? 'It limits'
-        : `It lets through ${limit.requests} requests in ${limit.perMs / 1000} s (${limit.kind.replace('_', ' ')})`;
+        : `It lets through ${limit.requests} requests in ${limit.perMs / 1000} s (${limit.kind.replace('_', ' ')}, ${SCOPES[limit.scope]})`;
     default:
       return 'It wants an approval';
   }

@@ -7,8 +7,9 @@ import type { Policy, PolicyRule } from '../domain/policy.ts';
 import { compileConditions, type ExpressionCompiler, userCondition } from './conditions.ts';
 import { plainFirstSegment } from './deny-path.ts';
 import { overrideMethods } from './effective-requests.ts';
-import { type LimitUse, limitKey } from './limit-ledger.ts';
+import { limitUse } from './limit-ledger.ts';
 import type { PolicyFacts } from './policy-facts.ts';
+import type { LimitUse } from './shared-limits.ts';
 import { type Condition, NO, truthOf, YES } from './truth.ts';
 
 export interface CompiledRule {
@@ -134,8 +135,14 @@ function layerConditions({ layer, targets }: Policy): readonly Condition[] {
   ];
 }
 
+/** What the layers select by. */
+export interface AboutFacts {
+  readonly caller: Pick<PolicyFacts['caller'], 'agentId' | 'agentName'>;
+  readonly grant: Pick<Grant, 'id' | 'label' | 'providerId'>;
+}
+
 /** True when the policy may be about this agent and grant. */
-export function isAbout({ layer, targets }: Policy, { caller, grant }: Pick<PolicyFacts, 'caller' | 'grant'>): boolean {
+export function isAbout({ layer, targets }: Policy, { caller, grant }: AboutFacts): boolean {
   const names = (...own: string[]): boolean => targets.includes('*') || own.some((name) => name !== '' && targets.includes(name));
   switch (layer) {
     case 'provider':
@@ -160,7 +167,7 @@ function activeRule(compiled: CompiledRule, facts: PolicyFacts): ActiveRule[] {
     on: compiled.on,
     when: compiled.when,
     // SECURITY: keyed by what the vault and the compiled rule say, never by text of the request (S-98).
-    use: limit === null ? null : { key: limitKey(compiled.name, facts.caller.agentId, facts.grant.id), spec: limit },
+    use: limit === null ? null : limitUse(compiled.name, facts.caller.agentId, facts.grant.id, limit),
   };
   return settle(active, 'host', facts);
 }

@@ -74,7 +74,12 @@ function targetsCover(a: Policy, b: Policy): boolean {
 }
 
 const isTighter = (a: LimitSpec, b: LimitSpec): boolean =>
-  a.kind === b.kind && a.perMs >= b.perMs && a.requests <= b.requests && a.burst <= b.burst;
+  a.kind === b.kind &&
+  a.perMs >= b.perMs &&
+  a.requests <= b.requests &&
+  a.burst <= b.burst &&
+  // All hosts together are at least as many as one.
+  (a.scope === 'fleet' || b.scope === 'host');
 
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 

@@ -10,10 +10,11 @@ import type { AuditEntry } from '../domain/audit.ts';
 import { destinationOf, type Scheme } from '../domain/destination.ts';
 import type { Grant } from '../domain/grant.ts';
 import { outcomeOf } from './decide-policies.ts';
-import { LimitLedger, type LimitUse } from './limit-ledger.ts';
+import { LimitLedger } from './limit-ledger.ts';
 import { parseTarget } from './path.ts';
 import type { PolicyFacts } from './policy-facts.ts';
 import type { ActiveRule, PolicySet } from './policy-set.ts';
+import type { LimitUse } from './shared-limits.ts';
 import { type Condition, PENDING } from './truth.ts';
 
 export type SimulatedVerdict = 'allow' | 'deny' | 'limited' | 'approval' | 'undetermined';

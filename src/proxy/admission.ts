@@ -113,7 +113,7 @@ export function admit(plane: DataPlane, route: Route, request: AgentRequest, pro
     !progress.counted && (operations.length === 0 || progress.body !== null) && (decision.approval === null || progress.approved);
   const { body, approved } = progress;
   const policy = admitByPolicy(plane, route, request, { facts, grant, user, body, approved, counts, now }, progress);
-  progress.counted ||= counts && !policy.pending && policy.asks === null;
+  progress.counted ||= counts && !policy.pending && policy.asks === null && policy.awaits.length === 0;
   const delegation = view.compiled.grantsOf(identity.agentId, userId).delegationOf(grant);
   return { facts, grant, rule: decision.rule, user, delegation, operations, approval: decision.approval ?? policy.asks, policy };
 }

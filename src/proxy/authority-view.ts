@@ -7,6 +7,8 @@ import type { Grant } from '../domain/grant.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
 import { type CompiledInjection, compileInjections } from '../injection/compile.ts';
 import { type CompiledGrantRules, compileGrantRules } from '../policy/decide.ts';
+import { gitNeedOf } from '../policy/git-rule.ts';
+import type { RequestTarget } from '../policy/path.ts';
 import { type CompiledAuthority, compileAuthority } from '../policy/resolve.ts';
 import { NeedleSet } from '../scrub/needle-set.ts';
 import { needlesOf } from '../scrub/needles.ts';
@@ -16,6 +18,8 @@ interface Rendered {
   readonly version: number;
   readonly revision: number | undefined;
   readonly byHost: Map<string, CompiledInjection>;
+  /** Of the requests of git, where these get the credential in another place. */
+  readonly ofGit: Map<string, CompiledInjection> | null;
   /** Undefined until an answer is searched for it; null when no value is long enough. */
   needles: NeedleSet | null | undefined;
 }
@@ -45,13 +49,21 @@ export class AuthorityView {
   }
 
   /** SECURITY: the key holds grant, credential version and host, so that no value can be rendered for another host (S-17). */
-  injectionOf(grant: Grant, material: CredentialMaterial, host: string): CompiledInjection {
+  injectionOf(
+    grant: Grant,
+    material: CredentialMaterial,
+    host: string,
+    method: string,
+    target: RequestTarget,
+  ): CompiledInjection {
     const entry = this.#renderedOf(grant, material);
-    let compiled = entry.byHost.get(host);
+    const isGit = entry.ofGit !== null && gitNeedOf(method, target) !== null;
+    const kept = isGit ? (entry.ofGit as Rendered['byHost']) : entry.byHost;
+    let compiled = kept.get(host);
     if (compiled === undefined) {
-      compiled = compileInjections(grant.injections, material, host, grant.id);
-      if (entry.byHost.size >= 256) entry.byHost.clear();
-      entry.byHost.set(host, compiled);
+      compiled = compileInjections(grant.injections, material, host, grant.id, isGit);
+      if (kept.size >= 256) kept.clear();
+      kept.set(host, compiled);
     }
     return compiled;
   }
@@ -70,7 +82,9 @@ export class AuthorityView {
   #renderedOf(grant: Grant, material: CredentialMaterial): Rendered {
     let entry = this.#injections.get(grant);
     if (entry === undefined || entry.version !== material.version || entry.revision !== material.revision) {
-      entry = { version: material.version, revision: material.revision, byHost: new Map(), needles: undefined };
+      const { version, revision } = material;
+      const differs = grant.injections.some((each) => 'requests' in each && each.requests !== undefined);
+      entry = { version, revision, byHost: new Map(), ofGit: differs ? new Map() : null, needles: undefined };
       this.#injections.set(grant, entry);
     }
     return entry;

@@ -21,6 +21,7 @@ import { answerInternally } from './internal-host.ts';
 import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { outgoingOf } from './outgoing-request.ts';
+import { awaitQuotas } from './quota-wait.ts';
 import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
@@ -61,6 +62,7 @@ export async function runExchange(plane: DataPlane, route: Route, asked: AgentRe
       progress.approved = true;
       admission = admitAgain(plane, route, request, admission, progress);
     }
+    if (admission.policy.awaits.length > 0) admission = await awaitQuotas(plane, route, request, admission, progress);
     const { version } = plane.authority.compiled;
     const { revision } = plane.policies;
     const headers = outgoingHeaders(request);
@@ -111,7 +113,7 @@ function inject(
       guard: null,
     };
   const { host } = route.destination;
-  const compiled = plane.authority.injectionOf(grant, material, host);
+  const compiled = plane.authority.injectionOf(grant, material, host, facts.method, facts.target);
   // SECURITY: with or without the credential on this request: an earlier one may have left it at the provider (S-61).
   const acceptEncoding = restrictCodings(headers);
   const injected = applyInjection(headers, facts.target.raw, compiled, grant.overrideMode, grant.placeholder);

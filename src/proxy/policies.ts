@@ -6,12 +6,15 @@ import { decidePolicies, type PolicyDecision } from '../policy/decide-policies.t
 import { LimitLedger, type SavedLimit } from '../policy/limit-ledger.ts';
 import type { PolicyFacts } from '../policy/policy-facts.ts';
 import { NO_POLICIES, type PolicySet } from '../policy/policy-set.ts';
+import type { LimitUse, SharedLimits } from '../policy/shared-limits.ts';
 
 export interface PoliciesOptions {
   /** Version of the whole that decides requests, grants and policies: goes into each row. */
   readonly version: () => number;
   /** Counters of an earlier run. */
   readonly saved?: readonly SavedLimit[];
+  /** What counts the limits that all hosts share; null: this installation is alone. */
+  readonly shared?: SharedLimits | null;
 }
 
 export class Policies {
@@ -20,9 +23,9 @@ export class Policies {
   #set: PolicySet = NO_POLICIES;
   #revision = 0;
 
-  constructor({ version, saved = [] }: PoliciesOptions) {
+  constructor({ version, saved = [], shared = null }: PoliciesOptions) {
     this.#version = version;
-    this.ledger = new LimitLedger(saved);
+    this.ledger = new LimitLedger(saved, shared);
   }
 
   get set(): PolicySet {
@@ -56,5 +59,10 @@ export class Policies {
   /** `counts` is false for a request that is looked at again, or not for the last time; `approved` when a person said yes. */
   decide(facts: PolicyFacts, { counts, approved }: { readonly counts: boolean; readonly approved: boolean }): PolicyDecision {
     return decidePolicies(this.#set, facts, counts ? this.ledger : null, approved);
+  }
+
+  /** Asks for more of limits that all hosts share. @throws AlterError vault_unavailable */
+  ask(uses: readonly LimitUse[], withinMs: number): Promise<void> {
+    return this.ledger.ask(uses, withinMs);
   }
 }

@@ -20,7 +20,14 @@ export interface PolicyAdmission extends Omit<Extract<PolicyDecision, { allow: t
   readonly asks: string | null;
 }
 
-export const NO_POLICY_ADMISSION: PolicyAdmission = { pending: false, monitored: [], counted: [], countedAt: 0, asks: null };
+export const NO_POLICY_ADMISSION: PolicyAdmission = {
+  pending: false,
+  monitored: [],
+  counted: [],
+  countedAt: 0,
+  awaits: [],
+  asks: null,
+};
 
 /** An upgrade carries its operations in frames, which nobody reads. */
 const FRAMES: BodyFacts = { problem: 'the messages of a WebSocket are not read' };
@@ -78,15 +85,16 @@ export function admitByPolicy(
     { counts, approved },
   );
   if (decision.allow) {
-    const { pending, monitored, counted, countedAt } = decision;
+    const { pending, monitored, counted, countedAt, awaits } = decision;
     // What was counted stays in the row, however often the request is looked at again.
     const kept = noted.policy.counted.length === 0 ? { counted, countedAt } : noted.policy;
-    noted.policy = { pending, monitored, counted: kept.counted, countedAt: kept.countedAt, asks: null };
+    noted.policy = { pending, monitored, counted: kept.counted, countedAt: kept.countedAt, awaits, asks: null };
     return noted.policy;
   }
   noted.policy = {
     ...noted.policy,
     pending: false,
+    awaits: [],
     monitored: decision.monitored,
     asks: decision.hold === null ? null : decision.rule,
   };

@@ -26,6 +26,16 @@ export interface HostAuditRow {
   readonly arrivedAt: number;
 }
 
+/** How much of a limit that all hosts share is in whose hands. What stands in `state` is nothing that a store knows of. */
+export interface QuotaRow {
+  readonly key: string;
+  /** Rises with each change; 0: there is none yet. */
+  readonly version: number;
+  readonly state: string;
+  /** From then on it says nothing any more, and may be forgotten. */
+  readonly expiresAt: number;
+}
+
 /** One journal of one host. */
 export interface HostChain {
   readonly hostId: string;
@@ -72,6 +82,14 @@ export interface Store {
   listHostAudit(of: HostChain, after: number, limit: number): Promise<HostAuditRow[]>;
   /** The journals of a host, the newest last. @throws AlterError vault_unavailable */
   listHostChains(hostId: string): Promise<string[]>;
+  /** @throws AlterError vault_unavailable */
+  readQuota(key: string): Promise<QuotaRow | undefined>;
+  /** Writes a row when the stored one still has the version before this one; false when somebody else was there first. @throws AlterError vault_unavailable */
+  writeQuota(row: QuotaRow): Promise<boolean>;
+  /** @throws AlterError vault_unavailable */
+  listQuotas(): Promise<QuotaRow[]>;
+  /** Forgets those that expired before. @throws AlterError vault_unavailable */
+  forgetQuotas(expiredBefore: number): Promise<void>;
   /** Notes when things were last used; earlier instants and unknown ids are ignored. Not part of the epoch. @throws AlterError vault_unavailable */
   noteUses(uses: readonly LastUse[]): Promise<void>;
   /** @throws AlterError vault_unavailable */
@@ -84,3 +102,6 @@ export interface Store {
 
 /** Of a store, what journals of hosts are kept by. */
 export type HostAudit = Pick<Store, 'addHostAudit' | 'lastHostAudit' | 'listHostAudit' | 'listHostChains'>;
+
+/** Of a store, what limits that all hosts share are kept by. */
+export type QuotaStore = Pick<Store, 'readQuota' | 'writeQuota' | 'listQuotas' | 'forgetQuotas'>;

@@ -2,11 +2,20 @@
 import type { IncomingMessage } from 'node:http';
 import type { HostOpener } from '../crypto/hpke.ts';
 import { AlterError } from '../domain/errors.ts';
-import type { BundleAnswer, LentWire, MaterialsAnswer } from '../domain/fleet-wire.ts';
+import type { BundleAnswer, LentWire, MaterialsAnswer, QuotaAskWire, QuotasAnswer } from '../domain/fleet-wire.ts';
 import { readWireChange, readWireView } from '../vault/host-wire.ts';
 import { openMaterial } from '../vault/lent-material.ts';
 import type { SignedClient } from './signed-client.ts';
-import type { Bundle, EventSink, LendingAnswer, LentMaterial, Unchanged, VaultCalls } from './vault-calls.ts';
+import type {
+  Bundle,
+  EventSink,
+  LendingAnswer,
+  LentMaterial,
+  QuotaCall,
+  QuotaDraws,
+  Unchanged,
+  VaultCalls,
+} from './vault-calls.ts';
 import { refusalOf } from './vault-errors.ts';
 
 /** The vault says every 5 s that it is there. */
@@ -59,6 +68,24 @@ export class HostCalls implements VaultCalls {
       version,
     });
     return body.material === null ? null : this.#opened(body.material);
+  }
+
+  async quotas(asks: readonly QuotaCall[]): Promise<QuotaDraws> {
+    const wire = asks.map((ask): QuotaAskWire => {
+      const settled = ask.settled.map(({ sliceId, used, idleMs }) => ({ slice_id: sliceId, used, idle_ms: idleMs }));
+      const { rule, agentId, grantId, sliceId, want } = ask;
+      return { rule, agent_id: agentId, grant_id: grantId, slice_id: sliceId, want, settled };
+    });
+    const { body } = await this.#options.client.call<QuotasAnswer>('POST', '/v1/host/quotas', { asks: wire });
+    return {
+      slices: body.quotas.map(({ slice_id: sliceId, count, valid_ms: validMs, retry_ms: retryMs }) => ({
+        ...{ sliceId, count, validMs, retryMs },
+      })),
+      failures: body.failures.map(({ slice_id: sliceId, problem }) => ({
+        sliceId,
+        error: refusalOf(503, JSON.stringify(problem)),
+      })),
+    };
   }
 
   async dropDelegation(agentId: string, delegationId: string): Promise<void> {

@@ -25,7 +25,8 @@ export interface Sealer {
   open(sealed: Uint8Array, context: SealContext): Buffer;
 }
 
-const CONTEXT: SealContext = { table: 'host_keys', rowId: 'host', version: 1 };
+/** Where the sealed bytes belong. */
+export const HOST_KEYS_SEAL: SealContext = { table: 'host_keys', rowId: 'host', version: 1 };
 
 interface StoredKeys {
   readonly signing: string;
@@ -42,7 +43,7 @@ export const hostKeyFiles = (stateDir: string): { readonly current: string; read
 export function readHostKeys(path: string, sealer: Sealer): HostKeys | undefined {
   const sealed = readPrivateFile(path);
   if (sealed === undefined) return undefined;
-  const plain = sealer.open(sealed, CONTEXT);
+  const plain = sealer.open(sealed, HOST_KEYS_SEAL);
   try {
     const stored = JSON.parse(plain.toString('utf8')) as StoredKeys;
     const signing = createPrivateKey({ key: Buffer.from(stored.signing, 'base64url'), format: 'der', type: 'pkcs8' });
@@ -72,7 +73,7 @@ export function openHostKeys(path: string, sealer: Sealer): HostKeys {
   der.fill(0);
   try {
     // Two that begin at once end with the keys of one of them.
-    if (!createPrivateFile(path, sealer.seal(plain, CONTEXT))) return openHostKeys(path, sealer);
+    if (!createPrivateFile(path, sealer.seal(plain, HOST_KEYS_SEAL))) return openHostKeys(path, sealer);
   } finally {
     plain.fill(0);
   }

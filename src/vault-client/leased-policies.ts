@@ -24,6 +24,8 @@ export interface ReadyPolicies {
   readonly files: readonly PolicySource[];
   readonly set: PolicySet;
   readonly loaded: readonly LoadedPolicy[];
+  /** `POLICY/RULE` of the vault's own limits that all hosts share. A host's own files are about this host alone, whatever they say. */
+  readonly shared: ReadonlySet<string>;
 }
 
 export class LeasedPolicies implements VaultPolicies {
@@ -32,7 +34,7 @@ export class LeasedPolicies implements VaultPolicies {
   readonly #vaultUrl: string;
   readonly #dir: string;
   readonly #listeners = new Set<(set: PolicySet) => void>();
-  #ready: ReadyPolicies = { row: null, files: [], set: NO_POLICIES, loaded: [] };
+  #ready: ReadyPolicies = { row: null, files: [], set: NO_POLICIES, loaded: [], shared: new Set() };
 
   constructor(parts: {
     readonly state: VaultState;
@@ -52,8 +54,11 @@ export class LeasedPolicies implements VaultPolicies {
     files: readonly PolicySource[] = readPolicyDirectory(this.#dir),
   ): Promise<ReadyPolicies> {
     if (row === this.#ready.row && files === this.#ready.files) return this.#ready;
-    const { set, loaded } = ready(await loadPolicies([...(row?.sources ?? []), ...files]));
-    return { row, files, set, loaded };
+    const theirs = row?.sources ?? [];
+    const { set, loaded } = ready(await loadPolicies([...theirs, ...files]));
+    const names = new Set(loaded.flatMap(({ policy, source }) => (theirs.includes(source) ? [policy.name] : [])));
+    const shared = set.rules.filter(({ policy, rule }) => rule.limit?.scope === 'fleet' && names.has(policy.name));
+    return { row, files, set, loaded, shared: new Set(shared.map(({ name }) => name)) };
   }
 
   /** Puts a set in force. */
@@ -70,6 +75,11 @@ export class LeasedPolicies implements VaultPolicies {
 
   get set(): PolicySet {
     return this.#ready.set;
+  }
+
+  /** Whether all hosts share the limit of this rule. */
+  isShared(rule: string): boolean {
+    return this.#ready.shared.has(rule);
   }
 
   list(): readonly LoadedPolicy[] {

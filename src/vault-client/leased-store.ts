@@ -113,6 +113,20 @@ export class LeasedStore implements Pick<Store, keyof Store> {
     return [];
   }
 
+  async readQuota(): Promise<undefined> {
+    return undefined;
+  }
+
+  async writeQuota(): Promise<boolean> {
+    throw managedElsewhere(this.#vaultUrl);
+  }
+
+  async listQuotas(): Promise<never[]> {
+    return [];
+  }
+
+  async forgetQuotas(): Promise<void> {}
+
   async close(): Promise<void> {}
 
   /**

@@ -21,6 +21,7 @@ import { BorrowedMaterials } from './borrowed-materials.ts';
 import type { LeaseCache } from './lease-cache.ts';
 import { type ClockSource, type Lease, type Moment, momentOf, remainingMs } from './lease-clock.ts';
 import { LeasedRooms } from './leased-rooms.ts';
+import { QuotaPurse } from './quota-purse.ts';
 import type { Bundle, Unchanged, VaultCalls, ViewChanged } from './vault-calls.ts';
 import { VaultLink } from './vault-link.ts';
 
@@ -47,6 +48,7 @@ export class RemoteVault implements VaultRooms {
   readonly #rooms: LeasedRooms;
   readonly #materials: BorrowedMaterials;
   readonly #link: VaultLink;
+  readonly quotas: QuotaPurse;
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
   #view: HostView = EMPTY_VIEW;
@@ -85,6 +87,10 @@ export class RemoteVault implements VaultRooms {
       isAway: () => this.#link.isAway,
       refusal: (_grant, reason) => this.#away(reason),
       onFault: (error) => this.#cacheFailed(error),
+    });
+    this.quotas = new QuotaPurse({
+      ...{ calls: this.#link.observed(calls), clock, isAway: () => this.#link.isAway || this.#ended !== null },
+      isShared: (rule) => this.#rooms.policies.isShared(rule),
     });
     this.#timer = setInterval(() => this.#tick(), TICK_MS).unref();
   }
@@ -194,7 +200,11 @@ export class RemoteVault implements VaultRooms {
     const left = this.#lease === null ? 0 : Math.max(0, Math.round(this.#endsAt - performance.now()));
     return {
       ...{ url: this.#options.url, ...this.#link.status, epoch: this.#epoch, leaseLeftMs: left },
-      ...{ held: this.#materials.size, reason: this.#ended?.message ?? this.#unusable?.message ?? this.#link.status.reason },
+      ...{
+        quotas: this.quotas.status,
+        held: this.#materials.size,
+        reason: this.#ended?.message ?? this.#unusable?.message ?? this.#link.status.reason,
+      },
       ...(this.#ended === null ? {} : { state: 'ended' as const }),
     };
   }
@@ -203,6 +213,7 @@ export class RemoteVault implements VaultRooms {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#timer);
+    await this.quotas.close();
     await this.#link.close();
     await this.#adopting.catch(() => {});
     await this.#rooms.state.settle();
@@ -369,6 +380,7 @@ export class RemoteVault implements VaultRooms {
     this.#view = EMPTY_VIEW;
     this.#digest = null;
     this.#lease = null;
+    this.quotas.clear();
     this.#materials.clear();
     this.#rooms.adopt(EMPTY_VIEW, this.#epoch);
     try {

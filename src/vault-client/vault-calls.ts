@@ -32,6 +32,29 @@ export interface LendingAnswer {
   readonly failures: readonly { readonly grantId: string; readonly error: AlterError }[];
 }
 
+/** What is asked of a limit that all hosts share. */
+export interface QuotaCall {
+  readonly rule: string;
+  readonly agentId: string;
+  readonly grantId: string;
+  readonly sliceId: string;
+  readonly want: number;
+  readonly settled: readonly { readonly sliceId: string; readonly used: number; readonly idleMs: number }[];
+}
+
+export interface QuotaSlice {
+  readonly sliceId: string;
+  readonly count: number;
+  /** From the moment at which it was asked for. */
+  readonly validMs: number;
+  readonly retryMs: number;
+}
+
+export interface QuotaDraws {
+  readonly slices: readonly QuotaSlice[];
+  readonly failures: readonly { readonly sliceId: string; readonly error: AlterError }[];
+}
+
 export interface ViewChanged {
   readonly epoch: number;
   /** Of the view that the changes are for, and of the one that they lead to. */
@@ -59,6 +82,8 @@ export interface VaultCalls {
   materials(grantIds: readonly string[]): Promise<LendingAnswer>;
   /** After the provider refused this version; null when there is nothing newer. @throws AlterError */
   renew(grantId: string, version: number): Promise<LentMaterial | null>;
+  /** @throws AlterError */
+  quotas(asks: readonly QuotaCall[]): Promise<QuotaDraws>;
   /** An agent gives a delegation back. @throws AlterError */
   dropDelegation(agentId: string, delegationId: string): Promise<void>;
   /** Resolves when the stream is over, however. Never throws. */

@@ -90,6 +90,7 @@ export class VaultLink {
       bundle: (known) => observe(calls.bundle(known)),
       materials: (ids) => observe(calls.materials(ids)),
       renew: (id, version) => observe(calls.renew(id, version)),
+      quotas: (asks) => observe(calls.quotas(asks)),
       dropDelegation: (agentId, id) => observe(calls.dropDelegation(agentId, id)),
       events: (after, sink, signal) => calls.events(after, sink, signal),
     };

@@ -105,9 +105,12 @@ export function openingOf(event: VaultEvent, at: number, epoch: number | null): 
   };
 }
 
-/** @param error the code of what stopped the change after it was announced; null when it was made. */
-export const closingOf = (error: string | null): AuditClosing => ({
-  outcome: error === null ? 'success' : 'refused',
+/**
+ * @param error the code of what stopped the change after it was announced; null when it was made
+ * @param isUnknown it may have been made all the same
+ */
+export const closingOf = (error: string | null, isUnknown = false): AuditClosing => ({
+  outcome: error === null ? 'success' : isUnknown ? 'unknown' : 'refused',
   status: null,
   error,
   latency_ms: 0,

@@ -81,7 +81,7 @@ export function hostView(index: RowIndex, { agentIds, systemGrants, capabilities
   const mayUse = (grant: GrantRow): boolean =>
     assigned.some(({ providers }) => providers === null || providers.includes(grant.providerId)) &&
     // SECURITY: a rule that the daemon does not know would not be enforced there.
-    neededCapabilities(grant, index.policies).every((each) => known.has(each));
+    neededCapabilities(grant, index.policies, assigned).every((each) => known.has(each));
   const grants = byId(
     [
       ...assigned.flatMap(({ id }) => index.grantsOf(id)),

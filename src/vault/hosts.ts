@@ -37,7 +37,7 @@ export interface Assignment {
 }
 
 /** What hosts have sent of their journals. */
-export type HostAuditReader = Pick<HostAudit, 'listHostAudit' | 'listHostChains'>;
+export type HostAuditReader = Pick<HostAudit, 'listHostAudit' | 'listHostChains' | 'lastHostAudit'>;
 
 export interface VaultHosts {
   list(): FleetHost[];

@@ -3,7 +3,7 @@
  * being written is made good from the audit rows, which are durable before a request leaves. May count a request twice, never not at
  * all (S-98).
  */
-import { type LimitLedger, limitKey, type SavedLimit } from '../policy/limit-ledger.ts';
+import { type LimitLedger, limitUse, type SavedLimit } from '../policy/limit-ledger.ts';
 import type { PolicySet } from '../policy/policy-set.ts';
 import type { RateLimitRow } from '../store/rows.ts';
 import type { VaultPolicies } from './policies.ts';
@@ -100,7 +100,7 @@ async function replay(set: PolicySet, ledger: LimitLedger, rows: CountedRows, si
     if (typeof limits !== 'string' || typeof at !== 'number' || at < since || agent_id === null || grant_id === null) return;
     for (const name of limits.split(' ')) {
       const spec = specs.get(name);
-      if (spec !== undefined) ledger.replay({ key: limitKey(name, agent_id, grant_id), spec }, at);
+      if (spec !== undefined) ledger.replay(limitUse(name, agent_id, grant_id, spec), at);
     }
   });
 }

@@ -11,6 +11,7 @@ import { Secret } from '../domain/secret.ts';
 import { identityProblem } from '../injection/client-identity.ts';
 import { validateFieldValue, validateInjections } from '../injection/compile.ts';
 import { multilineFieldsOf } from '../injection/injection-parts.ts';
+import { readSigningKey } from '../injection/jwt.ts';
 import { checkDestination, readDestination } from './grant-scope.ts';
 import { slugProblem } from './names.ts';
 import { sourceProblems } from './sources/source.ts';
@@ -24,6 +25,7 @@ const KINDS: readonly CredentialKind[] = [
   'cookie',
   'sigv4',
   'hmac',
+  'jwt',
   'client_certificate',
   'custom',
 ];
@@ -132,14 +134,18 @@ export function fieldProblems(
     if (value !== '' && spec && !matchesPattern(spec, value))
       problems.push(`fields.${name}: does not look like what the provider gives out`);
   }
-  return problems.length > 0 ? problems : certificateProblems(ways, fields);
+  return problems.length > 0 ? problems : keyProblems(ways, fields);
 }
 
-/** A certificate and a key that don't belong together are told when they are stored. */
-function certificateProblems(injections: readonly Injection[], fields: ReadonlyMap<string, Secret>): string[] {
+/** A key that can't sign, or is not that of its certificate, is told when it is stored. */
+function keyProblems(injections: readonly Injection[], fields: ReadonlyMap<string, Secret>): string[] {
   const filled = (template: string): string =>
     template.replace(/\{([a-z][a-z0-9_]*)\}/g, (_all, name: string) => fields.get(name)?.reveal() ?? '');
   return injections.flatMap((injection) => {
+    if (injection.in === 'jwt') {
+      const key = readSigningKey(filled(injection.key), injection.algorithm);
+      return typeof key === 'string' ? [`fields: ${key}`] : [];
+    }
     if (injection.in !== 'client_certificate') return [];
     const problem = identityProblem(filled(injection.certificate), filled(injection.key));
     return problem === null ? [] : [`fields: ${problem}`];

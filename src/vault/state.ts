@@ -7,6 +7,7 @@ import type { Agent } from '../domain/agent.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Authority } from '../domain/authority.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
+import { CommitUnknown } from '../store/conflicts.ts';
 import type { KeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
 import type { HeldLease, Store } from '../store/store.ts';
@@ -25,6 +26,8 @@ export interface VaultStateOptions {
   readonly now: () => number;
   /** True where others change the same store: before each change their changes are taken over. */
   readonly isShared?: boolean | undefined;
+  /** The key of the MAC over rows that others wrote; absent: the key does not change. @throws AlterError vault_unavailable when it is not on hand */
+  readonly macKeyFor?: ((rows: StoreSnapshot) => Promise<KeyObject>) | undefined;
 }
 
 /** Without an answer of a shared store for this long nothing is decided by what is in memory. */
@@ -37,7 +40,10 @@ export class VaultState {
   readonly isShared: boolean;
   readonly #audit: AuditPort;
   readonly #listeners = new Set<(authority: Authority) => void>();
+  readonly #macKeyFor: (rows: StoreSnapshot) => Promise<KeyObject>;
   #macKey: KeyObject;
+  /** What others wrote does not open here. */
+  #locked: AlterError | null = null;
   #rows: StoreSnapshot;
   #authority: Authority;
   #keysByHash!: ReadonlyMap<string, KeyRow>;
@@ -53,6 +59,7 @@ export class VaultState {
     this.now = options.now;
     this.#audit = options.audit;
     this.#macKey = options.macKey;
+    this.#macKeyFor = options.macKeyFor ?? (async () => this.#macKey);
     this.#rows = options.snapshot;
     this.isShared = options.isShared === true;
     this.#authority = authorityOf(options.snapshot, 1);
@@ -121,12 +128,18 @@ export class VaultState {
 
   /** Whether the database was heard of lately; always so where nobody else changes it. */
   get isFresh(): boolean {
-    return !this.isShared || performance.now() - this.#freshAt < FRESH_MS;
+    return !this.isShared || (this.#locked === null && performance.now() - this.#freshAt < FRESH_MS);
+  }
+
+  /** True while another replica has put a master key in force that is not here. */
+  get isLocked(): boolean {
+    return this.#locked !== null;
   }
 
   /** SECURITY: who can't ask the database can't know what was revoked. @throws AlterError vault_unavailable */
   requireFresh(): void {
     if (this.isFresh) return;
+    if (this.#locked !== null) throw this.#locked;
     throw new AlterError(
       'vault_unavailable',
       { reason: 'its database has not answered for some seconds' },
@@ -139,19 +152,33 @@ export class VaultState {
     const log = await this.store.changesSince(this.#rows.epoch);
     if (log === null || log.length > 0) {
       const next = log?.reduce((rows, { changes }) => changeSnapshot(rows, changes), this.#rows) ?? (await this.store.load());
+      const macKey = await this.#unlock(next);
       // SECURITY: the log and the rows are as good as the MAC over them; a database that went back would undo revocations.
-      if (next.epoch < this.#rows.epoch || !isMacRight(this.#macKey, next))
+      if (next.epoch < this.#rows.epoch || !isMacRight(macKey, next))
         throw new AlterError(
           'vault_unavailable',
           { reason: 'its database went back in time, or was changed by something other than alterd' },
           { hint: 'Restore the database from a backup, then start again.' },
         );
       for (const follower of this.#followers) await follower(next);
+      this.#macKey = macKey;
       this.#rows = next;
       this.#indexKeys();
       this.#publish();
     }
     this.#freshAt = askedAt;
+  }
+
+  async #unlock(next: StoreSnapshot): Promise<KeyObject> {
+    try {
+      const macKey = await this.#macKeyFor(next);
+      this.#locked = null;
+      return macKey;
+    } catch (thrown) {
+      // SECURITY: at once, not when it has grown old: what was revoked since is in rows that can't be checked.
+      this.#locked = toAlterError(thrown);
+      throw thrown;
+    }
   }
 
   /**
@@ -173,8 +200,8 @@ export class VaultState {
       await this.store.apply([...all, seal], epoch, options.lease);
     } catch (thrown) {
       const error = toAlterError(thrown);
-      // The event above says that it happens; this one says that it did not.
-      await this.#record(event, epoch, error.code).catch(() => {});
+      // The event above says that it happens; this one says that it did not, or that nobody knows: then the next look at the store tells.
+      await this.#record(event, epoch, error.code, error instanceof CommitUnknown).catch(() => {});
       throw error;
     }
     this.#macKey = macKey;
@@ -225,9 +252,9 @@ export class VaultState {
     }
   }
 
-  async #record(event: VaultEvent, epoch: number | null, error: string | null): Promise<void> {
+  async #record(event: VaultEvent, epoch: number | null, error: string | null, isUnknown = false): Promise<void> {
     try {
-      await this.#audit.record(openingOf(event, this.now(), epoch), closingOf(error));
+      await this.#audit.record(openingOf(event, this.now(), epoch), closingOf(error, isUnknown));
     } catch (cause) {
       if (cause instanceof AlterError) throw cause;
       throw new AlterError('audit_unavailable', { reason: 'the event could not be written' }, { cause });

@@ -16,6 +16,14 @@ import type { VaultState } from './state.ts';
 
 const SOURCE_NAME = 'key_source';
 const CHECK_NAME = 'key_check';
+/** When the key was put in force by a rotation, as epoch milliseconds. */
+const SINCE_NAME = 'key_since';
+/** Check values of the keys that were in force before, newest first. */
+const RETIRED_NAME = 'keys_retired';
+/** Nobody restores an older one by mistake. */
+const RETIRED_KEPT = 32;
+/** Another replica may change something in the moment between the look and the change. */
+const ATTEMPTS = 5;
 
 /** What the database says of its master key. */
 export interface RecordedKey {
@@ -24,7 +32,7 @@ export interface RecordedKey {
 }
 
 /** Undefined for a database that was never unlocked. */
-export function recordedKeyOf(snapshot: StoreSnapshot): RecordedKey | undefined {
+export function recordedKeyOf(snapshot: Pick<StoreSnapshot, 'meta'>): RecordedKey | undefined {
   const source = snapshot.meta.get(SOURCE_NAME);
   const checkValue = snapshot.meta.get(CHECK_NAME);
   return source === undefined || checkValue === undefined ? undefined : { source: source as KeySource, checkValue };
@@ -37,6 +45,24 @@ const recordOf = (masterKey: MasterKey): StoreChange[] => [
   { put: 'meta', name: CHECK_NAME, value: masterKey.checkValue },
 ];
 
+const retiredIn = ({ meta }: StoreSnapshot): string[] => meta.get(RETIRED_NAME)?.split(' ') ?? [];
+
+/** When the key in force was put in force; null for the first one. */
+function sinceIn({ meta }: StoreSnapshot): number | null {
+  const since = meta.get(SINCE_NAME);
+  return since === undefined ? null : Number(since);
+}
+
+/** Where another key is looked for once another replica has put one in force, and who is told of a key in force. */
+export interface KeyWatch {
+  /** A key on hand with this check value. */
+  find(checkValue: string): Promise<MasterKey | undefined>;
+  /** For the operator, when there is none. */
+  readonly hint: string;
+  /** Told as soon as what is stored opens with this key; `byOther`: another replica has seen to that. Must not throw. */
+  inForce(key: MasterKey, byOther: boolean): void;
+}
+
 export interface UnlockedVault {
   readonly snapshot: StoreSnapshot;
   readonly macKey: KeyObject;
@@ -47,16 +73,26 @@ export class VaultKeys {
   readonly dataKeys: DataKeys;
   #masterKey: MasterKey;
 
-  private constructor(masterKey: MasterKey, dataKeys: DataKeys) {
+  readonly #watch: KeyWatch | undefined;
+  /** Found, and not yet in force here. */
+  #found: MasterKey | undefined;
+
+  private constructor(masterKey: MasterKey, dataKeys: DataKeys, watch: KeyWatch | undefined) {
     this.#masterKey = masterKey;
     this.dataKeys = dataKeys;
+    this.#watch = watch;
   }
 
   /** Checks the key against the database, or records it in a new one. @throws AlterError vault_unavailable */
-  static async unlock(store: Store, found: StoreSnapshot, masterKey: MasterKey, now: number): Promise<UnlockedVault> {
+  static async unlock(
+    store: Store,
+    found: StoreSnapshot,
+    masterKey: MasterKey,
+    { now, watch }: { readonly now: number; readonly watch?: KeyWatch | undefined },
+  ): Promise<UnlockedVault> {
     const macKey = macKeyOf(masterKey);
     const snapshot = isUnused(found) ? await initialise(store, found, masterKey, now) : found;
-    requireRightKey(recordedKeyOf(snapshot), masterKey);
+    requireRightKey(snapshot, masterKey, watch);
     if (!isMacRight(macKey, snapshot)) {
       throw new AlterError(
         'vault_unavailable',
@@ -64,32 +100,85 @@ export class VaultKeys {
         { hint: 'Restore the database from a backup; what was changed can not be trusted.' },
       );
     }
-    return { snapshot, macKey, keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys)) };
+    return { snapshot, macKey, keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch) };
   }
 
   get source(): KeySource {
     return this.#masterKey.source;
   }
 
-  /** Learns the data keys that another replica made. @throws AlterError vault_unavailable */
-  follow(rows: StoreSnapshot): void {
-    for (const row of rows.dataKeys) this.dataKeys.add(this.#masterKey, row);
-    const newest = rows.dataKeys.at(-1);
-    if (newest !== undefined) this.dataKeys.use(newest.id);
+  /** Whether a key was in force before the one that is. */
+  isRetired(rows: StoreSnapshot, key: MasterKey): boolean {
+    return retiredIn(rows).includes(key.checkValue);
   }
 
-  rotateMasterKey(state: VaultState, to: MasterKey): Promise<void> {
-    return state.exclusive(async () => {
-      const rewrapped = rewrapDataKeys(state.rows.dataKeys, this.#masterKey, to);
-      const changes: StoreChange[] = [...rewrapped.map((row) => ({ put: 'data_key', row }) as const), ...recordOf(to)];
-      const event = { action: 'vault.master_key_rotated', details: { from: this.#masterKey.source, to: to.source } } as const;
-      await state.commit(event, changes, {
-        macKey: macKeyOf(to),
-        beforePublishing: () => {
-          this.#masterKey = to;
-        },
-      });
-    });
+  /** When the key in force was put in force; null for the first one of the vault. */
+  since(rows: StoreSnapshot): number | null {
+    return sinceIn(rows);
+  }
+
+  /**
+   * The key of the MAC over rows that another replica wrote: of the key in force, or of the one that they say was put in force.
+   * @throws AlterError vault_unavailable when that one is not on hand
+   */
+  async macKeyFor(rows: StoreSnapshot): Promise<KeyObject> {
+    const recorded = recordedKeyOf(rows);
+    const known = [this.#masterKey, this.#found].find((key) => key?.checkValue === recorded?.checkValue);
+    if (known !== undefined) return macKeyOf(known);
+    this.#found = recorded && (await this.#watch?.find(recorded.checkValue));
+    if (this.#found !== undefined) return macKeyOf(this.#found);
+    throw new AlterError(
+      'vault_unavailable',
+      { reason: `its master key was replaced by another replica${whenOf(rows)}, and the new one is not here` },
+      { hint: this.#watch?.hint ?? KEY_HINT },
+    );
+  }
+
+  /** Learns the keys that another replica made or put in force. @throws AlterError vault_unavailable */
+  follow(rows: StoreSnapshot): void {
+    const found = this.#found?.checkValue === recordedKeyOf(rows)?.checkValue ? this.#found : undefined;
+    const masterKey = found ?? this.#masterKey;
+    for (const row of rows.dataKeys) this.dataKeys.add(masterKey, row);
+    const newest = rows.dataKeys.at(-1);
+    if (newest !== undefined) this.dataKeys.use(newest.id);
+    if (found !== undefined) this.#adopt(found, true);
+  }
+
+  #adopt(key: MasterKey, byOther: boolean): void {
+    this.#masterKey = key;
+    this.#found = undefined;
+    this.#watch?.inForce(key, byOther);
+  }
+
+  /** @throws AlterError conflict for a key that was in force before; audit_unavailable, vault_unavailable */
+  async rotateMasterKey(state: VaultState, to: MasterKey): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await state.exclusive(() => this.#rotateOnce(state, to));
+        return;
+      } catch (thrown) {
+        if (!(thrown instanceof StaleEpoch) || attempt === ATTEMPTS) throw thrown;
+      }
+    }
+  }
+
+  async #rotateOnce(state: VaultState, to: MasterKey): Promise<void> {
+    const from = this.#masterKey;
+    const { rows } = state;
+    // Another replica was quicker.
+    if (from.checkValue === to.checkValue) return;
+    const retired = retiredIn(rows);
+    // SECURITY: what was sealed by it, and whoever has it, must stay shut out.
+    if (retired.includes(to.checkValue))
+      throw new AlterError('conflict', { reason: 'That key was in force before', hint: 'Remove it, and let a new one be made.' });
+    const changes: StoreChange[] = [
+      ...rewrapDataKeys(rows.dataKeys, from, to).map((row) => ({ put: 'data_key', row }) as const),
+      ...recordOf(to),
+      { put: 'meta', name: SINCE_NAME, value: String(state.now()) },
+      { put: 'meta', name: RETIRED_NAME, value: [from.checkValue, ...retired].slice(0, RETIRED_KEPT).join(' ') },
+    ];
+    const event = { action: 'vault.master_key_rotated', details: { from: from.source, to: to.source } } as const;
+    await state.commit(event, changes, { macKey: macKeyOf(to), beforePublishing: () => this.#adopt(to, false) });
   }
 
   rotateDataKey(state: VaultState): Promise<void> {
@@ -137,19 +226,27 @@ async function initialise(store: Store, empty: StoreSnapshot, masterKey: MasterK
   return store.load();
 }
 
-function requireRightKey(recorded: RecordedKey | undefined, masterKey: MasterKey): void {
+function requireRightKey(snapshot: StoreSnapshot, masterKey: MasterKey, watch: KeyWatch | undefined): void {
+  const recorded = recordedKeyOf(snapshot);
   if (recorded?.source === masterKey.source && recorded.checkValue === masterKey.checkValue) return;
+  const isRetired = retiredIn(snapshot).includes(masterKey.checkValue);
   const reason =
     recorded === undefined
       ? 'the database does not say which key it belongs to'
-      : recorded.source === masterKey.source
-        ? 'the master key is not the one that this database was made with'
-        : `its key is kept in the source "${recorded.source}", but "${masterKey.source}" was given`;
-  throw new AlterError(
-    'vault_unavailable',
-    { reason },
-    {
-      hint: 'Bring back the master key that belongs to this database, or restore both from the same backup. Nothing was changed.',
-    },
-  );
+      : recorded.source !== masterKey.source
+        ? `its key is kept in the source "${recorded.source}", but "${masterKey.source}" was given`
+        : isRetired
+          ? `its master key was replaced${whenOf(snapshot)}, and this is one of before`
+          : 'the master key is not the one that this database was made with';
+  // The MAC over what is said here can't be checked without the key; nothing is done by it but to say it.
+  const hint = isRetired ? `${watch?.hint ?? KEY_HINT} Nothing was changed.` : KEY_HINT;
+  throw new AlterError('vault_unavailable', { reason }, { hint });
 }
+
+function whenOf(rows: StoreSnapshot): string {
+  const since = sinceIn(rows);
+  return since === null || !Number.isSafeInteger(since) ? '' : ` at ${new Date(since).toISOString()}`;
+}
+
+const KEY_HINT =
+  'Bring back the master key that belongs to this database, or restore both from the same backup. Nothing was changed.';

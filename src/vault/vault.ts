@@ -35,12 +35,13 @@ import { UPKEEP_EVERY_MS, Upkeep } from './oauth/upkeep.ts';
 import { EmbeddedPermits, type VaultPermits } from './permits.ts';
 import { EmbeddedPolicies, type VaultPolicies } from './policies.ts';
 import type { ProviderSource } from './provider-source.ts';
+import { EmbeddedQuotas, type VaultQuotas } from './quotas.ts';
 import { EmbeddedSecrets, type VaultSecrets } from './secrets.ts';
 import { EmbeddedSessions, type VaultSessions } from './sessions.ts';
 import { VaultState } from './state.ts';
 import { EmbeddedTransfer, type VaultTransfer } from './transfer/transfer.ts';
 import { EmbeddedUsers, type VaultUsers } from './users.ts';
-import { type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
+import { type KeyWatch, type RecordedKey, recordedKeyOf, VaultKeys } from './vault-keys.ts';
 import type { VaultRooms } from './vault-rooms.ts';
 
 export interface Vault extends VaultRooms {
@@ -57,19 +58,31 @@ export interface Vault extends VaultRooms {
   readonly isFresh: boolean;
   /** What hosts have sent of their journals. */
   readonly hostAudit: HostAudit;
+  /** Limits that all hosts share. */
+  readonly quotas: VaultQuotas;
   /** Asks the database for something small. @throws AlterError vault_unavailable */
   ping(): Promise<void>;
   /** The rows in force: what hosts' views are made of. Nothing in them is opened. */
   readonly rows: StoreSnapshot;
   /** Where the master key is kept. */
   readonly keySource: KeySource;
+  /** When the key in force was put in force; null for the first one. */
+  readonly keySince: number | null;
+  /** Whether a master key was in force before the one that is. */
+  isRetiredKey(key: MasterKey): boolean;
+  /** True while another replica has put a master key in force that is not here; nothing is answered then. */
+  readonly isLocked: boolean;
+  /** Others change the same database. */
+  readonly isShared: boolean;
+  /** @throws AlterError vault_unavailable when what is in memory may have ended */
+  requireFresh(): void;
   /** The mark of the journal that it wrote to when it was changed last; null before that. */
   readonly recordedJournal: string | null;
   /** From the next change on the vault says that this is its journal. */
   bindJournal(mark: string): void;
   /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
   acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
-  /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, vault_unavailable */
+  /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, conflict for one of before, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
   /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
   rotateDataKey(): Promise<void>;
@@ -83,6 +96,8 @@ export interface VaultOptions {
   readonly followEveryMs?: number | undefined;
   /** The key, or how to load it once the database has said which source holds it (nothing is recorded on a fresh install). */
   readonly masterKey: MasterKey | ((recorded: RecordedKey | undefined) => Promise<MasterKey>);
+  /** Where another key is looked for, and who is told of a key in force. */
+  readonly keyWatch?: KeyWatch | undefined;
   readonly catalogue: ProviderSource;
   readonly audit: AuditPort;
   /** Directory of policy files; need not exist. Absent: there are none. */
@@ -104,7 +119,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   try {
     const found = await store.load();
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
-    const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, now());
+    const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, {
+      now: now(),
+      watch: options.keyWatch,
+    });
     const state = new VaultState({
       store,
       snapshot,
@@ -112,6 +130,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       audit: options.audit,
       now,
       isShared: options.followEveryMs !== undefined,
+      macKeyFor: (rows) => keys.macKeyFor(rows),
     });
     const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
     const policyProblems = await policies.start();
@@ -155,6 +174,7 @@ class EmbeddedVault implements Vault {
   readonly connect: ConnectFlows;
   readonly clients: ProviderClients;
   readonly hosts: VaultHosts;
+  readonly quotas: EmbeddedQuotas;
   readonly transfer: VaultTransfer;
   readonly #parts: VaultParts;
   readonly #uses: LastUses;
@@ -198,6 +218,7 @@ class EmbeddedVault implements Vault {
     this.permits = new EmbeddedPermits(state);
     this.clients = clients;
     this.hosts = new EmbeddedHosts(state, uses);
+    this.quotas = new EmbeddedQuotas(parts.store, parts.policies, state.now);
     this.transfer = new EmbeddedTransfer({
       ...{ state, dataKeys, catalogue, dropMaterial, policies: parts.policies },
       settle: () => refresher.settle(),
@@ -222,6 +243,26 @@ class EmbeddedVault implements Vault {
 
   get keySource(): KeySource {
     return this.#parts.keys.source;
+  }
+
+  get keySince(): number | null {
+    return this.#parts.keys.since(this.#parts.state.rows);
+  }
+
+  isRetiredKey(key: MasterKey): boolean {
+    return this.#parts.keys.isRetired(this.#parts.state.rows, key);
+  }
+
+  get isLocked(): boolean {
+    return this.#parts.state.isLocked;
+  }
+
+  get isShared(): boolean {
+    return this.#parts.state.isShared;
+  }
+
+  requireFresh(): void {
+    this.#parts.state.requireFresh();
   }
 
   onAuthorityChange(listener: (authority: Authority) => void): () => void {
@@ -294,8 +335,9 @@ class EmbeddedVault implements Vault {
     this.#parts.state.bindJournal(mark);
   }
 
-  acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
+  async acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void> {
     const { state } = this.#parts;
+    await this.quotas.distrust();
     return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
   }
 

@@ -13,7 +13,7 @@ import { findClient } from '../helpers/clients.ts';
 import { makePki } from '../helpers/pki.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
 import { gitSite, makeRepository } from './support/git-site.ts';
-import { answerJson, configFor, type Provider, readBody, startProvider } from './support/provider.ts';
+import { answerJson, configFor, type Provider, readBody, type Site, startProvider } from './support/provider.ts';
 
 const TOKEN = 'github_pat_SEKRET-marker-curl-git';
 const LITERAL = '2001:db8::42';
@@ -44,6 +44,7 @@ beforeAll(async () => {
         const sha256 = createHash('sha256').update(body).digest('hex');
         answerJson(response, known ? 200 : 401, { known, bytes: body.length, sha256 });
       },
+      'gitlab.com': gitlab(repositories),
       ...(httpBackend === null ? {} : { 'github.com': gitSite(httpBackend, repositories, `x-access-token:${TOKEN}`) }),
     },
   });
@@ -53,6 +54,7 @@ beforeAll(async () => {
     config: configFor(pki, {
       'api.github.com:443': provider.port,
       'github.com:443': provider.port,
+      'gitlab.com:443': provider.port,
       [`[${LITERAL}]:443`]: literal.port,
     }),
   });
@@ -90,6 +92,28 @@ afterAll(async () => {
   await alterd?.stop();
   await Promise.all([provider?.close(), literal?.close(), loopback?.close()]);
 });
+
+const ACCOUNT_TOKEN = 'SEKRET-marker-gitlab-access';
+/** One host for tokens, the API and repositories, as GitLab is: the API takes the token of an account as Bearer alone, git in Basic alone. */
+function gitlab(repositories: string): Site {
+  const repository = gitSite(httpBackend ?? '', repositories, `oauth2:${ACCOUNT_TOKEN}`);
+  return async (request, response) => {
+    if (request.url === '/oauth/token') {
+      const asked = new URLSearchParams((await readBody(request)).toString());
+      const isKnown = asked.get('refresh_token') === 'SEKRET-marker-gitlab-refresh' && asked.get('client_secret') !== null;
+      const tokens = {
+        access_token: ACCOUNT_TOKEN,
+        refresh_token: 'SEKRET-marker-gitlab-next',
+        token_type: 'Bearer',
+        expires_in: 7200,
+      };
+      answerJson(response, isKnown ? 200 : 401, isKnown ? tokens : { error: 'invalid_grant' });
+    } else if (request.url?.startsWith('/api/') === true) {
+      const isKnown = request.headers.authorization === `Bearer ${ACCOUNT_TOKEN}`;
+      answerJson(response, isKnown ? 200 : 401, isKnown ? { id: 7, username: 'mona' } : { message: '401 Unauthorized' });
+    } else await repository(request, response);
+  };
+}
 
 /** Lets the sockets before it fill up: takes a piece only every other turn of the timers. */
 async function readSlowly(request: IncomingMessage): Promise<void> {
@@ -306,5 +330,37 @@ if (git !== null && httpBackend !== null)
         env: await alterd.clientEnv(agent),
       });
       expect(JSON.parse(end.stdout)).toMatchObject({ policy_error: 'not_git' });
+    });
+  });
+
+if (git !== null && httpBackend !== null && curl !== null)
+  describe('git and curl with a connected account of GitLab', () => {
+    const remote = 'https://gitlab.com/acme/widgets.git';
+    const as = async (command: string, ...args: string[]): Promise<Ended> =>
+      runProgram(command, args, { env: await alterd.clientEnv('lab'), cwd: dir });
+
+    it('the API gets the token as Bearer, clone and push get it in Basic, on one host and by one grant', async () => {
+      await alterd.ok(['agent', 'create', 'lab']);
+      await alterd.ok(['provider', 'client', 'set', 'gitlab', '--client-id', 'app', '--client-secret-stdin'], {
+        input: 'SEKRET-marker-gitlab-client',
+      });
+      const connected = await alterd.ok(['connect', 'gitlab', '--agent', 'lab', '--import-refresh-token', '--allow-private'], {
+        input: 'SEKRET-marker-gitlab-refresh',
+      });
+      expect(connected).toContain('mona');
+      const api = await as(curl, '-sS', 'https://gitlab.com/api/v4/projects');
+      expect(api.stdout).toContain('mona');
+      expect(await as(git, 'clone', '--quiet', remote, 'lab')).toMatchObject({ status: 0 });
+      expect(readFileSync(join(dir, 'lab', 'README'), 'utf8')).toBe('widgets\n');
+      const commit = ['-c', 'user.name=a', '-c', 'user.email=a@example.test', 'commit', '--quiet', '--allow-empty', '-m', 'lab'];
+      expect(await as(git, '-C', 'lab', ...commit)).toMatchObject({ status: 0 });
+      const pushed = await as(git, '-C', 'lab', 'push', 'origin', 'HEAD:lab');
+      expect(pushed.status, pushed.stderr).toBe(0);
+      expect((await as(git, 'ls-remote', '--heads', remote)).stdout).toContain('refs/heads/lab');
+      expect(api.stdout + pushed.stdout + pushed.stderr).not.toContain('SEKRET');
+      const [grant] = await alterd.json<{ id: string }[]>(['grant', 'list', '--agent', 'lab']);
+      expect(await alterd.ok(['grant', 'show', grant?.id as string])).toContain(
+        'header Authorization for all but git, header Authorization (Basic) for git',
+      );
     });
   });

@@ -175,7 +175,11 @@ export async function startAlterd(options: AlterdOptions = {}): Promise<AlterdPr
     { env, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const daemon = watch(child, null);
-  const ready = await untilReady(daemon);
+  const ready = await untilReady(daemon).catch((error: unknown) => {
+    // One that is late must not sit on the home.
+    child.kill('SIGKILL');
+    throw error;
+  });
   const transcript: string[] = [];
   const cli = async (args: readonly string[], run: RunOptions = {}): Promise<Ended> => {
     const end = await runProgram(process.execPath, [ALTERD, '--home', home, ...args], { ...run, env: { ...env, ...run.env } });

@@ -1,8 +1,9 @@
 /** Debian's PostgreSQL on a Unix socket in a private directory, as an unprivileged user; null where it is not installed. */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 const BIN = '/usr/lib/postgresql/15/bin';
 
@@ -14,6 +15,11 @@ export interface PostgresServer {
   readonly createDatabase: (name: string) => string;
   readonly start: () => void;
   readonly stop: (mode?: 'fast' | 'immediate') => void;
+  /** The same for who has to go on meanwhile: an end without a shutdown, and a start that waits until it answers. */
+  readonly crash: () => Promise<void>;
+  readonly begin: () => Promise<void>;
+  /** Another program of PostgreSQL, as the same user; answers what it printed. */
+  readonly tool: (program: string, args: readonly string[]) => string;
   /** Stops it and removes its files. */
   readonly remove: () => void;
 }
@@ -25,22 +31,34 @@ function ids(): { readonly uid: number; readonly gid: number } | Record<string, 
   return { uid: numbers[0]!, gid: numbers[1]! };
 }
 
-export function startPostgres(): PostgresServer {
-  const directory = mkdtempSync(join(tmpdir(), 'alterd-pg-'));
+export interface PostgresOptions {
+  /** Further settings, as on the command line of the server: `ssl=on`. */
+  readonly settings?: readonly string[];
+  /** Runs between initdb and the first start. */
+  readonly prepare?: (place: {
+    readonly data: string;
+    readonly who: { readonly uid: number; readonly gid: number } | null;
+  }) => void;
+  /** Files of a cluster that is there already, in place of a new one: `data` under this directory. */
+  readonly directory?: string;
+}
+
+export function startPostgres(options: PostgresOptions = {}): PostgresServer {
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'alterd-pg-'));
   const who = ids();
   chmodSync(directory, 0o700);
   if ('uid' in who) chownSync(directory, who.uid as number, who.gid as number);
   const data = join(directory, 'data');
+  const spawning = { ...who, cwd: directory, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C.UTF-8' } };
   const run = (program: string, args: string[]): void =>
-    void execFileSync(join(BIN, program), args, {
-      ...who,
-      cwd: directory,
-      stdio: 'ignore',
-      env: { PATH: '/usr/bin:/bin', LC_ALL: 'C.UTF-8' },
-    });
-  run('initdb', ['-D', data, '-U', 'alterd', '--auth=trust', '-E', 'UTF8', '--no-sync', '--no-instructions']);
-  const settings = `-k ${directory} -c listen_addresses= -c fsync=off -c shared_buffers=16MB -c max_connections=60`;
-  const start = (): void => run('pg_ctl', ['-D', data, '-w', '-l', join(directory, 'log'), '-o', settings, 'start']);
+    void execFileSync(join(BIN, program), args, { ...spawning, stdio: 'ignore' });
+  if (options.directory === undefined)
+    run('initdb', ['-D', data, '-U', 'alterd', '--auth=trust', '-E', 'UTF8', '--no-sync', '--no-instructions']);
+  options.prepare?.({ data, who: 'uid' in who ? (who as { uid: number; gid: number }) : null });
+  const further = (options.settings ?? []).map((setting) => ` -c ${setting}`).join('');
+  const settings = `-k ${directory} -c listen_addresses= -c fsync=off -c shared_buffers=16MB -c max_connections=60${further}`;
+  const starting = ['-D', data, '-w', '-l', join(directory, 'log'), '-o', settings, 'start'];
+  const start = (): void => run('pg_ctl', starting);
   const stop = (mode: 'fast' | 'immediate' = 'fast'): void => run('pg_ctl', ['-D', data, '-w', '-m', mode, 'stop']);
   start();
   return {
@@ -51,6 +69,16 @@ export function startPostgres(): PostgresServer {
     },
     start,
     stop,
+    crash: async () =>
+      void (await promisify(execFile)(join(BIN, 'pg_ctl'), ['-D', data, '-w', '-m', 'immediate', 'stop'], spawning)),
+    // Its output is a file: a server that holds a pipe of ours open would never let this end.
+    begin: () =>
+      new Promise((resolve, reject) => {
+        const child = spawn(join(BIN, 'pg_ctl'), starting, { ...spawning, stdio: 'ignore' });
+        child.once('error', reject);
+        child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`pg_ctl start ended with ${code}`))));
+      }),
+    tool: (program, args) => execFileSync(join(BIN, program), args, { ...spawning, encoding: 'utf8' }),
     remove: () => {
       try {
         stop('immediate');

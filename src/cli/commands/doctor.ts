@@ -19,9 +19,8 @@ import {
   checkProxyGate,
   checkSudo,
 } from '../doctor/installation-checks.ts';
-import { EXIT, ExitStatus } from '../exit-codes.ts';
+import { reportFindings } from '../doctor/report.ts';
 import { loadSettings } from '../settings.ts';
-import { printable } from '../table.ts';
 
 interface DoctorFlags {
   readonly agent?: string;
@@ -37,10 +36,7 @@ export function defineDoctor(command: Command, cli: Cli): void {
     .option('--no-clients', 'only the installation')
     .option('--strict', 'fail also for what works but does not protect');
   example(command, 'alterd doctor --output json').action(async (flags: DoctorFlags) => {
-    const findings = await examine(cli, flags);
-    report(cli, findings);
-    const isBad = findings.some(({ status }) => status === 'failed' || (flags.strict === true && status === 'exposed'));
-    if (isBad) throw new ExitStatus(EXIT.error);
+    reportFindings(cli, await examine(cli, flags), flags.strict === true);
   });
 }
 
@@ -72,7 +68,7 @@ async function examine(cli: Cli, flags: DoctorFlags): Promise<Finding[]> {
   return flags.clients ? [...findings, ...(await tryClients(cli, client, status, flags.agent))] : findings;
 }
 
-function checkConfiguration(cli: Cli): Finding {
+export function checkConfiguration(cli: Cli): Finding {
   try {
     loadSettings(cli, cli.paths(), {});
     return ok('configuration', 'valid');
@@ -101,27 +97,4 @@ async function tryClients(cli: Cli, client: ApiClient, status: StatusView, named
   } finally {
     await client.remove(apiPath('sessions', session.sessionId)).catch(() => {});
   }
-}
-
-const MARKS = {
-  ok: ['green', 'ok'],
-  exposed: ['red', 'not protected'],
-  failed: ['red', 'failed'],
-  skipped: ['dim', 'skipped'],
-} as const;
-
-function report(cli: Cli, findings: readonly Finding[]): void {
-  const { output } = cli;
-  if (output.format !== 'table') {
-    output.list(findings, [], '');
-    return;
-  }
-  const width = Math.max(...findings.map((finding) => finding.check.length));
-  for (const { check, status, detail, fix } of findings) {
-    const [colour, word] = MARKS[status];
-    output.raw(`${output.paint(colour, word.padEnd(13), 'stdout')}  ${check.padEnd(width)}  ${printable(detail)}\n`);
-    if (fix !== null) output.raw(`${' '.repeat(15)}${' '.repeat(width)}  → ${printable(fix)}\n`);
-  }
-  const count = findings.filter((finding) => finding.status === 'failed').length;
-  output.note(count === 0 ? 'Nothing failed.' : `${count} failed.`);
 }

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { forbidCoreDumps } from '../../core-dumps.ts';
 import type { RunningDaemon } from '../../daemon.ts';
 import { AlterError } from '../../domain/errors.ts';
+import { startWriter } from '../../journal/worker-link.ts';
 import type { DaemonLog } from '../../log.ts';
 import type { Cli } from '../cli.ts';
 import { example } from '../define.ts';
@@ -26,6 +27,7 @@ export function defineStart(command: Command, cli: Cli): void {
   example(command, 'alterd start --listen 127.0.0.1:4780').action(async (flags: StartFlags) => {
     // SECURITY: without a listener of ours SIGUSR1 makes Node open a debugger on loopback, which reads all memory (S-71).
     process.on('SIGUSR1', () => {});
+    const writer = startWriter();
     const paths = cli.paths();
     const overrides = { 'listen.tcp': flags.listen, egress: flags.egress, 'log.level': flags.logLevel };
     const reloadConfig = () => loadSettings(cli, paths, overrides);
@@ -34,7 +36,7 @@ export function defineStart(command: Command, cli: Cli): void {
     const [{ startDaemon }, { createLog }] = await Promise.all([import('../../daemon.ts'), import('../../log.ts')]);
     const log = createLog(loaded.config.log.level);
     const ended = untilSignal();
-    const daemon = await startDaemon({ paths, loaded, reloadConfig, log, acceptRestore: flags.acceptRestore === true });
+    const daemon = await startDaemon({ paths, loaded, reloadConfig, log, acceptRestore: flags.acceptRestore === true, writer });
     announce(cli, daemon, log);
     void refuseCoreDumps(log);
     process.on('SIGHUP', () => void reload(daemon, log));

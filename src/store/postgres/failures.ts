@@ -1,4 +1,5 @@
 /** Errors of PostgreSQL, as they leave this room. No text of the driver is passed on: it may name a user, a value or a password. */
+import pg from 'pg';
 import { AlterError } from '../../domain/errors.ts';
 
 /** What a transaction may meet although nothing is wrong with it: it is run again. */
@@ -19,6 +20,13 @@ const codeOf = (cause: unknown): string => {
   const code = (cause as { code?: unknown } | null)?.code;
   return typeof code === 'string' && /^[A-Z0-9_]{3,40}$/.test(code) ? code : 'connection lost';
 };
+
+/** It is not the database that says so: the connection, or the wait for it, has ended. */
+export const isLost = (cause: unknown): boolean => !(cause instanceof AlterError || cause instanceof pg.DatabaseError);
+
+/** The database says that the commit was not made. Where it goes down (FATAL, PANIC), or does not know itself, it may have been. */
+export const isRefusedCommit = (cause: unknown): boolean =>
+  cause instanceof pg.DatabaseError && cause.severity === 'ERROR' && cause.code !== '40003';
 
 export const isContention = (cause: unknown): boolean => CONTENTION.has(codeOf(cause));
 

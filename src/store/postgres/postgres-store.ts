@@ -4,15 +4,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
+import { toAlterError } from '../../domain/errors.ts';
 import { type EpochChanges, KEPT_EPOCHS, readChanges, wholeLog, writeChanges } from '../change-log.ts';
 import type { Columns } from '../columns/columns.ts';
 import { sealedRow } from '../columns/credentials.ts';
 import { rateLimitColumns, rateLimitRow } from '../columns/policies.ts';
 import { columnsOf, removal, SNAPSHOT_TABLES, selectAll, snapshotOf, upsert, valuesOf } from '../columns/statements.ts';
-import { LostLease, StaleEpoch } from '../conflicts.ts';
+import { CommitUnknown, LostLease, StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import { MIGRATIONS, type Migration } from '../sqlite/migrations.ts';
-import type { HeldLease, HostAuditRow, HostChain, Nonce, Store } from '../store.ts';
+import type { HeldLease, HostAuditRow, HostChain, Nonce, QuotaRow, Store } from '../store.ts';
 import { connectionOf } from './connection.ts';
 import { migratePostgres } from './migrate.ts';
 import { Transactions } from './transactions.ts';
@@ -28,6 +29,10 @@ const USED_TABLES = { key: 'agent_keys', credential: 'credentials', user: 'users
   LastUse['of'],
   string
 >;
+
+/** How long a change waits for a database that went away while it was made. */
+const SETTLE_MS = 3_000;
+const SETTLE_PAUSE_MS = 100;
 
 const mark = (n: number): string => `$${n}`;
 
@@ -81,7 +86,41 @@ class PostgresStore implements Store {
     return rows.map(sealedRow);
   }
 
-  apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
+  /** A commit whose answer was lost is made again: only one of the two can get through the epoch, and what the log says tells which. */
+  async apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
+    let unknown: CommitUnknown | null = null;
+    for (const end = performance.now() + SETTLE_MS; ; await new Promise((resolve) => setTimeout(resolve, SETTLE_PAUSE_MS))) {
+      try {
+        return await this.#applyOnce(changes, expectedEpoch, lease);
+      } catch (thrown) {
+        if (thrown instanceof CommitUnknown) unknown = thrown;
+        // About a second attempt only what the database decided counts; while it is away it says nothing of the first.
+        if (unknown === null || (toAlterError(thrown).code === 'conflict' && !(thrown instanceof StaleEpoch))) throw thrown;
+        const isMade = thrown instanceof StaleEpoch ? await this.#isMade(changes, expectedEpoch + 1) : null;
+        if (isMade === true) return expectedEpoch + 1;
+        if (isMade === false) throw thrown;
+        if (performance.now() > end) throw unknown;
+      }
+    }
+  }
+
+  /** Whether these changes led to this epoch; null when that can't be told, now or any more. */
+  async #isMade(changes: readonly StoreChange[], epoch: number): Promise<boolean | null> {
+    const text = writeChanges(changes);
+    const look = async (client: PoolClient): Promise<boolean | null> => {
+      const { rows } = await client.query<{ changes: string }>('select changes from change_log where epoch = $1', [epoch]);
+      if (rows[0] !== undefined) return rows[0].changes === text;
+      // No log of it: while it is the newest, what it wrote beside the rows shows whose it was.
+      if ((await epochOf(client)) !== epoch) return null;
+      const { rows: meta } = await client.query<{ name: string; value: string }>('select name, value from meta');
+      const values = new Map(meta.map(({ name, value }) => [name, value]));
+      const written = changes.flatMap((change) => ('put' in change && change.put === 'meta' ? [change] : []));
+      return written.length > 0 && written.every(({ name, value }) => values.get(name) === value);
+    };
+    return this.#transactions.read(look).catch(() => null);
+  }
+
+  #applyOnce(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
     const epoch = expectedEpoch + 1;
     return this.#transactions.write(async (client) => {
       const raised = await client.query(`update meta set value = $1 where name = 'epoch' and value = $2`, [
@@ -195,6 +234,36 @@ class PostgresStore implements Store {
     return this.#transactions.read(async (client) => {
       const { rows } = await client.query<{ n: number; line: string; arrived_at: number }>(sql, [...values]);
       return rows.map(({ n, line, arrived_at: arrivedAt }) => ({ n, line, arrivedAt }));
+    });
+  }
+
+  async readQuota(key: string): Promise<QuotaRow | undefined> {
+    return (await this.#quotaRows('where key = $1', [key]))[0];
+  }
+
+  writeQuota({ key, version, state, expiresAt }: QuotaRow): Promise<boolean> {
+    const sql =
+      version === 1
+        ? 'insert into quotas (key, version, state, expires_at) values ($1, $2, $3, $4) on conflict (key) do nothing'
+        : 'update quotas set version = $2, state = $3, expires_at = $4 where key = $1 and version = $2 - 1';
+    return this.#transactions.write(async (client) => (await client.query(sql, [key, version, state, expiresAt])).rowCount === 1);
+  }
+
+  listQuotas(): Promise<QuotaRow[]> {
+    return this.#quotaRows('order by key', []);
+  }
+
+  async forgetQuotas(expiredBefore: number): Promise<void> {
+    await this.#transactions.write((client) => client.query('delete from quotas where expires_at < $1', [expiredBefore]));
+  }
+
+  #quotaRows(rest: string, values: readonly string[]): Promise<QuotaRow[]> {
+    return this.#transactions.read(async (client) => {
+      const { rows } = await client.query<{ key: string; version: number; state: string; expires_at: number }>(
+        `select key, version, state, expires_at from quotas ${rest}`,
+        [...values],
+      );
+      return rows.map(({ key, version, state, expires_at: expiresAt }) => ({ key, version, state, expiresAt }));
     });
   }
 

@@ -276,6 +276,16 @@ create table host_audit (
 ) strict;
 `;
 
+/** Limits that all hosts share: what is in whose hands. Not part of the snapshot, nor under its MAC. */
+const QUOTAS = `
+create table quotas (
+  key text primary key,
+  version integer not null,
+  state text not null,
+  expires_at integer not null
+) strict;
+`;
+
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'first schema', sql: FIRST_SCHEMA },
   { version: 2, name: 'cookies of answers', sql: RESPONSE_COOKIES },
@@ -291,5 +301,6 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 12, name: 'change log, nonces and leases', sql: COORDINATION },
   { version: 13, name: 'hosts', sql: HOSTS },
   { version: 14, name: 'audit rows of hosts', sql: HOST_AUDIT },
-  { version: 15, name: 'bodies beside audit rows', sql: AUDIT_BODIES },
+  { version: 15, name: 'quotas', sql: QUOTAS },
+  { version: 16, name: 'bodies beside audit rows', sql: AUDIT_BODIES },
 ];

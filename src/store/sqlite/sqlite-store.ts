@@ -12,11 +12,12 @@ import { columnsOf, REMOVALS, removal, selectAll, snapshotOf, upsert, valuesOf }
 import { TABLES, type TableKey } from '../columns/tables.ts';
 import { StaleEpoch } from '../conflicts.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
-import type { HeldLease, HostAuditRow, HostChain, Nonce, Store } from '../store.ts';
+import type { HeldLease, HostAuditRow, HostChain, Nonce, QuotaRow, Store } from '../store.ts';
 import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
 import { SqliteHostAudit } from './host-audit.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
+import { SqliteQuotas } from './quotas.ts';
 
 export interface SqliteStoreOptions {
   readonly dbFile: string;
@@ -41,6 +42,7 @@ class SqliteStore implements Store {
   readonly #removes = new Map<string, Statement>();
   readonly #coordination: SqliteCoordination;
   readonly #hostAudit: SqliteHostAudit;
+  readonly #quotas: SqliteQuotas;
   readonly #raiseEpoch: Statement;
   readonly #epoch: Statement<unknown[], { value: string }>;
   readonly #readSealed: Statement<unknown[], Columns>;
@@ -52,6 +54,7 @@ class SqliteStore implements Store {
     this.#unlock = unlock;
     this.#coordination = new SqliteCoordination(db);
     this.#hostAudit = new SqliteHostAudit(db);
+    this.#quotas = new SqliteQuotas(db);
     const mark = (): string => '?';
     for (const key of Object.keys(TABLES) as TableKey[]) {
       this.#reads.set(key, db.prepare(selectAll(key)));
@@ -145,6 +148,22 @@ class SqliteStore implements Store {
 
   async listHostChains(hostId: string): Promise<string[]> {
     return this.#guarded(() => this.#hostAudit.chains(hostId));
+  }
+
+  async readQuota(key: string): Promise<QuotaRow | undefined> {
+    return this.#guarded(() => this.#quotas.read(key));
+  }
+
+  async writeQuota(row: QuotaRow): Promise<boolean> {
+    return this.#guarded(() => this.#quotas.write(row));
+  }
+
+  async listQuotas(): Promise<QuotaRow[]> {
+    return this.#guarded(() => this.#quotas.list());
+  }
+
+  async forgetQuotas(expiredBefore: number): Promise<void> {
+    this.#guarded(() => this.#quotas.forget(expiredBefore));
   }
 
   async noteUses(uses: readonly LastUse[]): Promise<void> {

@@ -91,6 +91,27 @@ export function describeCoordination(name: string, factory: StoreFactory): void 
       await again.close();
     });
 
+    it('changes a quota for the one who knows its last version, whoever asks', async () => {
+      const { store, reopen } = await factory.create();
+      const row = (version: number, state = `${version}`) => ({ key: 'q', version, state, expiresAt: T + version });
+      expect(await store.readQuota('q')).toBeUndefined();
+      expect(await store.writeQuota(row(2))).toBe(false);
+      const added = await Promise.all(['a', 'b', 'c'].map((state) => store.writeQuota(row(1, state))));
+      expect(added.filter((isMine) => isMine)).toHaveLength(1);
+      const changed = await Promise.all(['a', 'b', 'c'].map((state) => store.writeQuota(row(2, state))));
+      expect(changed.filter((isMine) => isMine)).toHaveLength(1);
+      const winner = ['a', 'b', 'c'][changed.indexOf(true)]!;
+      expect(await Promise.all([row(1), row(2), row(4)].map((each) => store.writeQuota(each)))).toEqual([false, false, false]);
+      await store.close();
+      const again = await reopen();
+      expect(await again.readQuota('q')).toEqual(row(2, winner));
+      expect(await again.writeQuota({ ...row(1), key: 'p' })).toBe(true);
+      expect((await again.listQuotas()).map(({ key }) => key)).toEqual(['p', 'q']);
+      await again.forgetQuotas(T + 2);
+      expect(await again.listQuotas()).toEqual([row(2, winner)]);
+      await again.close();
+    });
+
     it('gives a lease to one holder at a time, with a token that only rises', async () => {
       const { store } = await factory.create();
       const fences = await Promise.all(['h1', 'h2', 'h3'].map((holder) => store.acquireLease('l', holder, 100, T)));

@@ -50,8 +50,8 @@ afterAll(() => {
 });
 
 /** Rows found, and how many steps it took: one for each block that is read, and a few to choose them. */
-function search(filter: AuditFilter): { found: number[]; read: number } {
-  const scan = new PageScan(db, index, filter, 1, ROWS);
+function search(filter: AuditFilter, by = index): { found: number[]; read: number } {
+  const scan = new PageScan(db, by, filter, 1, ROWS);
   let read = 0;
   while (scan.step()) read += 1;
   return { found: scan.rows.map(({ n }) => n as number), read };
@@ -95,6 +95,27 @@ describe('a search', () => {
     expect(blocks.length).toBeGreaterThan(4);
     expect(all).toBeGreaterThanOrEqual(blocks.length);
     expect(few).toBeLessThanOrEqual(4);
+  });
+
+  test('goes by the same entries after their key was replaced, and by none that was edited', () => {
+    db.exec('DELETE FROM block_index');
+    const filter = { trace: (1500).toString(16).padStart(32, '0') };
+    const fresh = new BlockIndex(db, headKey());
+    while (fresh.indexOne());
+    const { found, read } = search(filter);
+    const reseal = (): BlockIndex => {
+      const moving = new BlockIndex(db, headKey());
+      moving.useKey(headKey(8));
+      for (let at: number | null = moving.resealAfter(-1); at !== null; at = moving.resealAfter(at))
+        expect(search(filter, moving).found).toEqual(found);
+      return new BlockIndex(db, headKey(8));
+    };
+    // SECURITY: an entry that is not vouched for must not be sealed anew.
+    const edited = db.prepare<[], { first_n: number }>('SELECT first_n FROM block_index ORDER BY first_n').get()?.first_n;
+    db.prepare('UPDATE block_index SET terms = zeroblob(length(terms)) WHERE first_n = ?').run(edited);
+    expect(search(filter, reseal())).toEqual({ found, read: read + 1 });
+    // Whoever has only the key of before reads everything.
+    expect(search(filter).read).toBeGreaterThanOrEqual(blocks.length);
   });
 
   test('goes page by page without a gap or a repetition', () => {

@@ -231,7 +231,7 @@ describe('retention', () => {
     db.close();
     rmSync(join(here.dir, 'audit.head'));
     const { HeadFile } = await import('../../../src/journal/head.ts');
-    const head = new HeadFile(join(here.dir, 'audit.head'), headKey(), installation);
+    const head = new HeadFile(join(here.dir, 'audit.head'), [headKey()], installation);
     head.write({ n: 14, hash, anchorN: 0, anchorHash: GENESIS, clean: true, fault: null, epoch: null });
     head.close();
 

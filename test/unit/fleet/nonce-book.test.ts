@@ -63,8 +63,12 @@ test('a database that fails makes each of its calls fail, and the next is asked 
 });
 
 test('a vault whose database does not answer is not ready, and says no more than that', async () => {
-  const vault = (ping: () => Promise<void>) => ({ vault: { ping, epoch: 7 } as unknown as FleetVault });
-  expect(await readiness(vault(async () => {}))).toEqual({ status: 'ready', epoch: 7, database: 'ok' });
+  const vault = (ping: () => Promise<void>, isLocked = false) => ({
+    vault: { ping, epoch: 7, isLocked } as unknown as FleetVault,
+  });
+  const ready = { status: 'ready', epoch: 7, database: 'ok', master_key: 'ok' };
+  expect(await readiness(vault(async () => {}))).toEqual(ready);
+  expect(await readiness(vault(async () => {}, true))).toEqual({ ...ready, status: 'unready', master_key: 'missing' });
   const away = () => Promise.reject(new AlterError('vault_unavailable', { reason: 'connect ECONNREFUSED 10.0.0.9' }));
-  expect(await readiness(vault(away))).toEqual({ status: 'unready', epoch: 7, database: 'unreachable' });
+  expect(await readiness(vault(away))).toEqual({ ...ready, status: 'unready', database: 'unreachable' });
 });

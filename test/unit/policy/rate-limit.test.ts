@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { LimitSpec } from '../../../src/domain/policy.ts';
-import { LimitLedger } from '../../../src/policy/limit-ledger.ts';
+import { LimitLedger, limitUse } from '../../../src/policy/limit-ledger.ts';
 import { openCounter } from '../../../src/policy/rate-limit.ts';
 
 const MINUTE = 60_000;
@@ -10,6 +10,7 @@ const spec = (kind: LimitSpec['kind'], requests: number, burst = requests): Limi
   requests,
   perMs: MINUTE,
   burst,
+  scope: 'fleet',
 });
 const T = 1_000 * MINUTE;
 
@@ -107,7 +108,7 @@ test('a sliding window never lets more through in any window, and a state goes o
 });
 
 test('the ledger tells what changed once, goes on from what was saved, and starts anew when the limit is another one', () => {
-  const use = { key: 'k', spec: spec('fixed_window', 2) };
+  const use = limitUse('p/r', 'a', 'g', spec('fixed_window', 2));
   const ledger = new LimitLedger();
   ledger.take([use], T);
   const saved = ledger.takeChanges();

@@ -19,6 +19,12 @@ import { agentRow, credentialRow, delegationRow, grantRow, keyRow, permitRow, us
 
 const ISSUER = 'https://login.good.test';
 
+const DENY = 'effect = "deny"';
+const LIMIT = 'effect = "limit"\nlimit = { kind = "fixed_window", requests = 5, per = "1m" }';
+const OWN_LIMIT = LIMIT.replace(' }', ', scope = "host" }');
+const policyOf = (layer: string, targets: readonly string[], rule: string, mode = 'enforce'): string =>
+  `name = "p"\nlayer = "${layer}"\nmode = "${mode}"\n${layer === 'installation' ? '' : `targets = ${JSON.stringify(targets)}\n`}[[rules]]\nname = "r"\n${rule}\n`;
+
 const ROWS: StoreSnapshot = {
   ...EMPTY_SNAPSHOT,
   epoch: 7,
@@ -63,7 +69,12 @@ const ROWS: StoreSnapshot = {
   permits: [permitRow('p-bot', 'bot', 'g-bot'), permitRow('p-other', 'other', 'g-other')],
   policySets: [
     { id: '3', digest: 'old', sources: [], createdAt: 1 },
-    { id: '12', digest: 'new', sources: [{ origin: 'file', place: 'a.toml', toml: 'x' }], createdAt: 2 },
+    {
+      id: '12',
+      digest: 'new',
+      sources: [{ origin: 'file', place: 'a.toml', toml: policyOf('installation', [], DENY) }],
+      createdAt: 2,
+    },
   ],
 };
 
@@ -108,6 +119,26 @@ describe('a host sees', () => {
     const withoutPolicies = { ...assigned('bot'), capabilities: ['grants.1'] };
     expect([...viewed(withoutPolicies).grant.keys()]).toEqual([]);
     expect([...viewed(withoutPolicies, { ...ROWS, policySets: [] }).grant.keys()]).toEqual(['g-bot']);
+  });
+
+  test.each<[string, string, readonly string[]]>([
+    ['of everything', policyOf('installation', [], LIMIT), []],
+    ['of each agent', policyOf('agent', ['*'], LIMIT), []],
+    ['of its agent', policyOf('agent', ['bot'], LIMIT), []],
+    ['with an expression', policyOf('installation', [], `${LIMIT}\nwhen = { cel = "request.method == 'GET'" }`), []],
+    ['of one grant', policyOf('grant', ['g-bot'], LIMIT), ['g-asks', 'g-secret', 'g-user', 'g-group']],
+    ['of another agent', policyOf('agent', ['other'], LIMIT), ['g-bot', 'g-asks', 'g-secret', 'g-user', 'g-group']],
+    ['that is only watched', policyOf('agent', ['bot'], LIMIT, 'monitor'), ['g-bot', 'g-asks', 'g-secret', 'g-user', 'g-group']],
+    ['of each host', policyOf('agent', ['bot'], OWN_LIMIT), ['g-bot', 'g-asks', 'g-secret', 'g-user', 'g-group']],
+    ['that can not be read', 'name =', []],
+  ])('no grant under a limit %s that its daemon would count by itself', (_what, toml, seen) => {
+    const rows = {
+      ...ROWS,
+      policySets: [{ id: '12', digest: 'n', createdAt: 2, sources: [{ origin: 'vault' as const, place: 'p', toml }] }],
+    };
+    const older = HOST_CAPABILITIES.filter((each) => each !== 'limits.fleet');
+    expect([...viewed({ ...assigned('bot'), capabilities: older }, rows).grant.keys()].toSorted()).toEqual(seen.toSorted());
+    expect(viewed(assigned('bot'), rows).grant.size).toBe(5);
   });
 
   test('neither where values come from, nor the names of people that it has nothing to do with', () => {

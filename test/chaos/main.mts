@@ -1,0 +1,32 @@
+/**
+ * `npm run chaos [-- --seed N --minutes M]`: a fleet of processes under random faults, and what must hold all along: no request with
+ * another's secret, no rotated token lost, no audit row lost or doubled, nothing used that has ended. The seed repeats the schedule.
+ */
+import { parseArgs } from 'node:util';
+import { isPostgresHere } from '../helpers/postgres.ts';
+import { runChaos } from './run.ts';
+
+const { values } = parseArgs({ options: { seed: { type: 'string' }, minutes: { type: 'string', default: '5' } } });
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+console.log(`seed ${seed}`);
+if (!isPostgresHere) {
+  console.log('not present here: PostgreSQL 15');
+  process.exit(1);
+}
+const { problems, story, logs, requests, storms } = await runChaos({
+  ...{ seed, forMs: Number(values.minutes) * 60_000, print: (line) => console.log(line) },
+  ...{ replicas: 3, daemons: 4, agentsPerDaemon: 2, stormMs: 20_000, pauseMs: 900 },
+  // Longer than a lease of a refresh whose holder was killed.
+  ...{ leaseMs: 6_000, tokenLifeS: 6, settleMs: 135_000 },
+});
+if (problems.length > 0) {
+  for (const [name, log] of logs) {
+    if (problems.every((problem) => !problem.includes(name)) && problems.some((problem) => /(replica|daemon) \d/.test(problem)))
+      continue;
+    console.log(`\n--- ${name}\n${log.split('\n').slice(-80).join('\n')}`);
+  }
+  console.log(`\n--- what was done\n${story.join('\n')}`);
+  console.log(`\n${problems.length} went wrong; repeat with: npm run chaos -- --seed ${seed}`);
+  for (const problem of problems) console.log(`  ${problem}`);
+} else console.log(`${requests} requests, ${storms} storms: nothing went wrong`);
+process.exit(problems.length > 0 ? 1 : 0);

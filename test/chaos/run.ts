@@ -1,0 +1,151 @@
+/** A run: storms from a seed, each followed by a calm in which everything has to be as if there had been none. */
+import { aboutASecond } from '../integration/fleet/enrolled.ts';
+import { type Agent, Agents } from './agents.ts';
+import { eventually, isCalm, judgeAccounts, judgeAudit } from './judgement.ts';
+import { ChaosRecord } from './record.ts';
+import { type Deed, deedText, type Planned, planStorm, type Size } from './schedule.ts';
+import { FleetStage, type Part } from './stage.ts';
+
+export interface ChaosOptions extends Omit<Size, 'agents'> {
+  readonly seed: number;
+  /** No new storm begins after this. */
+  readonly forMs: number;
+  readonly agentsPerDaemon: number;
+  readonly leaseMs: number;
+  readonly tokenLifeS: number;
+  /** How long rows may be on their way, and accounts unusable because a replica died while it renewed them. */
+  readonly settleMs: number;
+  readonly print: (line: string) => void;
+}
+
+export interface ChaosResult {
+  readonly problems: readonly string[];
+  readonly story: readonly string[];
+  /** What each process printed, by its name. */
+  readonly logs: ReadonlyMap<string, string>;
+  readonly requests: number;
+  readonly storms: number;
+}
+
+/** A replica may serve for this long without an answer of its database. */
+const STALE_MS = 5_000;
+const PAUSE_MS = 60;
+
+interface Fleet {
+  readonly stage: FleetStage;
+  readonly agents: Agents;
+  readonly record: ChaosRecord;
+  readonly options: ChaosOptions;
+}
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const record = new ChaosRecord(options.print);
+  const stage = new FleetStage({ record, ...options });
+  const agents = new Agents(stage, record);
+  const fleet: Fleet = { stage, agents, record, options };
+  let storms = 0;
+  try {
+    await stage.start();
+    await agents.start(options.agentsPerDaemon);
+    if (!(await eventually(10_000, () => isCalm(stage)))) throw new Error('the fleet does not come together');
+    record.tell('the fleet is there');
+    const end = performance.now() + options.forMs;
+    do {
+      await storm(planStorm(options.seed + storms++, { ...options, agents: agents.all.length }), fleet);
+      await calm(fleet);
+    } while (performance.now() < end && record.problems.length === 0);
+  } catch (error) {
+    record.fault((error as Error).stack ?? String(error));
+  } finally {
+    await agents.close();
+    await stage.stop();
+  }
+  const logs = new Map(stage.parts.map(({ name, printed }) => [name, printed]));
+  return { problems: record.problems, story: record.story, logs, requests: record.requests.size, storms };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function storm(plan: readonly Planned[], fleet: Fleet): Promise<void> {
+  const { record, agents, options } = fleet;
+  record.tell(`storm of ${options.stormMs} ms, ${plan.length} deeds`);
+  agents.run(PAUSE_MS);
+  const startedAt = performance.now();
+  const done = plan.map(async ({ atMs, deed }) => {
+    await pause(startedAt + atMs - performance.now());
+    record.tell(deedText(deed));
+    await carryOut(deed, fleet);
+  });
+  await Promise.all(done);
+  await pause(startedAt + options.stormMs - performance.now());
+}
+
+async function carryOut(deed: Deed, { stage, agents, options }: Fleet): Promise<void> {
+  const place = (link: 'hosts' | 'database', n: number): Part => (link === 'hosts' ? stage.daemons : stage.replicas)[n] as Part;
+  switch (deed.do) {
+    case 'kill': {
+      const part = (deed.what === 'replica' ? stage.replicas : stage.daemons)[deed.n] as Part;
+      await stage.kill(part);
+      await pause(deed.forMs);
+      // Not awaited: it may have to wait for what else is down.
+      void stage.revive(part);
+      return;
+    }
+    case 'crash-database':
+      await stage.crashDatabase().catch(() => {});
+      await pause(deed.forMs);
+      await stage.beginDatabase().catch(() => {});
+      return;
+    case 'break': {
+      const { way } = place(deed.link, deed.n);
+      way.set(deed.fault);
+      await pause(deed.forMs);
+      way.set(null);
+      return;
+    }
+    case 'strike':
+      place(deed.link, deed.n).way.strike(deed.fault, () => Math.random() < 0.5);
+      return;
+    case 'end-grant': {
+      const agent = agents.all[deed.n];
+      if (agent === undefined) return;
+      // Past the lease of whoever heard nothing, from a replica that had heard nothing either.
+      const boundMs = options.leaseMs + STALE_MS + aboutASecond();
+      if ((await agents.endGrant(agent, boundMs)) !== null) await agents.newGrant(agent);
+    }
+  }
+}
+
+async function calm({ stage, agents, record, options }: Fleet): Promise<void> {
+  for (const part of stage.parts) part.way.set(null);
+  // Whatever else of the storm is left: it may have been crashed while it started.
+  await stage.beginDatabase().catch(() => {});
+  await Promise.all(stage.parts.map((part) => stage.revive(part)));
+  const startedAt = performance.now();
+  if (!(await eventually(45_000, () => isCalm(stage))))
+    record.fault('the faults are over, but not every daemon hears of changes');
+  record.tell(`calm after ${Math.round(performance.now() - startedAt)} ms`);
+  await Promise.all(agents.all.map((agent) => endsInASecond(agent, agents, record)));
+  await judgeAccounts(stage, agents, record, options.settleMs);
+  await agents.stop();
+  await judgeAudit(stage, record, options.settleMs);
+}
+
+/** With a stream: what is ended is refused about a second later, and what is granted is there. */
+async function endsInASecond(agent: Agent, agents: Agents, record: ChaosRecord): Promise<undefined> {
+  const { name } = agent;
+  let last = '';
+  const isUsable = await eventually(10_000, async () => {
+    const { status, error } = await agents.ask(agent);
+    last = `${status} ${error}`;
+    return status === 200;
+  });
+  if (!isUsable) return record.fault(`${name} has a grant and a daemon that hears of changes, but can't use it: ${last}`);
+  const boundMs = aboutASecond();
+  if ((await agents.endGrant(agent, boundMs)) === null) return;
+  await pause(boundMs);
+  const { status, error } = await agents.ask(agent);
+  if (status === 200) record.fault(`${name} still uses a grant that ended ${Math.round(boundMs)} ms ago, with a live stream`);
+  else if (error !== 'grant_revoked') record.tell(`${name} is refused with ${status} ${error}`);
+  await agents.newGrant(agent);
+}

@@ -1,0 +1,80 @@
+/** `alterd vault doctor` on a vault that serves: all well, and then one thing after the other that is not. */
+import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Finding } from '../../../src/cli/doctor/finding.ts';
+import { temporaryDirectory } from '../../helpers/temporary.ts';
+import { runInside } from '../api/cli-process.ts';
+import { startVaultStage, type VaultStage } from './rig.ts';
+
+const directory = temporaryDirectory();
+let vault: VaultStage;
+
+beforeAll(async () => {
+  vault = await startVaultStage(directory, { config: '[metrics]\nlisten = "127.0.0.1:0"\n' });
+});
+afterAll(() => vault.stop());
+
+async function examined(): Promise<{ code: number | null; findings: Finding[]; of: (check: string) => Finding | undefined }> {
+  const { code, stdout } = await runInside(vault.home, ['vault', 'doctor', '--output', 'json']);
+  const findings = JSON.parse(stdout) as Finding[];
+  return { code, findings, of: (check) => findings.find((each) => each.check === check) };
+}
+
+test('nothing fails on one that is well, and each part of it was looked at', async () => {
+  const host = await vault.enroll('web-01');
+  await host.client().call('GET', '/v1/host/bundle');
+  const { code, findings, of } = await examined();
+  expect(findings.filter(({ status }) => status === 'failed')).toEqual([]);
+  expect(code).toBe(0);
+  for (const check of [
+    'configuration',
+    'database',
+    'schema',
+    'replicas',
+    'master key',
+    'permissions',
+    'server',
+    'listener',
+    'certificate',
+    'metrics',
+  ])
+    expect(of(check)).toMatchObject({ check, status: 'ok', fix: null });
+  // It borrows and has sent nothing of its journal.
+  expect(of('audit of web-01')).toMatchObject({ status: 'exposed' });
+  expect(of('master key')?.detail).toContain('it is the one of the database');
+});
+
+test('another master key, or none, is told before the next start finds out', async () => {
+  const { masterKeyFile } = vault.paths;
+  renameSync(masterKeyFile, `${masterKeyFile}.aside`);
+  const gone = await examined();
+  expect([gone.code, gone.of('master key')?.status]).toEqual([1, 'failed']);
+  expect(gone.of('master key')?.fix).toBeTruthy();
+  const other = await startVaultStage(directory);
+  await other.stop();
+  renameSync(other.paths.masterKeyFile, masterKeyFile);
+  expect((await examined()).of('master key')).toMatchObject({ status: 'failed', detail: expect.stringContaining('not the one') });
+  renameSync(`${masterKeyFile}.aside`, masterKeyFile);
+  chmodSync(masterKeyFile, 0o644);
+  expect((await examined()).of('permissions')).toMatchObject({ status: 'failed', fix: `chmod go= ${masterKeyFile}` });
+  chmodSync(masterKeyFile, 0o600);
+});
+
+test('a public name that the certificate is not good for, before a host finds out', async () => {
+  writeFileSync(vault.paths.configFile, '[vault_server]\npublic_names = ["vault.example.com"]\n');
+  const { code, of } = await examined();
+  expect([code, of('certificate')]).toMatchObject([1, { status: 'failed', detail: 'it is not good for vault.example.com' }]);
+  writeFileSync(vault.paths.configFile, '[vault_server]\nlisten = "nowhere"\n');
+  expect(await examined()).toMatchObject({ code: 1, findings: [{ check: 'configuration', status: 'failed' }] });
+  writeFileSync(vault.paths.configFile, '');
+});
+
+test('one that does not run is told, and what can be looked at without it is', async () => {
+  const stopped = await startVaultStage(directory);
+  await stopped.stop();
+  const { code, stdout } = await runInside(stopped.home, ['vault', 'doctor']);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^failed +server .*no daemon answers.*\n.*→ Start it: `alterd vault start`/m);
+  expect(stdout).toMatch(/^ok +database /m);
+  expect(stdout).toMatch(/^ok +master key /m);
+});
