@@ -15,7 +15,7 @@ const directory = temporaryDirectory();
 const MARKER = 'SEKRET-marker-at-rest-value';
 /** The schema as it was before there were users. */
 const WITHOUT_PEOPLE = [
-  ...['permits', 'delegations', 'users', 'change_log', 'nonces', 'leases', 'hosts', 'host_audit'].map(
+  ...['permits', 'delegations', 'users', 'change_log', 'nonces', 'leases', 'hosts', 'host_audit', 'quotas'].map(
     (table) => `drop table ${table}`,
   ),
   ...['agents_by_parent', 'agent_keys_by_parent', 'grants_by_user'].map((index) => `drop index ${index}`),
