@@ -5,7 +5,9 @@
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { AlterError } from '../domain/errors.ts';
+import { userLabel } from '../domain/user.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';
+import type { VaultUsers } from '../vault/users.ts';
 import type { ApiDeps } from './deps.ts';
 import { readBody } from './input.ts';
 
@@ -30,6 +32,8 @@ const newConnectSession = z.strictObject({
   fields: z.record(z.string(), z.record(z.string(), z.string())).optional(),
   allow_private: z.boolean().optional(),
   grant_id: z.string().nullish(),
+  /** Id, e-mail or subject of the person who will open the link: the grant becomes theirs, and `agent` is to whom they delegate it. */
+  user: z.string().min(1).nullish(),
   metadata: z.record(z.string(), z.string()).optional(),
 });
 
@@ -51,6 +55,7 @@ export interface ConnectSessionView {
   readonly state: 'waiting' | 'open' | 'ended';
   readonly providers: readonly string[];
   readonly agent: string | null;
+  readonly user: string | null;
   readonly label: string | null;
   readonly allowed_origin: string | null;
   readonly return_url: string | null;
@@ -94,6 +99,7 @@ export function connectSessionRoutes({ connect, vault, now = Date.now }: ApiDeps
       fields: body.fields ?? {},
       allowPrivate: body.allow_private ?? false,
       grantId: grant?.id ?? null,
+      user: body.user == null ? null : userOf(vault.users, body.user),
       metadata: body.metadata ?? {},
     });
     return c.json(
@@ -113,6 +119,16 @@ export function connectSessionRoutes({ connect, vault, now = Date.now }: ApiDeps
   return routes;
 }
 
+/** @throws AlterError not_found, conflict */
+function userOf(users: VaultUsers, name: string): { readonly id: string; readonly name: string } {
+  const user = users.find(name);
+  if (user.status === 'active') return { id: user.id, name: userLabel(user) };
+  throw new AlterError('conflict', {
+    reason: `${userLabel(user)} is deactivated`,
+    hint: `Let them in again first: \`alterd user activate ${user.id}\`.`,
+  });
+}
+
 const milliseconds = (value: number | null | undefined): number | null =>
   value === null || value === undefined ? null : value * 1_000;
 
@@ -121,6 +137,7 @@ const sessionView = (session: ConnectSession): ConnectSessionView => ({
   state: session.phase,
   providers: session.request.providers,
   agent: session.request.agent,
+  user: session.request.user?.name ?? null,
   label: session.request.label,
   allowed_origin: session.request.allowedOrigin,
   return_url: session.request.returnUrl,

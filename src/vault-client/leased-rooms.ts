@@ -103,5 +103,14 @@ function refusingConnect(vaultUrl: string): ConnectFlows {
   const refuse = async (): Promise<never> => {
     throw managedElsewhere(vaultUrl);
   };
-  return { begin: refuse, complete: refuse, cancel: () => {}, beginDevice: refuse, pollDevice: refuse, connectWith: refuse };
+  return {
+    begin: refuse,
+    complete: refuse,
+    cancel: () => {},
+    beginDevice: refuse,
+    pollDevice: refuse,
+    connectWith: refuse,
+    knownAccount: () => null,
+    approveKnown: refuse,
+  };
 }

@@ -24,6 +24,8 @@ export function connectEvent(
     at,
     action,
     agent: request.agent,
+    user_id: request.user?.id ?? null,
+    user: request.user?.name ?? null,
     grant_label: request.label,
     provider_id: about.provider ?? (request.providers.length === 1 ? (request.providers[0] ?? null) : null),
     details: {

@@ -34,6 +34,8 @@ export interface ConnectSessionRequest {
   readonly fields: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Connect the account of this grant anew; null for a new grant. */
   readonly grantId: string | null;
+  /** The person for whom it was made: the grant is theirs, and delegated to the agent. Null when nobody knows who will come. */
+  readonly user: { readonly id: string; readonly name: string } | null;
   /** Free small facts of the application, for the audit row of the session. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -51,6 +53,9 @@ export function checkConnectSessionRequest(input: ConnectSessionRequest): Connec
       providers.includes(slug) ? undefined : `fields: ${JSON.stringify(slug)} is not among allowed_providers`,
     ),
     input.grantId !== null && providers.length > 1 ? 'grant_id: names the one provider of its grant' : undefined,
+    input.user !== null && (input.agent === null || input.grantId !== null)
+      ? 'user: a person delegates to an agent; name the agent, and no grant_id'
+      : undefined,
     originProblem(input.allowedOrigin),
     returnProblem(input.returnUrl),
     ...lifetimeProblems(input),

@@ -52,6 +52,8 @@ export interface ConnectSession {
   readonly phase: ConnectPhase;
   readonly pending: PendingConsent | null;
   readonly connected: readonly ConnectedAccount[];
+  /** Providers whose account is being approved without a new consent. */
+  readonly approving: ReadonlySet<string>;
 }
 
 interface ConnectRecord extends ConnectSession {
@@ -59,6 +61,7 @@ interface ConnectRecord extends ConnectSession {
   phase: ConnectPhase;
   pending: PendingConsent | null;
   connected: ConnectedAccount[];
+  readonly approving: Set<string>;
   readonly tokenHash: string;
   ticketHash: string | null;
   consents: number;
@@ -104,6 +107,7 @@ export class ConnectSessions {
       phase: 'waiting',
       pending: null,
       connected: [],
+      approving: new Set(),
       tokenHash: hashOf(token.reveal()),
       ticketHash: null,
       consents: 0,
@@ -167,6 +171,21 @@ export class ConnectSessions {
     if (pending === null || pending.stateHash !== hashOf(state)) throw refusal('state_mismatch');
     record.pending = null;
     return { session: record, provider: pending.provider };
+  }
+
+  /**
+   * The person approves an account that is there already: once for each provider, however often the button is pressed.
+   * @throws AlterError connect_session_invalid
+   */
+  noteApproval(ticket: string, provider: string): { readonly session: ConnectSession; readonly fail: () => void } {
+    const record = this.#open(ticket);
+    const isDone = record.approving.has(provider) || record.connected.some((each) => each.provider === provider);
+    // SECURITY: a session is for the one whom it was made for; without that, a link would be as good as the account.
+    if (record.request.user === null || isDone) throw refusal('session_used');
+    record.consents += 1;
+    if (record.consents > MAX_CONSENTS) throw refusal('too_many_tries');
+    record.approving.add(provider);
+    return { session: record, fail: () => void record.approving.delete(provider) };
   }
 
   /** @throws AlterError connect_session_invalid */

@@ -8,6 +8,7 @@ import { type Delegation, type DelegationEnder, isDelegationLive } from '../doma
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import { isMember, type User } from '../domain/user.ts';
+import type { StoreChange } from '../store/rows.ts';
 import { isLive } from './authority.ts';
 import { endings } from './endings.ts';
 import type { VaultGrants } from './grants.ts';
@@ -76,33 +77,13 @@ export class EmbeddedDelegations implements VaultDelegations {
   create(input: NewDelegation): Promise<Delegation> {
     const state = this.#state;
     return state.exclusive(async () => {
-      const now = state.now();
       const agent = state.findAgent(input.agent);
       const user = input.user === undefined ? undefined : this.#users.find(input.user);
       // SECURITY: a user learns nothing of grants that are not the user's to delegate, not even whether there is one.
       const grant =
         input.by === 'user' && user !== undefined ? this.#grantFor(user, input.grant) : this.#grants.find(input.grant);
       const userId = delegatorOf(grant, user);
-      requireUsable(agent, grant, now);
-      const expiresAt = Math.min(input.expiresAt ?? now + DEFAULT_TTL_MS, grant.expiresAt ?? Number.POSITIVE_INFINITY);
-      requireNone([
-        expiryProblem(input.expiresAt, now),
-        expiresAt > now + MAX_TTL_MS ? 'expires_at: at most five years from now' : undefined,
-      ]);
-      const row: Delegation = {
-        id: randomUUID(),
-        userId,
-        agentId: agent.id,
-        grantId: grant.id,
-        status: 'active',
-        createdAt: now,
-        expiresAt,
-        revokedAt: null,
-        revokedBy: null,
-      };
-      const older = state.rows.delegations.filter(
-        (each) => each.userId === userId && each.agentId === agent.id && each.grantId === grant.id,
-      );
+      const { row, changes, replaced } = draftDelegation(state, { ...input, agent, grant, userId });
       await state.commit(
         {
           action: 'delegation.created',
@@ -111,9 +92,9 @@ export class EmbeddedDelegations implements VaultDelegations {
           user: user ?? ownerOf(grant, state),
           delegationId: row.id,
           credential: { name: grant.credentialName, providerId: grant.providerId },
-          details: { by: input.by, expires_at: expiresAt, replaced: older.filter((each) => isDelegationLive(each, now)).length },
+          details: { by: input.by, expires_at: row.expiresAt, replaced },
         },
-        [...endings(older, input.by, now), { put: 'delegation', row }],
+        changes,
       );
       return row;
     });
@@ -160,6 +141,42 @@ export class EmbeddedDelegations implements VaultDelegations {
       throw new AlterError('conflict', { reason: `Several of your grants are labelled "${idOrLabel}"`, hint: 'Give the id.' });
     return found;
   }
+}
+
+export interface DelegationParts {
+  readonly agent: Agent;
+  /** Stored already, or in the same change. */
+  readonly grant: Grant;
+  readonly userId: string | null;
+  readonly expiresAt?: number | null | undefined;
+  readonly by: NewDelegation['by'];
+}
+
+/** A checked delegation with what makes it, not stored yet. Call it inside exclusive(). @throws AlterError conflict, invalid_input */
+export function draftDelegation(
+  state: VaultState,
+  { agent, grant, userId, by, expiresAt: asked }: DelegationParts,
+): { readonly row: Delegation; readonly changes: readonly StoreChange[]; readonly replaced: number } {
+  const now = state.now();
+  requireUsable(agent, grant, now);
+  const expiresAt = Math.min(asked ?? now + DEFAULT_TTL_MS, grant.expiresAt ?? Number.POSITIVE_INFINITY);
+  requireNone([expiryProblem(asked, now), expiresAt > now + MAX_TTL_MS ? 'expires_at: at most five years from now' : undefined]);
+  const row: Delegation = {
+    id: randomUUID(),
+    userId,
+    agentId: agent.id,
+    grantId: grant.id,
+    status: 'active',
+    createdAt: now,
+    expiresAt,
+    revokedAt: null,
+    revokedBy: null,
+  };
+  const older = state.rows.delegations.filter(
+    (each) => each.userId === userId && each.agentId === agent.id && each.grantId === grant.id,
+  );
+  const replaced = older.filter((each) => isDelegationLive(each, now)).length;
+  return { row, changes: [...endings(older, by, now), { put: 'delegation', row }], replaced };
 }
 
 /** Whose word the delegation is. @throws AlterError conflict */

@@ -29,6 +29,7 @@ import { Connections } from './oauth/connections.ts';
 import { EmbeddedConnectFlows } from './oauth/flows.ts';
 import { EmbeddedProviderClients, type ProviderClients } from './oauth/provider-clients.ts';
 import { Refresher } from './oauth/refresher.ts';
+import { SiblingGrants } from './oauth/sibling-grants.ts';
 import { TokenClients } from './oauth/token-clients.ts';
 import { TokenEndings } from './oauth/token-endings.ts';
 import { UPKEEP_EVERY_MS, Upkeep } from './oauth/upkeep.ts';
@@ -202,7 +203,8 @@ class EmbeddedVault implements Vault {
     const users = new EmbeddedUsers(state, sessions, uses, endings);
     const grants = new EmbeddedGrants(state, catalogue, endings, users);
     const delegations = new EmbeddedDelegations(state, grants, users);
-    const connections = new Connections({ state, dataKeys, grants, delegations, dropMaterial });
+    const connections = new Connections({ state, dataKeys, grants, dropMaterial });
+    const siblings = new SiblingGrants(state, grants);
     this.#parts = parts;
     this.#uses = uses;
     this.#materials = materials;
@@ -223,7 +225,7 @@ class EmbeddedVault implements Vault {
       ...{ state, dataKeys, catalogue, dropMaterial, policies: parts.policies },
       settle: () => refresher.settle(),
     });
-    this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, now: state.now });
+    this.connect = new EmbeddedConnectFlows({ clients: tokenClients, connections, siblings, now: state.now });
     this.upkeep = new Upkeep({ state, dataKeys, uses, refresher, endings });
     this.#refresher = refresher;
     this.#endings = endings;

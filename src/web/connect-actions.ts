@@ -6,14 +6,14 @@
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { ConnectSessionRequest } from '../vault/connect-session-request.ts';
 import type { ConnectedAccount, ConnectSession, ConnectSessions } from '../vault/connect-sessions.ts';
-import type { ConnectFlows, ConnectRequest } from '../vault/oauth/connect-flows.ts';
+import type { ConnectedGrant, ConnectFlows, ConnectRequest } from '../vault/oauth/connect-flows.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import { type ConnectFailure, failureOf } from './failure.ts';
 import { outcomeOf } from './outcome.ts';
 import { CALLBACK_PATH, CONNECT_PATH } from './paths.ts';
 import type { Action, ActionAnswer } from './server.ts';
 import { shownProvider } from './shown-provider.ts';
-import { type SessionView, type ShownProvider, viewOf } from './view.ts';
+import { type KnownView, type SessionView, type ShownProvider, viewOf } from './view.ts';
 
 export interface ConnectActionsOptions {
   readonly sessions: ConnectSessions;
@@ -75,6 +75,7 @@ class Steps {
     // SECURITY: only what the operator allowed; a page's word for another provider is nothing.
     if (!request.providers.includes(provider)) throw invalid('provider: is not one of this session');
     const asked = new Set(list(input, 'scopes'));
+    if (input.use_known === true) return this.#approve(ticket, request, provider, input.lifetime_seconds);
     const { scopes } = this.#shown(request, provider);
     const begun = await flows.begin({
       provider,
@@ -95,6 +96,25 @@ class Steps {
     return { authorization_url: begun.authorizeUrl };
   }
 
+  /** The account that is connected already gets one grant more, without a way to the provider. */
+  async #approve(ticket: string, request: ConnectSessionRequest, provider: string, lifetimeSeconds: unknown): Promise<Input> {
+    const { sessions, flows } = this.#options;
+    const wanted = { ...this.#known(request, provider), ...this.#newGrant(request, lifetimeSeconds) };
+    if (request.user === null) throw invalid('use_known: the session was made for nobody in particular, so nobody is known here');
+    const { session, fail } = sessions.noteApproval(ticket, provider);
+    try {
+      return {
+        session: this.#viewOf(
+          sessions.noteConnected(ticket, this.#accountOf(session, provider, await flows.approveKnown(wanted))),
+        ),
+      };
+    } catch (thrown) {
+      fail();
+      await this.#noteFailure(session, provider, thrown);
+      throw thrown;
+    }
+  }
+
   /** The person is back from the provider. */
   async complete(input: Input): Promise<Input> {
     const { sessions, flows } = this.#options;
@@ -109,23 +129,31 @@ class Steps {
         errorDescription: query.get('error_description') ?? undefined,
         iss: query.get('iss') ?? undefined,
       });
-      const account: ConnectedAccount = {
-        grantId: grant.grantId,
-        provider,
-        providerName: this.#shown(session.request, provider).name,
-        accountId: grant.accountId,
-        accountName: grant.accountName,
-        scopes: grant.scopes,
-        isReconnected: grant.reconnected,
-        at: this.#now(),
-      };
-      return { session: this.#viewOf(sessions.noteConnected(ticket, account)) };
+      return { session: this.#viewOf(sessions.noteConnected(ticket, this.#accountOf(session, provider, grant))) };
     } catch (thrown) {
-      const { error } = failureOf(thrown);
-      // An AlterError's own text holds no secret; of anything else only the name is told.
-      await sessions.noteFailure(session, provider, { error, reason: thrown instanceof AlterError ? thrown.message : error });
+      await this.#noteFailure(session, provider, thrown);
       throw thrown;
     }
+  }
+
+  #accountOf({ request }: ConnectSession, provider: string, grant: ConnectedGrant): ConnectedAccount {
+    return {
+      grantId: grant.grantId,
+      provider,
+      providerName: this.#shown(request, provider).name,
+      accountId: grant.accountId,
+      accountName: grant.accountName,
+      scopes: grant.scopes,
+      isReconnected: grant.reconnected,
+      at: this.#now(),
+    };
+  }
+
+  /** An AlterError's own text holds no secret; of anything else only the name is told. */
+  async #noteFailure(session: ConnectSession, provider: string, thrown: unknown): Promise<void> {
+    const { error } = failureOf(thrown);
+    const reason = thrown instanceof AlterError ? thrown.message : error;
+    await this.#options.sessions.noteFailure(session, provider, { error, reason });
   }
 
   async end(input: Input): Promise<Input> {
@@ -167,13 +195,38 @@ class Steps {
   #viewOf(session: ConnectSession): SessionView {
     return viewOf(
       session,
-      session.request.providers.map((slug) => this.#shown(session.request, slug)),
+      session.request.providers.map((slug) => {
+        const shown = this.#shown(session.request, slug);
+        return { ...shown, known: this.#knownView(session.request, shown) };
+      }),
     );
+  }
+
+  /** What the session needs of an account that is there already. */
+  #known(request: ConnectSessionRequest, provider: string): ConnectRequest {
+    const { scopes } = this.#shown(request, provider);
+    return {
+      provider,
+      user: request.user?.id,
+      scopes: scopes.filter((scope) => scope.required).map((scope) => scope.id),
+      fields: request.fields[provider],
+      allowPrivate: request.allowPrivate,
+    };
+  }
+
+  /** SECURITY: accounts are shown to the person for whom the session was made, and to nobody who merely has a link. */
+  #knownView(request: ConnectSessionRequest, { id, name, scopes }: ShownProvider): KnownView | null {
+    if (request.user === null || request.grantId !== null) return null;
+    const known = this.#options.flows.knownAccount(this.#known(request, id));
+    if (known === null) return null;
+    const words = known.scopes.map((scope) => scopes.find((each) => each.id === scope)?.words ?? scope);
+    return { account: known.name ?? `an account of ${name}`, scopes: words };
   }
 
   #newGrant(request: ConnectSessionRequest, lifetimeSeconds: unknown): Partial<ConnectRequest> {
     return {
       ...(request.agent === null ? { system: true } : { agent: request.agent }),
+      user: request.user?.id,
       label: request.label ?? undefined,
       restrictions: {
         methods: request.methods ?? undefined,

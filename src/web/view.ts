@@ -8,12 +8,20 @@ export interface ScopeView {
   readonly selected: boolean;
 }
 
+export interface KnownView {
+  readonly account: string;
+  /** In words. */
+  readonly scopes: readonly string[];
+}
+
 export interface ProviderView {
   readonly id: string;
   readonly name: string;
   readonly scopes: readonly ScopeView[];
   /** The account that was connected in this session; null while none was. */
   readonly connected: string | null;
+  /** An account that the person has connected before, and what it may; null where they have to ask the provider. */
+  readonly known: KnownView | null;
 }
 
 export interface LifetimeView {
@@ -26,6 +34,8 @@ export interface LifetimeView {
 export interface SessionView {
   readonly expires_at: string;
   readonly agent: string | null;
+  /** For whom the session was made; null when that is not known. */
+  readonly user: string | null;
   /** Origin of the application that asks; null when an operator does. */
   readonly app: string | null;
   readonly label: string | null;
@@ -42,6 +52,7 @@ export interface ShownProvider {
   readonly id: string;
   readonly name: string;
   readonly scopes: readonly ScopeView[];
+  readonly known?: KnownView | null;
 }
 
 export function viewOf(session: ConnectSession, providers: readonly ShownProvider[]): SessionView {
@@ -49,6 +60,7 @@ export function viewOf(session: ConnectSession, providers: readonly ShownProvide
   return {
     expires_at: new Date(session.expiresAt).toISOString(),
     agent: request.agent,
+    user: request.user?.name ?? null,
     app: request.allowedOrigin ?? (request.returnUrl === null ? null : new URL(request.returnUrl).origin),
     label: request.label,
     is_reconnect: request.grantId !== null,
@@ -57,12 +69,13 @@ export function viewOf(session: ConnectSession, providers: readonly ShownProvide
       ...(request.paths === null ? [] : [`the paths ${request.paths.join(', ')}`]),
     ],
     lifetimes: request.grantId === null ? lifetimesOf(request.maxLifetimeMs, request.defaultLifetimeMs) : [],
-    providers: providers.map(({ id, name, scopes }) => {
+    providers: providers.map(({ id, name, scopes, known = null }) => {
       const account = session.connected.find((each) => each.provider === id);
       return {
         id,
         name,
         scopes,
+        known: account === undefined ? known : null,
         connected: account === undefined ? null : (account.accountName ?? account.accountId ?? 'an account'),
       };
     }),

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CONNECT_SESSION_MS } from '../../src/vault/connect-sessions.ts';
 import { findClient } from '../helpers/clients.ts';
-import { type PageRig, startPages } from '../integration/web/support.ts';
+import { KNOWN, type PageRig, startPages } from '../integration/web/support.ts';
 import { type Application, startApplication } from './support/application.ts';
 import { startBrowser, type TestBrowser } from './support/browser.ts';
 import { heardBy, openApplication, openPopup, type Session, told } from './support/widget.ts';
@@ -86,6 +86,18 @@ describe.runIf(chromium !== null)('the Connect page in Chromium', { timeout: 60_
     const popup = await openPopup(page);
     await popup.getByRole('button', { name: 'Cancel' }).click();
     expect(await told(page)).toMatchObject({ what: 'error', value: { code: 'access_denied' } });
+    await page.close();
+  });
+
+  it('lets a person whom the link knows use their account with one click, and never leaves for the provider', async () => {
+    const page = await openApplication(await browser.person(), application, await session({ user: KNOWN }));
+    const popup = await openPopup(page);
+    await popup.getByText(`You have connected ${KNOWN.name} before.`).waitFor();
+    expect(await popup.getByRole('button', { name: 'Ask files again' }).count()).toBe(1);
+    const before = rig.begun.length;
+    await popup.getByRole('button', { name: `Use ${KNOWN.name}` }).click();
+    expect(await told(page)).toMatchObject({ what: 'success', value: [{ grant_id: 'g-known', operation: 'creation' }] });
+    expect(rig.begun.length).toBe(before);
     await page.close();
   });
 

@@ -85,7 +85,7 @@ ${more === '' ? 'refresh = "rotating"' : more}
 `;
 
 export async function startOAuthStage(
-  options: { toml?: string; home?: string; resolve?: Record<string, string> } = {},
+  options: { toml?: string; home?: string; resolve?: Record<string, string>; flags?: Record<string, string> } = {},
 ): Promise<OAuthStage> {
   const pki = makePki();
   const behaviour: TokenBehaviour = { expiresIn: 3600, isEnded: false, isRotating: true, intercept: null, account: 'ada' };
@@ -165,7 +165,10 @@ export async function startOAuthStage(
   });
   const routes = { [`${API}:443`]: `127.0.0.1:${origin.port}`, [`${AUTH}:443`]: `127.0.0.1:${origin.port}`, ...options.resolve };
   const table = Object.entries(routes).map(([from, to]) => `"${from}" = "${to}"`);
-  const daemon = await startTestDaemon({ config: `[upstream]\nca_file = "${pki.caFile}"\nresolve = { ${table.join(', ')} }\n` });
+  const daemon = await startTestDaemon({
+    config: `[upstream]\nca_file = "${pki.caFile}"\nresolve = { ${table.join(', ')} }\n`,
+    ...(options.flags === undefined ? {} : { flags: options.flags }),
+  });
   await daemon.api('POST', '/v1/providers', { toml: options.toml ?? providerToml() });
   await daemon.api('POST', '/v1/provider-clients', { provider: 'acme', client_id: 'client-1', client_secret: CLIENT_SECRET });
   const stage: OAuthStage = {

@@ -14,6 +14,7 @@ interface CreateFlags {
   readonly agent?: string;
   readonly system?: boolean;
   readonly grant?: string;
+  readonly user?: string;
   readonly label?: string;
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
@@ -37,6 +38,7 @@ export function defineConnectSession(command: Command, cli: Cli): void {
         { header: 'STATE', cell: (session) => session.state },
         { header: 'PROVIDERS', cell: (session) => session.providers.join(',') },
         { header: 'AGENT', cell: (session) => session.agent ?? '(system)' },
+        { header: 'USER', cell: (session) => session.user },
         { header: 'LABEL', cell: (session) => session.label },
         { header: 'ENDS', cell: (session) => session.expires_at },
       ],
@@ -52,6 +54,10 @@ function defineCreate(command: Command, cli: Cli): void {
     .description('make a link with which one person connects an account; it works once, for ten minutes')
     .option('--agent <name>', 'who may use what is connected')
     .option('--system', 'every active agent may use it')
+    .option(
+      '--user <user>',
+      'the link is for this person, who owns the grant and delegates it to the agent: an id, an e-mail or a subject',
+    )
     .option('--grant <id>', 'connect the account of this grant anew')
     .option('--label <text>', 'a name for the grant, to pick it by')
     .option('--methods <list>', 'only these methods, such as GET,HEAD', collectList)
@@ -66,6 +72,10 @@ function defineCreate(command: Command, cli: Cli): void {
     async (providers: string[], flags: CreateFlags) => {
       if ([flags.agent, flags.system, flags.grant].filter((each) => each !== undefined).length !== 1)
         throw new AlterError('invalid_input', { problems: ['say who may use it: --agent NAME, --system, or --grant ID'] });
+      if (flags.user !== undefined && flags.agent === undefined)
+        throw new AlterError('invalid_input', {
+          problems: ['--user: name the agent that the person delegates to: --agent NAME'],
+        });
       if (flags.scope !== undefined && providers.length > 1)
         throw new AlterError('invalid_input', { problems: ['--scope: name one provider, whose scopes they are'] });
       const made = await cli.client().send<NewConnectSessionView>(apiPath('connect', 'sessions'), bodyOf(providers, flags));
@@ -87,6 +97,7 @@ const bodyOf = (providers: readonly string[], flags: CreateFlags): Record<string
   agent: flags.agent,
   system: flags.system,
   grant_id: flags.grant,
+  user: flags.user,
   requested_grant: { label: flags.label, methods: flags.methods, paths: flags.paths },
   allowed_origin: flags.origin,
   return_url: flags.returnUrl,

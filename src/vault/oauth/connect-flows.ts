@@ -75,6 +75,13 @@ export interface ConnectedGrant {
   readonly reconnected: boolean;
 }
 
+/** An account that is connected already. */
+export interface KnownAccount {
+  /** As the provider names it; null when it does not say. */
+  readonly name: string | null;
+  readonly scopes: readonly string[];
+}
+
 export type DevicePoll =
   | { readonly status: 'pending'; readonly intervalMs: number }
   | { readonly status: 'connected'; readonly grant: ConnectedGrant };
@@ -101,6 +108,16 @@ export interface ConnectFlows {
   pollDevice(flowId: string): Promise<DevicePoll>;
   /** @throws AlterError not_found, invalid_input, conflict, and as complete() */
   connectWith(request: ImportRequest): Promise<ConnectedGrant>;
+  /**
+   * The account that the request's user has connected already and that has these scopes; null when there is none, or more than one.
+   * @throws AlterError not_found, invalid_input
+   */
+  knownAccount(request: ConnectRequest): KnownAccount | null;
+  /**
+   * One grant more on that account, delegated to the request's agent, without a new consent. SECURITY: the caller knows that it is the user who asks.
+   * @throws AlterError not_found, invalid_input, conflict, audit_unavailable, vault_unavailable
+   */
+  approveKnown(request: ConnectRequest): Promise<ConnectedGrant>;
   /** Forgets a flow, for example when its page is closed. */
   cancel(flowId: string): void;
 }

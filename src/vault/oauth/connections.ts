@@ -6,14 +6,15 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { ProviderSpec } from '../../config/provider.ts';
 import { resolveInjections } from '../../config/provider-hosts.ts';
+import type { Agent } from '../../domain/agent.ts';
 import type { OAuthFlow, OAuthInfo } from '../../domain/credential.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/grant.ts';
 import { Secret } from '../../domain/secret.ts';
 import type { CredentialRow, GrantRow, StoreChange } from '../../store/rows.ts';
-import { isLive } from '../authority.ts';
+import { grantOf, isLive } from '../authority.ts';
 import type { DataKeys } from '../data-keys.ts';
-import type { VaultDelegations } from '../delegations.ts';
+import { draftDelegation } from '../delegations.ts';
 import type { NewGrant } from '../grant-input.ts';
 import type { EmbeddedGrants } from '../grants.ts';
 import { requireNone } from '../names.ts';
@@ -42,7 +43,6 @@ export interface ConnectionsParts {
   readonly dataKeys: DataKeys;
   readonly grants: EmbeddedGrants;
   readonly dropMaterial: (credentialId: string) => void;
-  readonly delegations: Pick<VaultDelegations, 'create'>;
 }
 
 export class Connections {
@@ -64,9 +64,9 @@ export class Connections {
     if (request.grantId !== undefined) renewedGrant(this.#credentialOfGrant(request.grantId, spec).grant, request, state.now());
     else {
       const row = draftRow(spec, flow, fields, request);
-      grants.draft({ ...newGrant(request, 'draft'), label: undefined }, row);
+      grants.draft({ ...newGrantOf(request, 'draft'), label: undefined }, row);
       try {
-        grants.draft(newGrant(request, 'draft'), row);
+        grants.draft(newGrantOf(request, 'draft'), row);
       } catch (thrown) {
         // A label that is taken may be that of the same account, which is known only after the consent.
         if (!(thrown instanceof AlterError) || thrown.code !== 'conflict') throw thrown;
@@ -80,16 +80,7 @@ export class Connections {
   }
 
   /** @throws AlterError connect_failed, not_found, invalid_input, conflict, audit_unavailable, vault_unavailable */
-  async adopt(consent: Consent): Promise<ConnectedGrant> {
-    const { user, agent } = consent.request;
-    const connected = await this.#store(consent);
-    // A change of its own, as when the person delegates later: the grant alone is of use to nobody.
-    if (user !== undefined && agent !== undefined)
-      await this.#parts.delegations.create({ grant: connected.grantId, agent, user, by: 'user' });
-    return connected;
-  }
-
-  #store(consent: Consent): Promise<ConnectedGrant> {
+  adopt(consent: Consent): Promise<ConnectedGrant> {
     const { state } = this.#parts;
     return state.exclusive(async () => {
       const { request, spec, account } = consent;
@@ -106,7 +97,9 @@ export class Connections {
         ...(isChanged ? [{ put: 'grant', row: grant } as const] : []),
       ];
       const { principal } = grant;
-      const agent = principal.type === 'agent' ? state.authority.agents.get(principal.agentId) : undefined;
+      // A person's grant is of use to nobody without the delegation, so both are made in one change, or neither.
+      const delegation = this.#delegationOf(request, grant, row);
+      const agent = principal.type === 'agent' ? state.authority.agents.get(principal.agentId) : delegation?.agent;
       const user = principal.type === 'user' ? state.authority.users.get(principal.userId) : undefined;
       await state.commit(
         {
@@ -115,14 +108,16 @@ export class Connections {
           user,
           grant,
           credential: row,
+          delegationId: delegation?.row.id,
           details: {
             flow: consent.flow,
             account: account.name ?? account.id,
             scopes: scopes.join(' '),
             ...(isChanged ? { expires_at: grant.expiresAt } : {}),
+            ...(delegation === null ? {} : { delegation_expires_at: delegation.row.expiresAt }),
           },
         },
-        changes,
+        [...changes, ...(delegation?.changes ?? [])],
         { beforePublishing: () => this.#parts.dropMaterial(row.id) },
       );
       return {
@@ -135,6 +130,18 @@ export class Connections {
         reconnected: before !== null,
       };
     });
+  }
+
+  /** The delegation that comes with a grant of a person who named an agent; null for every other grant. @throws AlterError not_found, conflict */
+  #delegationOf(
+    { user: userId, agent: name }: ConnectRequest,
+    grant: GrantRow,
+    row: CredentialRow,
+  ): (ReturnType<typeof draftDelegation> & { readonly agent: Agent }) | null {
+    if (userId === undefined || name === undefined) return null;
+    const { state } = this.#parts;
+    const agent = state.findAgent(name);
+    return { agent, ...draftDelegation(state, { agent, grant: grantOf(grant, row.name), userId, by: 'user' }) };
   }
 
   #credentialOfGrant(grantId: string, spec: ProviderSpec): { readonly grant: GrantRow; readonly row: CredentialRow } {
@@ -231,7 +238,7 @@ export class Connections {
     );
     const existing = isKnown ? grantToRenew(live, request) : undefined;
     if (existing !== undefined) return changed(existing, renewedGrant(existing, request, state.now()));
-    return { grant: grants.draft(newGrant(request, row.id), row).row, isChanged: true };
+    return { grant: grants.draft(newGrantOf(request, row.id), row).row, isChanged: true };
   }
 
   #freeName(slug: string): string {
@@ -261,7 +268,8 @@ function requireSameAccount(row: CredentialRow, account: Account, spec: Provider
   });
 }
 
-const newGrant = (request: ConnectRequest, credential: string): NewGrant => ({
+/** What a connection asks of its grant. */
+export const newGrantOf = (request: ConnectRequest, credential: string): NewGrant => ({
   credential,
   agent: request.user === undefined ? request.agent : undefined,
   user: request.user,

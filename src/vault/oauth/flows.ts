@@ -17,6 +17,7 @@ import type {
   ConnectRequest,
   DevicePoll,
   ImportRequest,
+  KnownAccount,
   RedirectAnswer,
   RedirectRequest,
 } from './connect-flows.ts';
@@ -25,6 +26,7 @@ import { publicFieldsOf, scopesToAsk } from './consent-input.ts';
 import { type DeviceFlow, pollDeviceOnce, startDevice } from './device-flow.ts';
 import { oauthOf, type PublicFields } from './endpoints.ts';
 import { checkIdToken, issuerOf } from './id-token.ts';
+import type { SiblingGrants, SiblingRequest } from './sibling-grants.ts';
 import { sourceOf } from './sources/all.ts';
 import { type TokenAnswer, TokenFailure } from './token-answer.ts';
 import type { TokenClient } from './token-client.ts';
@@ -53,6 +55,7 @@ interface RedirectFlow extends Begun {
 export interface FlowsParts {
   readonly clients: TokenClients;
   readonly connections: Connections;
+  readonly siblings: SiblingGrants;
   readonly now: () => number;
 }
 
@@ -167,6 +170,21 @@ export class EmbeddedConnectFlows implements ConnectFlows {
     const context = { client: begun.client, material: request.inputs, scopes: begun.scopes };
     if (!source.mayRenew(context)) throw notOffered(begun.spec, 'this way of connecting');
     return this.#finish(begun, request.flow, null, request.inputs, () => source.next(context));
+  }
+
+  knownAccount(request: ConnectRequest): KnownAccount | null {
+    return this.#parts.siblings.find(this.#sibling(request));
+  }
+
+  async approveKnown(request: ConnectRequest): Promise<ConnectedGrant> {
+    return this.#parts.siblings.create(this.#sibling(request));
+  }
+
+  /** @throws AlterError not_found, invalid_input */
+  #sibling(request: ConnectRequest): SiblingRequest {
+    const spec = this.#parts.clients.providerOf(request.provider);
+    const scopes = scopesToAsk(request.scopes ?? [], oauthOf(spec));
+    return { request, spec, scopes, fields: publicFieldsOf(spec, request.fields ?? {}) };
   }
 
   cancel(flowId: string): void {

@@ -92,19 +92,25 @@ function route(session) {
 function consentTo(session, id) {
   const provider = session.providers.find((each) => each.id === id);
   if (provider === undefined) return;
+  /**
+   * @param {string} busy
+   * @param {Readonly<Record<string, unknown>>} choice
+   */
+  const begin = async (busy, choice) => {
+    showBusy(busy);
+    try {
+      const answer = await ask('begin', { ticket: ticket(), provider: id, ...choice });
+      if (answer.authorization_url === undefined) await afterConnecting(answer.session);
+      else location.assign(answer.authorization_url);
+    } catch (failure) {
+      showFailure(/** @type {Failure} */ (failure));
+    }
+  };
   showConsent(session, provider, {
     back: session.providers.length > 1 ? () => route(session) : null,
     cancel: () => void leave(),
-    go: async (scopes, lifetime) => {
-      showBusy(`Going to ${provider.name} …`);
-      try {
-        const answer = await ask('begin', { ticket: ticket(), provider: id, scopes, lifetime_seconds: lifetime });
-        if (answer.authorization_url === undefined) await afterConnecting(answer.session);
-        else location.assign(answer.authorization_url);
-      } catch (failure) {
-        showFailure(/** @type {Failure} */ (failure));
-      }
-    },
+    go: (scopes, lifetime) => void begin(`Going to ${provider.name} …`, { scopes, lifetime_seconds: lifetime }),
+    use: (lifetime) => void begin('One moment …', { scopes: [], use_known: true, lifetime_seconds: lifetime }),
   });
 }
 

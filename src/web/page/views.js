@@ -43,26 +43,36 @@ export function showPicker(session, on) {
 /**
  * @param {SessionView} session
  * @param {ProviderView} provider
- * @param {{ readonly back: (() => void) | null, readonly cancel: () => void, readonly go: (scopes: string[], lifetimeSeconds: number | null) => void }} on
+ * @param {{ readonly back: (() => void) | null, readonly cancel: () => void, readonly go: (scopes: string[], lifetimeSeconds: number | null) => void, readonly use: (lifetimeSeconds: number | null) => void }} on
  */
 export function showConsent(session, provider, on) {
+  const { known } = provider;
+  const lifetime = () => {
+    const chosen = form.querySelector('select')?.value ?? '';
+    return chosen === '' ? null : Number(chosen);
+  };
   const form = element(
     'form',
     {
       onsubmit: (event) => {
         event.preventDefault();
         const chosen = [...form.querySelectorAll('input:checked')].map((box) => /** @type {HTMLInputElement} */ (box).value);
-        const lifetime = form.querySelector('select')?.value ?? '';
-        on.go(chosen, lifetime === '' ? null : Number(lifetime));
+        on.go(chosen, lifetime());
       },
     },
     facts(session),
+    known === null ? null : knownAccount(known, provider),
     scopes(session, provider),
     lifetimes(session),
     element(
       'div',
       { class: 'buttons' },
-      element('button', { type: 'submit', class: 'primary' }, `Continue to ${provider.name}`),
+      known === null
+        ? null
+        : element('button', { type: 'button', class: 'primary', onclick: () => on.use(lifetime()) }, `Use ${known.account}`),
+      known === null
+        ? element('button', { type: 'submit', class: 'primary' }, `Continue to ${provider.name}`)
+        : element('button', { type: 'submit' }, `Ask ${provider.name} again`),
       on.back === null ? null : element('button', { type: 'button', onclick: on.back }, 'Back'),
       element('button', { type: 'button', onclick: on.cancel }, 'Cancel'),
     ),
@@ -84,10 +94,24 @@ const whoAsks = (session) =>
     ? 'Any agent of this installation will act for you, within what you allow here.'
     : `The agent ${session.agent} will act for you, within what you allow here.`;
 
+/**
+ * What one click gives: everything that the account was connected for, because its token is the one that is used.
+ * @param {NonNullable<ProviderView['known']>} known
+ * @param {ProviderView} provider
+ */
+const knownAccount = (known, provider) =>
+  element(
+    'div',
+    { class: 'notice good' },
+    element('p', {}, `You have connected ${known.account} before. It can be used without asking ${provider.name} again.`),
+    known.scopes.length === 0 ? null : element('p', {}, `It may: ${known.scopes.join('; ')}.`),
+  );
+
 /** @param {SessionView} session */
 function facts(session) {
   const rows = [
     ['Asked by', session.app ?? 'the operator of this alterd'],
+    ...(session.user === null ? [] : [['For', session.user]]),
     ...(session.label === null ? [] : [['Label', session.label]]),
     ...session.restrictions.map((text) => ['Limited to', text]),
   ];

@@ -42,6 +42,7 @@ export const REQUEST: ConnectSessionRequest = {
   fields: {},
   allowPrivate: false,
   grantId: null,
+  user: null,
   metadata: {},
 };
 
@@ -68,6 +69,8 @@ label = "Change what is there"
     `${slug}.toml`,
   );
 
+/** Has an account of every provider. */
+export const KNOWN = { id: 'u-1', name: 'ann@people.test' };
 export const NOW = Date.UTC(2031, 0, 1);
 
 export async function startPages(
@@ -100,6 +103,17 @@ export async function startPages(
     beginDevice: nobody,
     pollDevice: nobody,
     connectWith: nobody,
+    knownAccount: ({ user }) => (user === KNOWN.id ? { name: KNOWN.name, scopes: ['read'] } : null),
+    approveKnown: (request) =>
+      Promise.resolve({
+        grantId: 'g-known',
+        providerId: request.provider,
+        label: '',
+        accountId: '17',
+        accountName: KNOWN.name,
+        scopes: ['read'],
+        reconnected: false,
+      }),
     cancel: (flowId) => void cancelled.push(flowId),
   };
   const providers = { find: (slug: string) => (slug === 'files' || slug === 'mail' ? provider(slug) : undefined) };

@@ -18,6 +18,7 @@ const REQUEST: ConnectSessionRequest = {
   fields: {},
   allowPrivate: false,
   grantId: null,
+  user: null,
   metadata: { end_user: 'u-17' },
 };
 const ACCOUNT: ConnectedAccount = {

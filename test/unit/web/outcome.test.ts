@@ -30,6 +30,7 @@ const session = (connected: readonly ConnectedAccount[], returnUrl: string | nul
     fields: {},
     allowPrivate: false,
     grantId: null,
+    user: null,
     metadata: { secret_of_the_app: 'SEKRET-marker-metadata' },
   },
   createdAt: 0,
@@ -37,6 +38,7 @@ const session = (connected: readonly ConnectedAccount[], returnUrl: string | nul
   phase: 'open',
   pending: { provider: 'mail', flowId: 'SEKRET-marker-flow', stateHash: 'SEKRET-marker-state' },
   connected,
+  approving: new Set(),
 });
 
 describe('what the application is told', () => {
