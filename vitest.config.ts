@@ -6,6 +6,7 @@ const shared = {
   pool: 'forks' as const,
   // Worker threads of the product (the journal's writer) are TypeScript files when tests run from source.
   execArgv: ['--import', 'tsx'],
+  globalSetup: 'test/helpers/build-first.ts',
   testTimeout: 30_000,
   hookTimeout: 60_000,
 };

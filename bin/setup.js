@@ -3,7 +3,7 @@
 // Plain JavaScript without dependencies: it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -74,12 +74,19 @@ function newest(dir) {
   return time;
 }
 
-function build() {
-  // Written by the last step.
+/** @param script of package.json: `build` checks types too, `bundle` does not */
+function build(script) {
+  const marker = join(root, 'dist', `.${script}`);
   const main = join(root, 'dist', 'bundle', 'cli', 'main.js');
-  if (existsSync(main) && statSync(main).mtimeMs >= newest(join(root, 'src'))) return;
+  if (existsSync(main) && existsSync(marker) && statSync(marker).mtimeMs >= newest(join(root, 'src'))) return;
   say('building');
-  run('npm', ['run', '--silent', 'build'], 'this is a bug in the checkout: `npm run typecheck` shows it');
+  const started = new Date();
+  run('npm', ['run', '--silent', script], 'this is a bug in the checkout: `npm run typecheck` shows it');
+  // What is saved while it builds is newer than this. The whole build contains the bundle.
+  for (const name of script === 'build' ? ['.build', '.bundle'] : ['.bundle']) {
+    writeFileSync(join(root, 'dist', name), '');
+    utimesSync(join(root, 'dist', name), started, started);
+  }
 }
 
 async function runCli(args) {
@@ -95,8 +102,9 @@ function runTool(file, args) {
 const [what = 'start', ...rest] = process.argv.slice(2);
 checkNode();
 install();
-build();
+build(what === 'bundle' ? 'bundle' : 'build');
 if (what === 'test') runTool(['vitest', 'vitest.mjs'], ['run', ...rest]);
 else if (what === 'bench') runTool(['tsx', 'dist', 'cli.mjs'], [join(root, 'test', 'bench', 'main.ts'), ...rest]);
 else if (what === 'prepare') say('ready');
+else if (what === 'bundle') process.exitCode = 0;
 else await runCli([what, ...rest]);

@@ -10,7 +10,7 @@ import { builtinProvidersDir } from './config/catalogue.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
-import { openPages } from './daemon/connect-pages.ts';
+import { explainerOf, openPages } from './daemon/connect-pages.ts';
 import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { keepRequestsYoung } from './daemon/heap.ts';
 import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from './daemon/plane.ts';
@@ -127,6 +127,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     await listen(listener, loaded.config, paths);
     const pages = await openPages({ config: loaded.config.connect, vault, journal, providers: catalogue, log });
     undo.push(() => pages.close());
+    plane.explained = explainerOf(vault, pages);
     const sinks = sinksOf(loaded.config, paths, journal, listener.tcp, log, auditTo);
     unsent?.watch(sinks);
     undo.push(() => sinks.close(0));

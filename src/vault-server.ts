@@ -106,7 +106,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const scrape = async (): Promise<string> => {
       const idle = { tunnels: 0, agentSockets: 0, underWay: 0, pools: 0, upstreamSockets: 0 };
       const rows = scrapeText(meter, own, { ...idle, audit: await journal.stats(), sinks: sinks.status });
-      return rows + fleetMeter.text({ hosts: vault.hosts.list(), epoch: vault.epoch });
+      return rows + fleetMeter.text({ hosts: vault.hosts.list(), epoch: vault.epoch, quotas: vault.quotas.counts });
     };
     const metrics = await metricsListener(loaded.config, scrape, {
       '/healthz': () => ({ status: 200, body: { status: 'ok' } }),

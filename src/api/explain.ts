@@ -42,5 +42,14 @@ async function explainPolicy(vault: ApiDeps['vault'], entry: AuditEntry, grant: 
   const then = vault.policies.versions().find(({ version }) => version <= (entry.policy_version ?? 0));
   const set = then === undefined ? null : (await loadPolicies(then.sources)).set;
   const rule = set?.rules.find(({ name }) => `policy.${name}` === entry.rule);
-  return rule === undefined ? null : explainRule(rule, facts);
+  if (rule === undefined) return null;
+  const found = explainRule(rule, facts);
+  return entry.error === 'vault_unavailable' ? uncounted(found) : found;
 }
+
+/** A limit that all hosts share, when there was nobody to draw from. */
+const uncounted = ({ says, inputs, changes }: RuleExplanation): RuleExplanation => ({
+  says: `${says}, and the central vault, which counts it, did not answer`,
+  inputs,
+  changes: ['the same request once the vault answers; `alterd status` says whether it does', ...changes.slice(1)],
+});

@@ -47,6 +47,8 @@ export interface OAuthView {
   readonly revoke_url: string | null;
   readonly device_url: string | null;
   readonly client_auth: OAuthClientAuth;
+  /** Each connection brings a client of its own. */
+  readonly own_client: boolean;
   readonly pkce: OAuthPkce;
   readonly refresh: OAuthRefresh;
   readonly expires_in_default_s: number | null;
@@ -68,6 +70,7 @@ const oauthView = (oauth: ProviderOAuth): OAuthView => ({
   revoke_url: oauth.revokeUrl,
   device_url: oauth.deviceUrl,
   client_auth: oauth.clientAuth,
+  own_client: oauth.ownClient === true,
   pkce: oauth.pkce,
   refresh: oauth.refresh,
   expires_in_default_s: oauth.expiresInDefaultS,

@@ -38,7 +38,7 @@ export function quotaRoutes({ vault, fleet }: ApiDeps): Hono {
     const view = ({ rule, agentId, grantId, limit, left, hosts: uses }: QuotaUse): QuotaView => ({
       ...{ rule, agent: vault.authority.agents.get(agentId)?.name ?? agentId, grant_id: grantId },
       ...{ kind: limit.kind, limit: limit.requests, per_ms: limit.perMs, left },
-      hosts: uses.map(({ host, held, spent }) => ({ host: names.get(host) ?? host, held, spent })),
+      hosts: uses.map(({ host, held, spent }) => ({ host: names.get(host) ?? (host || 'unknown'), held, spent })),
     });
     return c.json({ quotas: (await quotas.list()).map(view) });
   });

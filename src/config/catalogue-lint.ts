@@ -120,7 +120,10 @@ function unknownFields(spec: ProviderSpec, injection: Injection): string[] {
 
 function isUsed(spec: ProviderSpec, name: string): boolean {
   const endpoints = [spec.oauth?.authorizeUrl, spec.oauth?.tokenUrl, spec.oauth?.issuer].map((url) => url ?? '');
-  const shown = [...spec.hosts, ...spec.agentEnv.map((variable) => variable.value), ...endpoints].flatMap(referencesOf);
+  const parameters = Object.values(spec.oauth?.tokenParams ?? {});
+  const shown = [...spec.hosts, ...spec.agentEnv.map((variable) => variable.value), ...endpoints, ...parameters].flatMap(
+    referencesOf,
+  );
   const injected = placesIn(spec)
     .flatMap(templatesOf)
     .flatMap((text) => compileTemplate(text, []).fieldNames);

@@ -6,12 +6,14 @@
  *   token_url = "https://…"            # refresh_url, revoke_url, device_url: only where the provider has them
  *   installation_url = "https://…/{installation_id}/…"   # installation tokens of an app (GitHub)
  *   issuer = "https://…"               # OpenID Connect: nonce, id_token and `iss` are checked
+ *                                      # token_url = "{field}": each connection names its own address, whole
  *   client_auth = "body"               # body | basic | none | json_body
+ *   client = "provider"                # or "connection": each connection brings a client of its own, and no person consents
  *   pkce = "supported"                 # required | supported | unsupported
  *   scope_separator = " "  scope_parameter = "scope"  default_scopes = ["read"]
  *   refresh = "reused"                 # rotating | reused | none | exchange
  *   expires_in_default_s = 3600        # tokens end after this though the answer does not say so
- *   authorize_params = { access_type = "offline" }  token_params = {}
+ *   authorize_params = { access_type = "offline" }  token_params = { audience = "{field}" }   # left out while the field is empty
  *   refresh_params = {}                # for refresh = "exchange" with grant_type, and "{access_token}" where that goes
  *   client_id_parameter = "client_id"
  *   token_path = "authed_user"         # where the tokens are in a nested answer
@@ -61,6 +63,8 @@ export interface ProviderOAuth {
   readonly installationUrl: string | null;
   readonly issuer: string | null;
   readonly clientAuth: OAuthClientAuth;
+  /** Each connection has a client of its own; else the operator's one for the provider is used. */
+  readonly ownClient?: true;
   readonly pkce: OAuthPkce;
   readonly scopeSeparator: string;
   readonly scopeParameter: string;
@@ -110,13 +114,16 @@ export function readOAuth(reader: TableReader, parts: OAuthReaderParts): Provide
     reader.optionalText(key, (text) => urlProblem(text, parts, extra)) ?? null;
   const oauth: ProviderOAuth = {
     authorizeUrl: url('authorize_url'),
-    tokenUrl: reader.text('token_url', (text) => urlProblem(text, parts, [])),
+    tokenUrl: reader.text('token_url', (text) =>
+      parts.publicFields.includes(wholeField(text) ?? '') ? null : urlProblem(text, parts, []),
+    ),
     refreshUrl: url('refresh_url'),
     revokeUrl: url('revoke_url'),
     deviceUrl: url('device_url'),
     installationUrl: url('installation_url', ['installation_id']),
     issuer: url('issuer'),
     clientAuth: reader.optionalChoice('client_auth', ['body', 'basic', 'none', 'json_body']) ?? 'body',
+    ...(reader.optionalChoice('client', ['provider', 'connection']) === 'connection' ? { ownClient: true as const } : {}),
     pkce: reader.optionalChoice('pkce', ['required', 'supported', 'unsupported']) ?? 'supported',
     scopeSeparator:
       reader.optionalText('scope_separator', (text) => (/^[ ,+]$/.test(text) ? null : 'must be " ", "," or "+"')) ?? ' ',
@@ -126,13 +133,18 @@ export function readOAuth(reader: TableReader, parts: OAuthReaderParts): Provide
     refresh: reader.optionalChoice('refresh', ['rotating', 'reused', 'none', 'exchange']) ?? 'reused',
     expiresInDefaultS: reader.optionalWhole('expires_in_default_s', 60, 31_536_000) ?? null,
     authorizeParams: readParameters(reader, 'authorize_params'),
-    tokenParams: readParameters(reader, 'token_params'),
+    tokenParams: readParameters(reader, 'token_params', [], parts.publicFields),
     refreshParams: readParameters(reader, 'refresh_params', ['grant_type']),
     clientIdParameter: reader.optionalText('client_id_parameter', parameterProblem) ?? 'client_id',
     tokenPath: (reader.optionalText('token_path', pathProblem) ?? '').split('.').filter((part) => part !== ''),
     inject: readPlaces(reader, parts),
     account: reader.table('account', (each) => readAccount(each, parts)) ?? null,
   };
+  // SECURITY: the operator's client must never go to an address that a connection chose.
+  if (wholeField(oauth.tokenUrl) !== null && oauth.ownClient === undefined)
+    reader.problem('client', 'must be "connection" where a field is the whole of token_url');
+  if (oauth.ownClient !== undefined && (oauth.authorizeUrl !== null || oauth.deviceUrl !== null))
+    reader.problem('client', '"connection" is for machines: there is no authorize_url and no device_url');
   const known = oauth.scopes.map((scope) => scope.name);
   const unknown = oauth.defaultScopes.filter((scope) => known.length > 0 && !known.includes(scope));
   if (unknown.length > 0) reader.problem('default_scopes', `${unknown.join(', ')} must be among [[oauth.scopes]]`);
@@ -169,10 +181,20 @@ function readScopes(reader: TableReader): OAuthScope[] {
 
 const printableProblem = (text: string): string | null => (PRINTABLE.test(text) ? null : 'must be printable ASCII');
 
-function readParameters(reader: TableReader, key: string, allowed: readonly string[] = []): Readonly<Record<string, string>> {
+/** The field that a template consists of; null when it is more, or none. */
+export const wholeField = (text: string): string | null => /^\{([a-z][a-z0-9_]*)\}$/.exec(text)?.[1] ?? null;
+
+function readParameters(
+  reader: TableReader,
+  key: string,
+  allowed: readonly string[] = [],
+  fields: readonly string[] = [],
+): Readonly<Record<string, string>> {
   return reader.textTable(key, (name, value) => {
     if (!PARAMETER.test(name)) return 'is no name for a parameter';
     if (RESERVED.has(name) && !allowed.includes(name)) return 'is set by alterd itself';
+    const field = key === 'token_params' ? wholeField(value) : null;
+    if (field !== null && !fields.includes(field)) return `may only be a {field} that is no secret, not {${field}}`;
     return PRINTABLE.test(value) ? null : 'must be printable ASCII';
   });
 }

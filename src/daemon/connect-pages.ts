@@ -1,11 +1,13 @@
 /** The pages of a consent over a vault, as a daemon and a central vault serve them alike. */
 import type { Config } from '../config/schema.ts';
+import type { AlterError } from '../domain/errors.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import { ConnectSessions } from '../vault/connect-sessions.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 import { ConnectPages } from '../web/pages.ts';
+import { ReconnectLinks, withReconnectLink } from '../web/reconnect-links.ts';
 
 export interface PagesOptions {
   readonly config: Config['connect'];
@@ -27,4 +29,19 @@ export async function openPages({ config, vault, journal, providers, log }: Page
   });
   if (config.publicUrl !== null && config.listen !== null) await pages.open();
   return pages;
+}
+
+/** Puts the link with which an account is connected again into the refusal that asks for it. */
+export function explainerOf(
+  vault: Pick<VaultRooms, 'grants' | 'secrets'>,
+  pages: ConnectPages,
+): (error: AlterError) => Promise<AlterError> {
+  const links = new ReconnectLinks({
+    pages,
+    find: (id) => {
+      const grant = vault.grants.find(id);
+      return { grant, credential: vault.secrets.find(grant.credentialId) };
+    },
+  });
+  return (error) => withReconnectLink(error, links);
 }

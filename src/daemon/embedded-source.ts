@@ -55,9 +55,9 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
         log.error({ reason: (error as Error).message }, 'the master key of before is still needed');
       }
     };
+    keys.onReplaced = () => void settle();
     // What a crash in a rotation has left, or other replicas have changed meanwhile.
     await settle();
-    keys.onReplaced = () => void settle();
     return { vault, journal, ring, rotation };
   } catch (thrown) {
     await vault?.close();

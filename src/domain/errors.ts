@@ -137,7 +137,7 @@ export const ERRORS = {
       `Send the header \`Alter-Grant-Id: ${d.candidates[0]?.grant_id ?? 'ID'}\` or \`Alter-Label: ${d.candidates[0]?.label || 'LABEL'}\`, or use \`alterd run --grant ID\`.`,
   }),
   /** With a grant: its account. Without: the user in person. */
-  re_auth_required: spec<{ reason: string; grant_id?: string; provider_id?: string; account?: string }>({
+  re_auth_required: spec<{ reason: string; grant_id?: string; provider_id?: string; account?: string; connect_url?: string }>({
     sdkName: 'ReAuthRequiredError',
     proxyStatus: 403,
     apiStatus: 403,
@@ -149,7 +149,7 @@ export const ERRORS = {
     hint: (d) =>
       d.grant_id === undefined
         ? 'Get a new token from the identity provider, or sign in again with `alterd login`.'
-        : `An operator connects it again: \`alterd connect ${d.provider_id ?? 'PROVIDER'} --grant ${d.grant_id}\`. The grant keeps its id.`,
+        : `${d.connect_url === undefined ? 'An' : `Whose account it is opens ${d.connect_url} within ten minutes, or an`} operator connects it again: \`alterd connect ${d.provider_id ?? 'PROVIDER'} --grant ${d.grant_id}\`. The grant keeps its id.`,
   }),
   token_binding_mismatch: spec<{ binding: 'unit' | 'executable' | 'cidr' }>({
     sdkName: 'InvalidKeyError',

@@ -63,6 +63,7 @@ export interface QuotaCounterWire {
 
 export interface QuotaAskWire extends QuotaCounterWire {
   readonly slice_id: string;
+  readonly seen: number;
   readonly want: number;
   readonly settled: readonly { readonly slice_id: string; readonly used: number; readonly idle_ms: number }[];
 }
@@ -73,6 +74,7 @@ export interface QuotaWire extends QuotaCounterWire {
   /** From the moment of the request. */
   readonly valid_ms: number;
   readonly retry_ms: number;
+  readonly version: number;
 }
 
 export interface QuotasAnswer {

@@ -8,6 +8,7 @@ const STATUSES: readonly FleetHostStatus[] = ['invited', 'active', 'paused', 're
 export interface FleetReadings {
   readonly hosts: readonly { readonly status: FleetHostStatus }[];
   readonly epoch: number;
+  readonly quotas: { readonly drawn: number; readonly empty: number };
 }
 
 export class FleetMeter {
@@ -34,7 +35,7 @@ export class FleetMeter {
     this.#refusals.add(code, [code]);
   }
 
-  text({ hosts, epoch }: FleetReadings): string {
+  text({ hosts, epoch, quotas }: FleetReadings): string {
     const out: string[] = [];
     for (const family of [this.#calls, this.#refusals, this.#latency]) family.write(out);
     writeReading(out, {
@@ -46,6 +47,18 @@ export class FleetMeter {
       help: 'The epoch that this replica knows.',
       type: 'gauge',
       values: [{ value: epoch }],
+    });
+    writeReading(out, {
+      name: 'alterd_fleet_quota_drawn_total',
+      help: 'Requests under shared limits that this replica gave out.',
+      type: 'counter',
+      values: [{ value: quotas.drawn }],
+    });
+    writeReading(out, {
+      name: 'alterd_fleet_quota_empty_total',
+      help: 'Asks of hosts for which nothing was left of a shared limit.',
+      type: 'counter',
+      values: [{ value: quotas.empty }],
     });
     return `${out.join('\n')}\n`;
   }

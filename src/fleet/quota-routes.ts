@@ -11,16 +11,16 @@ import { quotasAnswer, quotasRequest } from './schemas.ts';
 
 export function quotaRoutes({ vault, views, onFault }: BundleDeps): FleetRoute[] {
   const draw = async (host: FleetHost, ask: QuotaAskWire): Promise<QuotaWire> => {
-    const { rule, agent_id: agentId, grant_id: grantId, slice_id: id, want } = ask;
+    const { rule, agent_id: agentId, grant_id: grantId, slice_id: id, want, seen } = ask;
     if (!host.agentIds.includes(agentId) || !views.of(host).view.grant.has(grantId))
       throw new AlterError('not_found', { what: 'limit of all hosts', name: rule });
     const settled = ask.settled.map(({ slice_id, used, idle_ms: idleMs }) => ({ id: slice_id, used, idleMs }));
-    const { count, validMs, retryMs } = await vault.quotas.draw({
-      ...{ hostId: host.id, rule, agentId, grantId, id, want, settled },
+    const { count, validMs, retryMs, version } = await vault.quotas.draw({
+      ...{ hostId: host.id, rule, agentId, grantId, id, want, seen, settled },
     });
     return {
       ...{ rule, agent_id: agentId, grant_id: grantId, slice_id: id },
-      ...{ count, valid_ms: validMs, retry_ms: retryMs },
+      ...{ count, valid_ms: validMs, retry_ms: retryMs, version },
     };
   };
   return [

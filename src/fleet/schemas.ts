@@ -108,6 +108,12 @@ export const quotasRequest = z.object({
       z.object({
         ...counter,
         slice_id: sliceId,
+        seen: z
+          .number()
+          .int()
+          .min(0)
+          .default(0)
+          .meta({ description: 'The last `version` of this counter that the host was told; 0: none.' }),
         want: requests.meta({ description: 'How many requests, at most; 0 only gives back.' }),
         settled: z
           .array(
@@ -131,6 +137,7 @@ export const quotasAnswer = z.object({
       slice_id: sliceId,
       count: requests.meta({ description: 'How many requests may pass; 0: none now.' }),
       valid_ms: z.number().int().min(0).meta({ description: 'For how long, from the moment at which it was asked for.' }),
+      version: z.number().int().min(0).meta({ description: 'Rises with each change of the counter.' }),
       retry_ms: z.number().int().min(0).meta({ description: 'How long there is nothing more; 0: there is.' }),
     }),
   ),

@@ -38,7 +38,7 @@ export interface AccountUse {
 
 /** A slice of a sliding window or of a bucket may be spent for this part of the window. */
 const VALID_SHARE = 10;
-const SHORTEST_MS = 250;
+const SHORTEST_MS = 1_000;
 const LONGEST_MS = 60_000;
 /** Of the limit, below which no slice is made smaller while there is as much. */
 const SMALLEST_SHARE = 100;

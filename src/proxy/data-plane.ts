@@ -1,7 +1,9 @@
 /** What the parts of the data plane share: made once by the composition root, never a place for behaviour. */
+
 import type { CallerIdentity } from '../domain/agent.ts';
 import type { ApprovalPort } from '../domain/approval.ts';
 import type { AuditPort } from '../domain/audit.ts';
+import type { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { UserPort } from '../domain/user-port.ts';
 import type { VaultPort } from '../domain/vault-port.ts';
@@ -56,4 +58,6 @@ export interface DataPlane {
   /** Marks requests that went through this daemon to an upstream proxy. */
   readonly loopNonce: string;
   readonly live: Roster<LiveConnection>;
+  /** A refusal with what only the whole daemon knows of it, such as where an account is connected again. */
+  readonly explained?: (error: AlterError) => Promise<AlterError>;
 }

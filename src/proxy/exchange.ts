@@ -343,6 +343,7 @@ async function refuse(
   }
   const left = thrown instanceof BodyAborted;
   let error = toAlterError(thrown);
+  if (error.code === 're_auth_required' && plane.explained !== undefined) error = await plane.explained(error);
   let requestId: string | null = null;
   try {
     requestId = await plane.audit.record(

@@ -29,7 +29,7 @@ export interface HostAuditRow {
 /** How much of a limit that all hosts share is in whose hands. What stands in `state` is nothing that a store knows of. */
 export interface QuotaRow {
   readonly key: string;
-  /** Rises with each change; 0: there is none yet. */
+  /** Rises with each change, also when the row was forgotten in between. */
   readonly version: number;
   readonly state: string;
   /** From then on it says nothing any more, and may be forgotten. */
@@ -84,8 +84,8 @@ export interface Store {
   listHostChains(hostId: string): Promise<string[]>;
   /** @throws AlterError vault_unavailable */
   readQuota(key: string): Promise<QuotaRow | undefined>;
-  /** Writes a row when the stored one still has the version before this one; false when somebody else was there first. @throws AlterError vault_unavailable */
-  writeQuota(row: QuotaRow): Promise<boolean>;
+  /** Writes a row when the stored one still has that version (0: there is none); false when somebody else was there first. @throws AlterError vault_unavailable */
+  writeQuota(row: QuotaRow, before: number): Promise<boolean>;
   /** @throws AlterError vault_unavailable */
   listQuotas(): Promise<QuotaRow[]>;
   /** Forgets those that expired before. @throws AlterError vault_unavailable */

@@ -73,13 +73,13 @@ export class HostCalls implements VaultCalls {
   async quotas(asks: readonly QuotaCall[]): Promise<QuotaDraws> {
     const wire = asks.map((ask): QuotaAskWire => {
       const settled = ask.settled.map(({ sliceId, used, idleMs }) => ({ slice_id: sliceId, used, idle_ms: idleMs }));
-      const { rule, agentId, grantId, sliceId, want } = ask;
-      return { rule, agent_id: agentId, grant_id: grantId, slice_id: sliceId, want, settled };
+      const { rule, agentId, grantId, sliceId, seen, want } = ask;
+      return { rule, agent_id: agentId, grant_id: grantId, slice_id: sliceId, seen, want, settled };
     });
     const { body } = await this.#options.client.call<QuotasAnswer>('POST', '/v1/host/quotas', { asks: wire });
     return {
-      slices: body.quotas.map(({ slice_id: sliceId, count, valid_ms: validMs, retry_ms: retryMs }) => ({
-        ...{ sliceId, count, validMs, retryMs },
+      slices: body.quotas.map(({ slice_id: sliceId, count, valid_ms: validMs, retry_ms: retryMs, version }) => ({
+        ...{ sliceId, count, validMs, retryMs, version },
       })),
       failures: body.failures.map(({ slice_id: sliceId, problem }) => ({
         sliceId,

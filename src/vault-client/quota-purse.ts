@@ -42,6 +42,8 @@ interface Purse {
   asking: Promise<void> | null;
   /** Of an ask without an answer: asked again by the same, it draws nothing twice. */
   askId: string | null;
+  /** The latest version of the counter that the vault has told. */
+  seen: number;
   emptyUntil: number;
   failed: { readonly error: AlterError; readonly until: number } | null;
   waiting: number;
@@ -60,6 +62,8 @@ const IDLE_MS = 1_000;
 const AHEAD = 1 / 4;
 const FORGET_MS = 60_000;
 const RETRY_AFTER_MS = 1_000;
+/** A short window gives something free all the time: it is fetched in lots. */
+const SHORTEST_EMPTY_MS = 50;
 /** The clock of the machine is told in hundredths of a second. */
 const MARGIN_MS = 20;
 const MAX_BATCH = 100;
@@ -157,7 +161,7 @@ export class QuotaPurse implements SharedLimits {
     let purse = this.#purses.get(use.key);
     if (purse === undefined) {
       purse = {
-        ...{ use, slices: [], done: [], asking: null, askId: null, emptyUntil: 0, failed: null },
+        ...{ use, slices: [], done: [], asking: null, askId: null, seen: 0, emptyUntil: 0, failed: null },
         ...{ waiting: 0, debt: 0, second: 0, passed: 0, passedBefore: 0 },
       };
       this.#purses.set(use.key, purse);
@@ -242,8 +246,9 @@ export class QuotaPurse implements SharedLimits {
     }
   }
 
-  #keep(purse: Purse, { sliceId, count, validMs, retryMs }: QuotaSlice, since: Moment, want: number): void {
+  #keep(purse: Purse, { sliceId, count, validMs, retryMs, version }: QuotaSlice, since: Moment, want: number): void {
     const now = performance.now();
+    purse.seen = Math.max(purse.seen, version);
     if (want > 0) purse.askId = null;
     if (count > 0) {
       const used = Math.min(purse.debt, count);
@@ -253,7 +258,7 @@ export class QuotaPurse implements SharedLimits {
     }
     if (want > 0) {
       purse.failed = null;
-      purse.emptyUntil = retryMs > 0 ? now + retryMs : count === 0 ? now + RETRY_AFTER_MS : 0;
+      purse.emptyUntil = retryMs > 0 ? now + Math.max(retryMs, SHORTEST_EMPTY_MS) : count === 0 ? now + RETRY_AFTER_MS : 0;
       this.#answers.get(purse)?.settle();
     }
   }
@@ -303,6 +308,7 @@ function retire(purse: Purse, isDone: (held: Held) => boolean): void {
 }
 
 function callOf(purse: Purse, wants: boolean): QuotaCall {
+  const { seen } = purse;
   const { rule, agentId, grantId } = purse.use;
   const now = performance.now();
   if (wants) purse.askId ??= newId();
@@ -310,7 +316,7 @@ function callOf(purse: Purse, wants: boolean): QuotaCall {
     ...{ sliceId: id, used, idleMs: Math.max(0, Math.floor(now - usedAt)) },
   }));
   const sliceId = wants ? (purse.askId as string) : newId();
-  return { rule, agentId, grantId, sliceId, want: wants ? wantOf(purse) : 0, settled };
+  return { rule, agentId, grantId, sliceId, seen, want: wants ? wantOf(purse) : 0, settled };
 }
 
 const newId = (): string => randomBytes(12).toString('base64url');

@@ -38,6 +38,8 @@ export interface QuotaCall {
   readonly agentId: string;
   readonly grantId: string;
   readonly sliceId: string;
+  /** The last version of the counter that this host was told. */
+  readonly seen: number;
   readonly want: number;
   readonly settled: readonly { readonly sliceId: string; readonly used: number; readonly idleMs: number }[];
 }
@@ -48,6 +50,7 @@ export interface QuotaSlice {
   /** From the moment at which it was asked for. */
   readonly validMs: number;
   readonly retryMs: number;
+  readonly version: number;
 }
 
 export interface QuotaDraws {

@@ -4,6 +4,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import { resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
+import { wholeField } from '../config/provider-oauth.ts';
 import { DEFAULT_BODY_BYTES, KEPT_BODIES, type KeptBodies, MAX_BODY_BYTES } from '../domain/audit-body.ts';
 import type { Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
@@ -11,6 +12,7 @@ import type { GitAccess, Grant, GrantDestination, OverrideMode } from '../domain
 import type { OperationRule } from '../domain/operation-rule.ts';
 import { validateInjections } from '../injection/compile.ts';
 import { operationRuleProblems } from '../policy/operations.ts';
+import { validatePathGlob } from '../policy/path.ts';
 import type { CredentialRow } from '../store/rows.ts';
 import { covers, destinationText, methodProblem, pathProblem, readDestination, widenForPlaintext } from './grant-scope.ts';
 import { expiryProblem } from './names.ts';
@@ -114,7 +116,7 @@ export function checkScope(
     methods: input.methods ? [...new Set(input.methods.map((method) => method.toUpperCase()))] : null,
     paths: pathsOf(input, provider),
     git: input.git ?? null,
-    excludedPaths: [...(provider?.excludedPaths ?? [])],
+    excludedPaths: [...(provider?.excludedPaths ?? []), ...tokenPathOf(credential, provider)],
     operations: [...(input.operations ?? [])],
     approval: input.approval ? [...new Set(input.approval.map((method) => method.toUpperCase()))] : null,
     overrideMode,
@@ -154,6 +156,14 @@ export const bodyProblems = ({
     ? undefined
     : `audit_body_bytes: must be between 1 and ${MAX_BODY_BYTES}`,
 ];
+
+/** The path of a token endpoint that the connection named itself: like all of them it never gets the credential, whatever host it is on. */
+function tokenPathOf({ publicFields }: CredentialRow, provider: ProviderSpec | undefined): readonly string[] {
+  const field = wholeField(provider?.oauth?.tokenUrl ?? '');
+  const url = field === null ? '' : (publicFields[field] ?? '');
+  const path = URL.canParse(url) ? new URL(url).pathname : '/';
+  return path === '/' || validatePathGlob(path) !== null ? [] : [path];
+}
 
 /** The API of a host that is also a web site: a grant for the site has to say so. */
 function pathsOf(input: NewGrant, provider: ProviderSpec | undefined): readonly string[] | null {

@@ -7,7 +7,7 @@
 import { AlterError } from '../domain/errors.ts';
 import type { LimitSpec } from '../domain/policy.ts';
 import { limitKey, specText } from '../policy/limit-ledger.ts';
-import { type AccountState, type AccountUse, type Draw, QuotaAccount } from '../policy/quota-account.ts';
+import { type AccountState, type AccountUse, QuotaAccount, type Draw as Slice } from '../policy/quota-account.ts';
 import type { QuotaRow, QuotaStore } from '../store/store.ts';
 import type { VaultPolicies } from './policies.ts';
 
@@ -22,6 +22,13 @@ export interface QuotaAsk {
   /** 0: it only gives back. */
   readonly want: number;
   readonly settled: readonly { readonly id: string; readonly used: number; readonly idleMs: number }[];
+  /** The last version of the counter that the host was told; 0: none. */
+  readonly seen: number;
+}
+
+export interface Draw extends Slice {
+  /** Rises with each change of the counter. */
+  readonly version: number;
 }
 
 export interface QuotaUse {
@@ -38,6 +45,15 @@ export interface VaultQuotas {
   draw(ask: QuotaAsk): Promise<Draw>;
   /** What is out, by limit. @throws AlterError vault_unavailable */
   list(): Promise<QuotaUse[]>;
+  /** Of this replica, since its start. */
+  readonly counts: QuotaCounts;
+}
+
+export interface QuotaCounts {
+  /** Requests that were given out. */
+  readonly drawn: number;
+  /** Asks for which nothing was left. */
+  readonly empty: number;
 }
 
 interface Kept {
@@ -66,15 +82,23 @@ interface Ruled {
   readonly version: number;
 }
 
+/** What is known of a database that was put back. */
+interface Past {
+  readonly restoredAt: number | null;
+  /** The latest version that any of the hosts was told. */
+  readonly seen: number;
+}
+
 const TRIES = 40;
 const LONGEST_PAUSE_MS = 20;
-/** Rows are forgotten long after what a replica remembers of them: a version that begins again must not be taken for the old one. */
 const REMEMBER_MS = 60_000;
 const FORGET_AFTER_MS = 600_000;
 const FORGET_EVERY_MS = 60_000;
 /** How soon a replica knows the policies that another one knows. */
 const FOLLOW_MS = 100;
 const MAX_LINES = 10_000;
+/** How far ahead the clock of another replica may be that a version was made by. */
+const AHEAD_MS = 60_000;
 /** No rule has such a name. */
 const RESTORED = '-restored';
 const FAR_MS = 400 * 86_400_000;
@@ -86,6 +110,7 @@ export class EmbeddedQuotas implements VaultQuotas {
   readonly #lines = new Map<string, Line>();
   #restoredAt: Promise<number | null> | null = null;
   #forgotAt = 0;
+  #counts: QuotaCounts = { drawn: 0, empty: 0 };
 
   constructor(store: QuotaStore, policies: Pick<VaultPolicies, 'set' | 'version'>, now: () => number) {
     this.#store = store;
@@ -101,6 +126,10 @@ export class EmbeddedQuotas implements VaultQuotas {
       line.waiting.push({ ask, resolve, reject });
       if (!line.isBusy) void this.#work(key, line);
     });
+  }
+
+  get counts(): QuotaCounts {
+    return this.#counts;
   }
 
   async list(): Promise<QuotaUse[]> {
@@ -120,8 +149,9 @@ export class EmbeddedQuotas implements VaultQuotas {
    */
   async distrust(): Promise<void> {
     const at = this.#now();
-    const { version = 0 } = (await this.#store.readQuota(RESTORED)) ?? {};
-    await this.#store.writeQuota({ key: RESTORED, version: version + 1, state: String(at), expiresAt: at + FAR_MS });
+    const { version: before = 0 } = (await this.#store.readQuota(RESTORED)) ?? {};
+    const row = { key: RESTORED, version: Math.max(at, before + 1), state: String(at), expiresAt: at + FAR_MS };
+    await this.#store.writeQuota(row, before);
     this.#restoredAt = Promise.resolve(at);
     this.#lines.clear();
   }
@@ -137,7 +167,12 @@ export class EmbeddedQuotas implements VaultQuotas {
           line,
           jobs.map(({ ask }) => ask),
         );
-        for (const [i, job] of jobs.entries()) job.resolve(draws[i] as Draw);
+        for (const [i, { ask, resolve }] of jobs.entries()) {
+          const draw = draws[i] as Draw;
+          const empty = ask.want > 0 && draw.count === 0 ? 1 : 0;
+          this.#counts = { drawn: this.#counts.drawn + draw.count, empty: this.#counts.empty + empty };
+          resolve(draw);
+        }
       } catch (thrown) {
         line.known = null;
         for (const job of jobs) job.reject(thrown);
@@ -150,14 +185,17 @@ export class EmbeddedQuotas implements VaultQuotas {
   /** Those that came meanwhile go together, in one change. */
   async #drawAll(key: string, line: Line, asks: readonly QuotaAsk[]): Promise<Draw[]> {
     const fresh = performance.now() - REMEMBER_MS;
-    let row = line.known !== null && line.known.at > fresh ? line.known.row : undefined;
+    const seen = Math.max(...asks.map((ask) => (ask.seen <= this.#now() + AHEAD_MS ? ask.seen : 0)));
+    let row = line.known !== null && line.known.at > fresh && line.known.row.version >= seen ? line.known.row : undefined;
     let isRead = row === undefined;
     if (isRead) row = await this.#store.readQuota(key);
     const restoredAt = await this.#restored();
     for (let attempt = 1; attempt <= TRIES; attempt++) {
-      const { draws, next } = this.#apply(key, row, restoredAt, asks);
+      const { slices, next } = this.#apply(key, row, { restoredAt, seen }, asks);
+      const version = next?.version ?? row?.version ?? 0;
+      const draws = slices.map((slice) => ({ ...slice, version }));
       if (next === null && isRead) return draws;
-      if (next !== null && (await this.#store.writeQuota(next))) {
+      if (next !== null && (await this.#store.writeQuota(next, row?.version ?? 0))) {
         line.known = { row: next, at: performance.now() };
         return draws;
       }
@@ -172,26 +210,29 @@ export class EmbeddedQuotas implements VaultQuotas {
   #apply(
     key: string,
     row: QuotaRow | undefined,
-    restoredAt: number | null,
+    past: Past,
     asks: readonly QuotaAsk[],
-  ): { readonly draws: Draw[]; readonly next: QuotaRow | null } {
+  ): { readonly slices: Slice[]; readonly next: QuotaRow | null } {
     const now = this.#now();
     const { limit, version } = this.#ruled(asks[0] as QuotaAsk);
     const kept = row === undefined ? null : (JSON.parse(row.state) as Kept);
     // SECURITY: a replica that does not know the newest policies yet gives out nothing by the older ones.
     if (kept !== null && kept.policies > version)
-      return { draws: asks.map(() => ({ count: 0, validMs: 0, retryMs: FOLLOW_MS })), next: null };
-    let account = accountOf(limit, kept, restoredAt, now);
-    if (kept !== null && specText(kept.limit) !== specText(limit)) account = account.changed(limit, now);
-    const before = JSON.stringify(account.state.slices) + JSON.stringify(account.state.spent);
-    const draws = asks.map(({ id, hostId, want, settled }) => {
+      return { slices: asks.map(() => ({ count: 0, validMs: 0, retryMs: FOLLOW_MS })), next: null };
+    // SECURITY: a host was told of a later state: this is an older copy, and nobody knows what was given out since.
+    const isOlder = past.seen > (row?.version ?? 0);
+    let account = isOlder ? QuotaAccount.usedUp(limit, now) : accountOf(limit, kept, past.restoredAt, now);
+    if (!isOlder && kept !== null && specText(kept.limit) !== specText(limit)) account = account.changed(limit, now);
+    const before = textOf(account);
+    const slices = asks.map(({ id, hostId, want, settled }) => {
       for (const each of settled) account.settle(each.id, hostId, each.used, each.idleMs, now);
       return account.draw(id, hostId, want, now);
     });
-    const { state, expiresAt } = account;
-    if (before === JSON.stringify(state.slices) + JSON.stringify(state.spent)) return { draws, next: null };
-    const text = JSON.stringify({ limit, policies: version, account: state } satisfies Kept);
-    return { draws, next: { key, version: (row?.version ?? 0) + 1, state: text, expiresAt } };
+    if (!isOlder && before === textOf(account)) return { slices, next: null };
+    const state = JSON.stringify({ limit, policies: version, account: account.state } satisfies Kept);
+    // A clock, so that a row which was forgotten does not begin with the versions of before.
+    const next = Math.max((row?.version ?? 0) + 1, row === undefined || isOlder ? Math.max(now, past.seen + 1) : 0);
+    return { slices, next: { key, version: next, state, expiresAt: account.expiresAt } };
   }
 
   /** SECURITY: what a limit is, the vault's own policies say, never a host. @throws AlterError not_found */
@@ -225,8 +266,10 @@ export class EmbeddedQuotas implements VaultQuotas {
   }
 }
 
+const textOf = ({ state: { slices, spent } }: QuotaAccount): string => JSON.stringify([slices, spent]);
+
 function accountOf(limit: LimitSpec, kept: Kept | null, restoredAt: number | null, now: number): QuotaAccount {
-  if (kept !== null && (restoredAt === null || kept.account.at >= restoredAt))
+  if (kept !== null && (restoredAt === null || kept.account.at > restoredAt))
     return new QuotaAccount(kept.limit, kept.account, now);
   return restoredAt === null ? new QuotaAccount(limit, null, now) : QuotaAccount.usedUp(limit, restoredAt);
 }

@@ -34,6 +34,7 @@ export interface MadeConnectSession {
 export class ConnectPages {
   readonly #options: ConnectPagesOptions;
   #server: Promise<PageServer> | null = null;
+  #origin: string | null = null;
 
   constructor(options: ConnectPagesOptions) {
     this.#options = options;
@@ -43,11 +44,23 @@ export class ConnectPages {
   async open(): Promise<PageServer> {
     this.#server ??= this.#listen();
     try {
-      return await this.#server;
+      const server = await this.#server;
+      this.#origin = server.origin;
+      return server;
     } catch (thrown) {
       this.#server = null;
       throw thrown;
     }
+  }
+
+  /** Under which the pages answer; null while nothing listens. */
+  get origin(): string | null {
+    return this.#origin;
+  }
+
+  /** True while this token's link was not opened yet. */
+  isWaiting(token: string): boolean {
+    return this.#options.sessions.peek(token)?.phase === 'waiting';
   }
 
   /** @throws AlterError invalid_input, not_found, conflict, audit_unavailable */
@@ -64,6 +77,7 @@ export class ConnectPages {
   }
 
   async close(): Promise<void> {
+    this.#origin = null;
     await (await this.#server?.catch(() => null))?.close();
     this.#server = null;
   }

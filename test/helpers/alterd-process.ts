@@ -3,7 +3,7 @@
  * Everything that any of them prints is kept, for assertions and for the search for leaks. It never imports src.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,7 +86,6 @@ export function plainEnv(home: string): NodeJS.ProcessEnv {
 }
 
 export function makeHome(config = ''): string {
-  if (!existsSync(join(PROJECT, 'dist', 'bundle', 'cli', 'main.js'))) throw new Error('dist/ is missing: `npm run build` first');
   const home = realpathSync(mkdtempSync(join(tmpdir(), 'alterd-e2e-')));
   mkdirSync(join(home, 'config'), { mode: 0o700 });
   mkdirSync(join(home, 'user'));

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startOrigin, type TestOrigin } from '../helpers/origin.ts';
 import { makePki, type TestPki } from '../helpers/pki.ts';
+import { PROGRAM } from '../helpers/program.ts';
 import { type DaemonProcess, startProcess } from './support/child.ts';
 import {
   BEARER,
@@ -309,20 +310,7 @@ describe('the process', () => {
   it('S-72 no command line and no environment holds the secret; a key is on no command line', async () => {
     const wrapped = spawn(
       process.execPath,
-      [
-        '--import',
-        import.meta.resolve('tsx'),
-        'src/cli/main.ts',
-        '--home',
-        daemon.home,
-        'run',
-        '--agent',
-        'bot',
-        '--',
-        'sh',
-        '-c',
-        'echo up; exec sleep 30',
-      ],
+      [PROGRAM, '--home', daemon.home, 'run', '--agent', 'bot', '--', 'sh', '-c', 'echo up; exec sleep 30'],
       { stdio: ['ignore', 'pipe', 'ignore'] },
     );
     await once(wrapped.stdout, 'data');

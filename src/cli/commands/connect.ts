@@ -57,6 +57,11 @@ export function defineConnect(command: Command, cli: Cli): void {
     .option('--port <number>', 'port of the redirect address, where the provider wants it exact')
     .option('--import-refresh-token', 'take over a refresh token from stdin or the prompt')
     .option('--client-credentials', 'as the client itself, without a person')
+    .option(
+      '--client-id <id>',
+      'with --client-credentials: a client of this connection alone; its secret from stdin or the prompt',
+    )
+    .option('--client-secret-file <file>', 'or from a file')
     .option('--service-account <file>', 'as a service account, from its JSON')
     .option('--subject-token-file <file>', 'exchange a token of your own for those of the provider')
     .option('--app-key <file>', 'as an installation of an app, with its private key')

@@ -44,7 +44,7 @@ function oauthLines(oauth: OAuthView | null): Line[] {
     ...(oauth.refresh_url === null ? [] : [['renewed at', oauth.refresh_url] as Line]),
     ...(oauth.revoke_url === null ? [] : [['revoked at', oauth.revoke_url] as Line]),
     ...(oauth.device_url === null ? [] : [['device flow', oauth.device_url] as Line]),
-    ['its client', CLIENT_AUTH[oauth.client_auth]],
+    ['its client', CLIENT_AUTH[oauth.client_auth] + (oauth.own_client ? '; each connection brings its own' : '')],
     ['PKCE', PKCE[oauth.pkce]],
     ['access tokens', REFRESH[oauth.refresh]],
     ['connected, it injects', oauth.injects.join(', ')],

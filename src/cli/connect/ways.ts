@@ -90,6 +90,8 @@ export async function connectByDevice(cli: Cli, wanted: Wanted): Promise<Connect
 export interface ImportFlags {
   readonly importRefreshToken?: boolean;
   readonly clientCredentials?: boolean;
+  readonly clientId?: string;
+  readonly clientSecretFile?: string;
   readonly serviceAccount?: string;
   readonly subjectTokenFile?: string;
   readonly appKey?: string;
@@ -105,7 +107,9 @@ interface ImportPlan {
 export function importPlanOf(flags: ImportFlags): ImportPlan | null {
   const plans: ImportPlan[] = [];
   if (flags.importRefreshToken === true) plans.push({ flow: 'refresh_token', fields: { refresh_token: { from: 'stdin' } } });
-  if (flags.clientCredentials === true) plans.push({ flow: 'client_credentials', fields: {} });
+  if (flags.clientCredentials === true) plans.push({ flow: 'client_credentials', fields: ownClientOf(flags) });
+  else if (flags.clientId !== undefined || flags.clientSecretFile !== undefined)
+    throw new AlterError('invalid_input', { problems: ['--client-id and --client-secret-file belong to --client-credentials'] });
   if (flags.serviceAccount !== undefined)
     plans.push({ flow: 'jwt_bearer', fields: { service_account: { from: 'file', path: flags.serviceAccount } } });
   if (flags.subjectTokenFile !== undefined)
@@ -125,10 +129,24 @@ export function importPlanOf(flags: ImportFlags): ImportPlan | null {
   return plans[0] ?? null;
 }
 
+/** The client of a connection that brings its own; else the one that is registered for the provider is used. */
+function ownClientOf({ clientId, clientSecretFile }: ImportFlags): ImportPlan['fields'] {
+  if (clientId === undefined) return {};
+  return {
+    client_id: { from: 'argument', value: clientId },
+    client_secret: clientSecretFile === undefined ? { from: 'stdin' } : { from: 'file', path: clientSecretFile },
+  };
+}
+
 export async function connectByImport(cli: Cli, wanted: Wanted, { flow, fields }: ImportPlan): Promise<ConnectedView> {
   const names = Object.keys(fields);
   const inputs = await readFields(
-    names.map((name) => ({ name, label: name.replaceAll('_', ' '), secret: name !== 'installation_id', pattern: null })),
+    names.map((name) => ({
+      name,
+      label: name.replaceAll('_', ' '),
+      secret: name !== 'installation_id' && name !== 'client_id',
+      pattern: null,
+    })),
     new Map(Object.entries(fields)),
   );
   return cli.client().send<ConnectedView>(apiPath('connect', 'import'), { ...wanted, flow, inputs });

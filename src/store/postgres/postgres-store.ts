@@ -241,12 +241,13 @@ class PostgresStore implements Store {
     return (await this.#quotaRows('where key = $1', [key]))[0];
   }
 
-  writeQuota({ key, version, state, expiresAt }: QuotaRow): Promise<boolean> {
+  writeQuota({ key, version, state, expiresAt }: QuotaRow, before: number): Promise<boolean> {
     const sql =
-      version === 1
+      before === 0
         ? 'insert into quotas (key, version, state, expires_at) values ($1, $2, $3, $4) on conflict (key) do nothing'
-        : 'update quotas set version = $2, state = $3, expires_at = $4 where key = $1 and version = $2 - 1';
-    return this.#transactions.write(async (client) => (await client.query(sql, [key, version, state, expiresAt])).rowCount === 1);
+        : 'update quotas set version = $2, state = $3, expires_at = $4 where key = $1 and version = $5';
+    const values = [key, version, state, expiresAt, ...(before === 0 ? [] : [before])];
+    return this.#transactions.write(async (client) => (await client.query(sql, values)).rowCount === 1);
   }
 
   listQuotas(): Promise<QuotaRow[]> {

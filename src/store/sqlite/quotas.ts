@@ -21,10 +21,10 @@ export class SqliteQuotas {
     this.#read = db.prepare(`${columns} where key = ?`);
     this.#list = db.prepare(`${columns} order by key`);
     this.#add = db.prepare(
-      'insert into quotas (key, version, state, expires_at) values (@key, 1, @state, @expiresAt) on conflict (key) do nothing',
+      'insert into quotas (key, version, state, expires_at) values (@key, @version, @state, @expiresAt) on conflict (key) do nothing',
     );
     this.#change = db.prepare(
-      'update quotas set version = @version, state = @state, expires_at = @expiresAt where key = @key and version = @version - 1',
+      'update quotas set version = @version, state = @state, expires_at = @expiresAt where key = @key and version = @before',
     );
     this.#forget = db.prepare('delete from quotas where expires_at < ?');
   }
@@ -34,11 +34,8 @@ export class SqliteQuotas {
     return found === undefined ? undefined : rowOf(found);
   }
 
-  write({ key, version, state, expiresAt }: QuotaRow): boolean {
-    const changed = (version === 1 ? this.#add : this.#change).run({
-      ...{ key, state, expiresAt },
-      ...(version === 1 ? {} : { version }),
-    });
+  write(row: QuotaRow, before: number): boolean {
+    const changed = before === 0 ? this.#add.run(row) : this.#change.run({ ...row, before });
     return changed.changes === 1;
   }
 

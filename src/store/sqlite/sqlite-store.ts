@@ -154,8 +154,8 @@ class SqliteStore implements Store {
     return this.#guarded(() => this.#quotas.read(key));
   }
 
-  async writeQuota(row: QuotaRow): Promise<boolean> {
-    return this.#guarded(() => this.#quotas.write(row));
+  async writeQuota(row: QuotaRow, before: number): Promise<boolean> {
+    return this.#guarded(() => this.#quotas.write(row, before));
   }
 
   async listQuotas(): Promise<QuotaRow[]> {

@@ -79,6 +79,13 @@ export class Connections {
     return this.#credentialOfGrant(grantId, spec).row.oauth!.scopes;
   }
 
+  /** The fields that it was connected with. @throws AlterError not_found, conflict */
+  fieldsOf(grantId: string, spec: ProviderSpec): PublicFields {
+    const { publicFields } = this.#credentialOfGrant(grantId, spec).row;
+    const names = new Set(spec.fields.filter((field) => !field.secret).map((field) => field.name));
+    return Object.fromEntries(Object.entries(publicFields).filter(([name]) => names.has(name)));
+  }
+
   /** @throws AlterError connect_failed, not_found, invalid_input, conflict, audit_unavailable, vault_unavailable */
   adopt(consent: Consent): Promise<ConnectedGrant> {
     const { state } = this.#parts;

@@ -67,5 +67,5 @@ function usedFields(spec: ProviderSpec): ReadonlySet<string> {
     ...('name' in each ? [each.name] : []),
     ...(each.hosts ?? []),
   ]);
-  return new Set([...spec.hosts, ...addresses, ...places].flatMap(referencesOf));
+  return new Set([...spec.hosts, ...addresses, ...places, ...Object.values(oauth.tokenParams)].flatMap(referencesOf));
 }

@@ -1,7 +1,7 @@
 /** The device grant (RFC 8628): a code to type elsewhere, and polls at the pace that the provider sets. */
 
 import { Secret } from '../../domain/secret.ts';
-import { oauthOf } from './endpoints.ts';
+import { oauthOf, parametersOf } from './endpoints.ts';
 import { parseDocument, type TokenAnswer, TokenFailure } from './token-answer.ts';
 import type { TokenClient } from './token-client.ts';
 
@@ -65,7 +65,7 @@ export async function pollDeviceOnce(client: TokenClient, flow: DeviceFlow, now:
   flow.asking = true;
   try {
     return await client.token({
-      ...oauthOf(client.parts.spec).tokenParams,
+      ...parametersOf(oauthOf(client.parts.spec).tokenParams, client.parts.fields),
       grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
       device_code: flow.deviceCode.reveal(),
     });

@@ -24,16 +24,17 @@ import type {
 import type { Connections, Consent } from './connections.ts';
 import { publicFieldsOf, scopesToAsk } from './consent-input.ts';
 import { type DeviceFlow, pollDeviceOnce, startDevice } from './device-flow.ts';
-import { oauthOf, type PublicFields } from './endpoints.ts';
+import { oauthOf, type PublicFields, parametersOf } from './endpoints.ts';
 import { checkIdToken, issuerOf } from './id-token.ts';
 import type { SiblingGrants, SiblingRequest } from './sibling-grants.ts';
 import { sourceOf } from './sources/all.ts';
 import { type TokenAnswer, TokenFailure } from './token-answer.ts';
-import type { TokenClient } from './token-client.ts';
+import type { OAuthClient, TokenClient } from './token-client.ts';
 import type { TokenClients } from './token-clients.ts';
 
 const FLOW_LIFE_MS = 10 * 60_000;
 const MOST_FLOWS = 1_000;
+const OWN_CLIENT = ['client_id', 'client_secret'] as const;
 
 interface Begun {
   readonly id: string;
@@ -110,7 +111,7 @@ export class EmbeddedConnectFlows implements ConnectFlows {
     if (code === undefined || code === '') throw failed(slug, 'provider_refused', 'the provider sent no code');
     return this.#finish(flow, 'authorization_code', flow.nonce, new Map(), () =>
       flow.client.token({
-        ...oauthOf(flow.spec).tokenParams,
+        ...parametersOf(oauthOf(flow.spec).tokenParams, flow.fields),
         grant_type: 'authorization_code',
         code,
         redirect_uri: flow.redirectUri,
@@ -160,16 +161,21 @@ export class EmbeddedConnectFlows implements ConnectFlows {
   }
 
   async connectWith(request: ImportRequest): Promise<ConnectedGrant> {
-    const begun = this.#prepare(request, request.flow);
+    const begun = this.#prepare(request, request.flow, request.inputs);
     const source = sourceOf(request.flow);
-    const needed = request.flow === 'refresh_token' ? ['refresh_token'] : source.inputs;
+    const needed = [
+      ...(request.flow === 'refresh_token' ? ['refresh_token'] : source.inputs),
+      ...(oauthOf(begun.spec).ownClient === true ? OWN_CLIENT : []),
+    ];
     requireNone([
       ...needed.filter((name) => !request.inputs.has(name)).map((name) => `inputs.${name}: is missing`),
       ...[...request.inputs.keys()].filter((name) => !needed.includes(name)).map((name) => `inputs.${name}: is not used here`),
     ]);
     const context = { client: begun.client, material: request.inputs, scopes: begun.scopes };
     if (!source.mayRenew(context)) throw notOffered(begun.spec, 'this way of connecting');
-    return this.#finish(begun, request.flow, null, request.inputs, () => source.next(context));
+    // The id of a client is no secret, and stands among the public fields.
+    const sealed = new Map([...request.inputs].filter(([name]) => name !== 'client_id'));
+    return this.#finish(begun, request.flow, null, sealed, () => source.next(context));
   }
 
   knownAccount(request: ConnectRequest): KnownAccount | null {
@@ -192,16 +198,18 @@ export class EmbeddedConnectFlows implements ConnectFlows {
     for (const [state, flow] of this.#redirects) if (flow.id === flowId) this.#redirects.delete(state);
   }
 
-  #prepare(request: ConnectRequest, flow: Consent['flow']): Begun {
+  #prepare(request: ConnectRequest, flow: Consent['flow'], inputs: ReadonlyMap<string, Secret> = new Map()): Begun {
     const { clients, connections, now } = this.#parts;
     this.#sweep();
     const spec = clients.providerOf(request.provider);
     const oauth = oauthOf(spec);
-    const fields = publicFieldsOf(spec, request.fields ?? {});
+    const before = request.grantId === undefined ? {} : connections.fieldsOf(request.grantId, spec);
+    const fields = publicFieldsOf(spec, { ...before, ...request.fields });
     connections.check(request, spec, flow, fields);
     const known = request.grantId === undefined ? undefined : connections.scopesOf(request.grantId, spec);
     const scopes = scopesToAsk(request.scopes ?? known ?? oauth.defaultScopes, oauth);
-    const client = clients.forFlow(spec, flow, fields, request.allowPrivate === true);
+    const own = oauth.ownClient === true ? ownClientOf(spec, inputs) : null;
+    const client = clients.forFlow(spec, flow, fields, request.allowPrivate === true, own);
     return { id: randomUUID(), request, spec, fields, scopes, client, expiresAt: now() + FLOW_LIFE_MS };
   }
 
@@ -233,6 +241,21 @@ export class EmbeddedConnectFlows implements ConnectFlows {
     for (const flows of [this.#redirects, this.#devices])
       if (flows.size >= MOST_FLOWS) flows.delete((flows.keys().next() as { value: string }).value);
   }
+}
+
+/** @throws AlterError invalid_input */
+function ownClientOf(spec: ProviderSpec, inputs: ReadonlyMap<string, Secret>): OAuthClient {
+  const [id, secret] = OWN_CLIENT.map((name) => inputs.get(name));
+  requireNone([
+    id === undefined || secret === undefined
+      ? `provider: a connection of ${spec.slug} brings its own client: \`alterd connect ${spec.slug} --client-credentials --client-id ID\``
+      : undefined,
+    id === undefined || /^[!-~]{1,512}$/.test(id.reveal()) ? undefined : 'inputs.client_id: must be visible ASCII',
+    secret === undefined || /^[ -~]{1,4096}$/.test(secret.reveal())
+      ? undefined
+      : 'inputs.client_secret: must be printable ASCII on one line',
+  ]);
+  return { clientId: (id as Secret).reveal(), secret: secret as Secret };
 }
 
 /** A machine has no account to look up: it is what it authenticates as. */

@@ -57,6 +57,9 @@ export class EmbeddedProviderClients implements ProviderClients {
         throw new AlterError('not_found', { what: 'provider', name: provider, list_command: 'alterd provider list' });
       const oauth = oauthOf(spec);
       requireNone([
+        oauth.ownClient === true
+          ? `provider: each connection of ${spec.slug} brings its own client: \`alterd connect ${spec.slug} --client-credentials --client-id ID\``
+          : undefined,
         /^[!-~]{1,512}$/.test(clientId) ? undefined : 'client_id: must be visible ASCII',
         clientSecret === null || /^[ -~]{1,4096}$/.test(clientSecret.reveal())
           ? undefined

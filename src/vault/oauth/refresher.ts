@@ -62,7 +62,11 @@ export class Refresher {
   mayRenew(row: CredentialRow, material: ReadonlyMap<string, Secret>): boolean {
     const oauth = row.oauth!;
     try {
-      return sourceOf(oauth.flow).mayRenew({ client: this.#parts.clients.forCredential(row), material, scopes: oauth.scopes });
+      return sourceOf(oauth.flow).mayRenew({
+        client: this.#parts.clients.forCredential(row, material),
+        material,
+        scopes: oauth.scopes,
+      });
     } catch {
       // Without a client or a provider file it is tried all the same, so that the failure is told with its reason.
       return true;
@@ -180,9 +184,10 @@ export class Refresher {
     const oauth = row.oauth!;
     const sealed = await state.store.readSealed(credentialId);
     if (sealed === undefined) throw new TokenFailure('permanent', 'no_material');
+    const material = this.#parts.dataKeys.open(sealed);
     const context = {
-      client: this.#parts.clients.forCredential(row),
-      material: this.#parts.dataKeys.open(sealed),
+      client: this.#parts.clients.forCredential(row, material),
+      material,
       scopes: oauth.scopes,
     };
     const source = sourceOf(oauth.flow);

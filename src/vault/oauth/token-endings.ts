@@ -64,7 +64,7 @@ export class TokenEndings {
   }
 
   async #endingOf(rows: readonly CredentialRow[]): Promise<TokenEnding> {
-    const opened = await Promise.all(rows.map(async (row) => ({ row, token: await this.#strongestToken(row) })));
+    const opened = await Promise.all(rows.map(async (row) => ({ row, material: await this.#materialOf(row) })));
     return {
       changes: rows.flatMap((row): StoreChange[] => [
         { put: 'credential', row: { ...row, oauth: { ...row.oauth!, state: 'revoked', reason: 'its last grant ended' } } },
@@ -74,25 +74,22 @@ export class TokenEndings {
         for (const row of rows) this.#parts.dropMaterial(row.id);
       },
       afterwards: () => {
-        for (const { row, token } of opened) {
-          const told = this.#tell(row, token).finally(() => this.#underWay.delete(told));
+        for (const { row, material } of opened) {
+          const told = this.#tell(row, material).finally(() => this.#underWay.delete(told));
           this.#underWay.add(told);
         }
       },
     };
   }
 
-  /** Revoking the refresh token ends the access tokens too (RFC 7009 2.1). */
-  async #strongestToken(row: CredentialRow): Promise<Secret | null> {
+  async #materialOf(row: CredentialRow): Promise<ReadonlyMap<string, Secret>> {
     const { state, dataKeys } = this.#parts;
     const sealed = await state.store.readSealed(row.id);
-    if (sealed === undefined) return null;
-    const material = dataKeys.open(sealed);
-    return material.get('refresh_token') ?? material.get('access_token') ?? null;
+    return sealed === undefined ? new Map() : dataKeys.open(sealed);
   }
 
-  async #tell(row: CredentialRow, token: Secret | null): Promise<void> {
-    const outcome = await this.#revoke(row, token);
+  async #tell(row: CredentialRow, material: ReadonlyMap<string, Secret>): Promise<void> {
+    const outcome = await this.#revoke(row, material);
     const { state } = this.#parts;
     await state
       .exclusive(() =>
@@ -101,9 +98,11 @@ export class TokenEndings {
       .catch(() => {});
   }
 
-  async #revoke(row: CredentialRow, token: Secret | null): Promise<string> {
+  async #revoke(row: CredentialRow, material: ReadonlyMap<string, Secret>): Promise<string> {
+    // Revoking the refresh token ends the access tokens too (RFC 7009 2.1).
+    const token = material.get('refresh_token') ?? material.get('access_token') ?? null;
     try {
-      const client = this.#parts.clients.forCredential(row);
+      const client = this.#parts.clients.forCredential(row, material);
       const { revokeUrl } = oauthOf(client.parts.spec);
       if (token === null || revokeUrl === null) return 'not_offered';
       const { status } = await client.post(client.endpoint(revokeUrl), { token: token.reveal() });

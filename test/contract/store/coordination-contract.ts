@@ -95,20 +95,20 @@ export function describeCoordination(name: string, factory: StoreFactory): void 
       const { store, reopen } = await factory.create();
       const row = (version: number, state = `${version}`) => ({ key: 'q', version, state, expiresAt: T + version });
       expect(await store.readQuota('q')).toBeUndefined();
-      expect(await store.writeQuota(row(2))).toBe(false);
-      const added = await Promise.all(['a', 'b', 'c'].map((state) => store.writeQuota(row(1, state))));
+      expect(await store.writeQuota(row(9), 8)).toBe(false);
+      const added = await Promise.all(['a', 'b', 'c'].map((state) => store.writeQuota(row(7, state), 0)));
       expect(added.filter((isMine) => isMine)).toHaveLength(1);
-      const changed = await Promise.all(['a', 'b', 'c'].map((state) => store.writeQuota(row(2, state))));
+      const changed = await Promise.all(['a', 'b', 'c'].map((state) => store.writeQuota(row(9, state), 7)));
       expect(changed.filter((isMine) => isMine)).toHaveLength(1);
       const winner = ['a', 'b', 'c'][changed.indexOf(true)]!;
-      expect(await Promise.all([row(1), row(2), row(4)].map((each) => store.writeQuota(each)))).toEqual([false, false, false]);
+      expect(await Promise.all([0, 7, 8].map((before) => store.writeQuota(row(10), before)))).toEqual([false, false, false]);
       await store.close();
       const again = await reopen();
-      expect(await again.readQuota('q')).toEqual(row(2, winner));
-      expect(await again.writeQuota({ ...row(1), key: 'p' })).toBe(true);
+      expect(await again.readQuota('q')).toEqual(row(9, winner));
+      expect(await again.writeQuota({ ...row(1), key: 'p' }, 0)).toBe(true);
       expect((await again.listQuotas()).map(({ key }) => key)).toEqual(['p', 'q']);
-      await again.forgetQuotas(T + 2);
-      expect(await again.listQuotas()).toEqual([row(2, winner)]);
+      await again.forgetQuotas(T + 9);
+      expect(await again.listQuotas()).toEqual([row(9, winner)]);
       await again.close();
     });
 

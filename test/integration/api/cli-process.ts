@@ -1,13 +1,9 @@
-/** The CLI from source against the home of a test: as a child process, or in this one where a process proves nothing more. */
+/** The CLI against the home of a test: as a child process, or in this one where a process proves nothing more. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { fileURLToPath } from 'node:url';
 import { runProgram } from '../../../src/cli/program.ts';
-
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
-/** Found from here, whatever directory the child starts in. */
-const TSX = import.meta.resolve('tsx');
+import { PROGRAM } from '../../helpers/program.ts';
 
 export interface CliResult {
   /** null when a signal ended it. */
@@ -30,7 +26,7 @@ const cleanEnvironment = (extra: Readonly<Record<string, string>> = {}): NodeJS.
 
 /** Starts it and answers at once, for commands that go on. */
 export function spawnCli(home: string, args: readonly string[], options: CliOptions = {}): ChildProcess {
-  return spawn(process.execPath, ['--import', TSX, MAIN, '--home', home, ...args], {
+  return spawn(process.execPath, [PROGRAM, '--home', home, ...args], {
     env: cleanEnvironment(options.env),
     stdio: 'pipe',
   });

@@ -73,6 +73,7 @@ test('two hosts that are busy at once pass exactly what the limit lets through, 
     policy_error: 'rate_limit_exceeded',
     rule: 'policy.bot/often',
     limit_scope: 'fleet',
+    retry_after: expect.any(Number),
   });
   const { entries } = await one.api<{ entries: EntryView[] }>('GET', '/v1/audit?outcome=refused&limit=1');
   const { why } = await one.api<ExplainView>('GET', `/v1/explain/${entries[0]?.request_id}`);
@@ -150,4 +151,7 @@ test('while the vault is away what is in hand may be spent, and nothing more: re
   });
   const { entries } = await one.api<{ entries: EntryView[] }>('GET', '/v1/audit?outcome=refused&limit=1');
   expect(entries[0]).toMatchObject({ error: 'vault_unavailable', rule: 'policy.steady/often' });
+  const { why, fix } = await one.api<ExplainView>('GET', `/v1/explain/${entries[0]?.request_id}`);
+  expect(why.join('\n')).toContain('and the central vault, which counts it, did not answer');
+  expect(fix.join('\n')).toContain('the same request once the vault answers');
 }, 30_000);

@@ -234,6 +234,45 @@ describe('a link for a person', () => {
   });
 });
 
+describe('an account that has to be connected again', () => {
+  it('is refused with a link, which is good for that account alone and heals the grant', async () => {
+    const bot = await stage.agent('fourth');
+    stage.behaviour.account = 'zoe';
+    const connected = await stage.connect({ agent: 'fourth', label: 'lost' });
+    stage.behaviour.intercept = (parameters, respond) => {
+      if (parameters.get('grant_type') !== 'refresh_token') return false;
+      respond(400, '{"error":"invalid_grant"}');
+      return true;
+    };
+    stage.spoil();
+    const refused = async (): Promise<{ error: string; connect_url?: string; hint: string }> =>
+      JSON.parse((await bot.ask('/data')).body);
+    await expect.poll(async () => (await refused()).error, { timeout: 5_000, interval: 20 }).toBe('re_auth_required');
+    const { connect_url: url, hint } = await refused();
+    expect(url).toMatch(new RegExp(`^https://${NAME}/sdk/oauth/connect#session=`));
+    expect(hint).toContain(url);
+    // One link for all refusals while nobody has opened it.
+    expect((await refused()).connect_url).toBe(url);
+    expect(stage.daemon.logged.join('\n') + JSON.stringify(await rows('api.call'))).not.toContain('session=');
+    const page = await step('redeem', { session_token: decodeURIComponent((url as string).split('=')[1] as string) });
+    expect(page).toMatchObject({ status: 200, session: { is_reconnect: true } });
+    // It was opened: no new one for a minute, so that an agent can't make them by the thousand.
+    expect((await refused()).connect_url).toBeUndefined();
+    const consent = async (account: string): Promise<Page & { readonly status: number }> => {
+      stage.behaviour.account = account;
+      const begun = await step('begin', choice(page.ticket, { scopes: ['read'] }));
+      const query = new URLSearchParams(stage.consent(begun.authorization_url as string)).toString();
+      return step('complete', { ticket: page.ticket, query: `?${query}` });
+    };
+    expect(await consent('mallory')).toMatchObject({ status: 403, error: 'account_mismatch' });
+    expect((await refused()).error).toBe('re_auth_required');
+    expect((await consent('zoe')).session.providers[0]?.connected).toBe('zoe');
+    expect((await bot.ask('/data')).status).toBe(200);
+    expect((await grants()).find(({ id }) => id === connected.grant_id)?.status).toBe('active');
+    stage.behaviour.intercept = null;
+  });
+});
+
 it('an agent that is revoked while the person consents gets nothing, and nothing is stored', async () => {
   await stage.agent('third');
   const { secrets } = await stage.daemon.api<{ secrets: object[] }>('GET', '/v1/secrets');

@@ -6,12 +6,13 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PROGRAM } from '../../helpers/program.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { isPresent, nodeArguments, ROOT, settingsOf } from './unit-file.ts';
 
 const directory = temporaryDirectory();
 const LISTENER = join(ROOT, 'test', 'integration', 'systemd', 'notify-listener.py');
-const MAIN = [...nodeArguments(), '--import', import.meta.resolve('tsx'), join(ROOT, 'src', 'cli', 'main.ts')];
+const MAIN = [...nodeArguments(), PROGRAM];
 const canRun = isPresent('python3') && isPresent('systemd-notify');
 
 /** Everything that a process said, line by line, and who waits for a line. */

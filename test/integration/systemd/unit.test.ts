@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { PROGRAM } from '../../helpers/program.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { copyUnit, isPresent, nodeArguments, ROOT, settingsOf, UNIT, VAULT_UNIT } from './unit-file.ts';
 
@@ -81,8 +82,7 @@ describe('under the system call filter and the address families of the unit', ()
     const packet = filtered('python3', '-c', 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)');
     expect(packet.stderr).toContain('Address family not supported');
 
-    const main = join(ROOT, 'src', 'cli', 'main.ts');
-    const demo = filtered(process.execPath, ...nodeArguments(), '--import', 'tsx', main, 'demo');
+    const demo = filtered(process.execPath, ...nodeArguments(), PROGRAM, 'demo');
     expect({ status: demo.status, stderr: demo.stderr }).toEqual({ status: 0, stderr: '' });
     expect(demo.stdout).toContain('The client never saw the secret.');
   });

@@ -72,6 +72,70 @@ it('client credentials: the client’s own, renewed for ever', async () => {
   expect((await token()).get('access_token')!.reveal()).toBe('SEKRET-marker-access-2');
 });
 
+it('a connection’s own client renews its tokens at its own address, with a parameter of its own, and its secret goes nowhere else', async () => {
+  const spec = parseProvider(
+    `slug = "acme"
+name = "Acme"
+kind = "oauth"
+evidence = "general"
+hosts = ["api.acme.test"]
+[[fields]]
+name = "address"
+label = "Address"
+secret = false
+[[fields]]
+name = "audience"
+label = "Audience"
+secret = false
+optional = true
+[oauth]
+token_url = "{address}"
+client = "connection"
+token_params = { audience = "{audience}" }
+`,
+    'acme.toml',
+  );
+  const sent: HttpsRequest[] = [];
+  const { vault, clock } = await openedVault(directory(), {
+    catalogue: { find: (slug) => (slug === 'acme' ? spec : undefined) },
+    https: async (request) => {
+      sent.push(request);
+      return answered(200, { access_token: `SEKRET-marker-access-${sent.length}`, expires_in: 3600 });
+    },
+  });
+  onTestFinished(() => vault.close());
+  const connect = (id: string, more: Record<string, string>) =>
+    vault.connect.connectWith({
+      provider: 'acme',
+      system: true,
+      label: id,
+      flow: 'client_credentials',
+      fields: { address: `https://${id}.auth.test/t?x=1`, ...more },
+      inputs: new Map([
+        ['client_id', new Secret(id)],
+        ['client_secret', new Secret(`SEKRET-marker-${id}`)],
+      ]),
+    });
+  await connect('one', { audience: 'urn:one' });
+  await connect('two', {});
+  clock.now += 2 * HOUR;
+  for (const grant of vault.authority.grants.toSorted((a, b) => a.label.localeCompare(b.label))) {
+    const { fields } = await vault.obtain(grant);
+    expect([...fields.keys()].sort()).toEqual(expect.arrayContaining(['access_token', 'client_id']));
+    expect(fields.has('client_secret')).toBe(false);
+  }
+  const seen = sent.map((request) => [request.url, form(request)] as const);
+  const one = [
+    'https://one.auth.test/t?x=1',
+    { audience: 'urn:one', grant_type: 'client_credentials', client_id: 'one', client_secret: 'SEKRET-marker-one' },
+  ];
+  const two = [
+    'https://two.auth.test/t?x=1',
+    { grant_type: 'client_credentials', client_id: 'two', client_secret: 'SEKRET-marker-two' },
+  ];
+  expect(seen).toEqual([one, two, one, two]);
+});
+
 it('a client that authenticates by Basic is encoded as RFC 6749 says, and one by JSON sends JSON', async () => {
   const basic = await opened('client_auth = "basic"');
   await basic.connect('client_credentials', {});

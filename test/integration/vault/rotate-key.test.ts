@@ -1,6 +1,6 @@
 /** The master key is replaced while requests go on, whoever kills the daemon meanwhile; and the key of before opens nothing afterwards. */
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -9,8 +9,10 @@ import { startOrigin, type TestOrigin } from '../../helpers/origin.ts';
 import { makePki } from '../../helpers/pki.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { GOOD, SECRET, speakerFor } from '../../security/support/wall.ts';
+import { runInside } from '../api/cli-process.ts';
 
 interface Report {
+  readonly source: string;
   readonly outcome: string;
   readonly check: string;
   readonly since: string | null;
@@ -82,8 +84,16 @@ it('under requests: none of them fails, everything opens with the new key at the
   expect(daemon.running.ca().fingerprintSha256).toBe(fingerprint);
 });
 
-it('a CA that is made after it is sealed by the new key', async () => {
-  await rotate();
+it('by the command, which asks before; and a CA that is made after it is sealed by the new key', async () => {
+  const { check } = await daemon.api<Report>('GET', '/v1/master-key');
+  expect((await runInside(daemon.home, ['vault', 'rotate-key'])).code).not.toBe(0);
+  expect(await daemon.api('GET', '/v1/master-key')).toMatchObject({ check });
+  const { code, stdout, stderr } = await runInside(daemon.home, ['vault', 'rotate-key', '--yes', '--output', 'json']);
+  expect(code, stderr).toBe(0);
+  const report = JSON.parse(stdout) as Report;
+  expect(report).toMatchObject({ outcome: 'rotated', source: 'file' });
+  expect(report.check).not.toBe(check);
+  expect(stdout + stderr).not.toContain(readFileSync(keyFile(), 'utf8').trim());
   const { fingerprint_sha256 } = await daemon.api<{ fingerprint_sha256: string }>('POST', '/v1/ca/rotate');
   await daemon.running.stop();
   daemon = await start(daemon.home);
@@ -121,6 +131,41 @@ it('one that is only staged changes nothing until it is asked for, and waits ove
   expect(await daemon.api('GET', '/v1/master-key')).toMatchObject({ check });
   await rotate();
   expect(readFileSync(keyFile(), 'utf8')).toBe(next);
+});
+
+it('a key that systemd keeps: it says what to put where, goes over when both are there, and needs the new one alone in the end', async () => {
+  const home = directory();
+  const folder = directory();
+  const [old, fresh] = [randomBytes(32), randomBytes(32)];
+  const give = (names: Readonly<Record<string, Buffer>>): void => {
+    for (const name of readdirSync(folder)) rmSync(join(folder, name));
+    for (const [name, bytes] of Object.entries(names)) writeFileSync(join(folder, name), bytes, { mode: 0o400 });
+  };
+  process.env.CREDENTIALS_DIRECTORY = folder;
+  try {
+    give({ masterkey: old });
+    let unit = await start(home);
+    const ca = unit.running.ca().fingerprintSha256;
+    await expect(rotate(unit)).rejects.toThrow(/LoadCredentialEncrypted=masterkey-next/);
+    // systemd passes them anew only at a start; here the daemon finds the second one at once.
+    give({ masterkey: old, 'masterkey-next': fresh });
+    expect(await rotate(unit)).toMatchObject({ outcome: 'rotated', left_to_do: [expect.stringMatching(/--name=masterkey /)] });
+    await expect(rotate(unit)).rejects.toThrow(/still the systemd credential/);
+    await unit.running.stop();
+    // The two credentials as they were, the new one alone, the old one alone.
+    const stages: Readonly<Record<string, Buffer>>[] = [{ masterkey: old, 'masterkey-next': fresh }, { masterkey: fresh }];
+    for (const names of stages) {
+      give(names);
+      unit = await start(home);
+      expect(unit.running.ca().fingerprintSha256).toBe(ca);
+      expect(await unit.api('POST', '/v1/audit/verify')).toMatchObject({ ok: true });
+      await unit.running.stop();
+    }
+    give({ masterkey: old });
+    await expect(start(home)).rejects.toMatchObject({ code: 'vault_unavailable' });
+  } finally {
+    delete process.env.CREDENTIALS_DIRECTORY;
+  }
 });
 
 it('killed at any step it starts again, with the key that the vault names, and ends what was begun', async () => {

@@ -1,14 +1,11 @@
-/** The daemon as a process of its own, from source, for attacks on the process: signals, other users, its environment and its end. */
+/** The daemon as a process of its own, for attacks on the process: signals, other users, its environment and its end. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { callApi } from '../../helpers/daemon.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { until } from './wall.ts';
-
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
 
 export interface DaemonProcess {
   readonly home: string;
@@ -53,7 +50,7 @@ export function runCli(
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      ['--import', TSX, MAIN, '--home', home, ...args],
+      [PROGRAM, '--home', home, ...args],
       { env: environment(), maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : Number((error as { code?: unknown }).code ?? -1), stdout, stderr }),
@@ -73,9 +70,7 @@ export async function startProcess(options: ProcessOptions = {}): Promise<Daemon
       'ulimit -c unlimited 2>/dev/null; exec "$@"',
       'sh',
       process.execPath,
-      '--import',
-      TSX,
-      MAIN,
+      PROGRAM,
       '--home',
       home,
       'start',

@@ -9,7 +9,7 @@ import { lintReasons } from '../../../src/config/catalogue-overlaps.ts';
 import { mintPlaceholder } from '../../../src/config/placeholder.ts';
 import type { ProviderSpec } from '../../../src/config/provider.ts';
 import { matchesPattern, resolveHosts, resolveInjections } from '../../../src/config/provider-hosts.ts';
-import { OAUTH_FIELDS } from '../../../src/config/provider-oauth.ts';
+import { OAUTH_FIELDS, wholeField } from '../../../src/config/provider-oauth.ts';
 import { validateInjections } from '../../../src/injection/compile.ts';
 
 const catalogue = loadCatalogue({ builtinDir: builtinProvidersDir(), userDir: null });
@@ -115,10 +115,10 @@ describe.each(slugs)('%s', (slug) => {
     expect(spec.oauth.inject.length).toBeGreaterThan(0);
     const names = [...OAUTH_FIELDS, ...spec.fields.flatMap((field) => (field.secret ? [] : [field.name]))];
     expect(validateInjections(spec.oauth.inject, names)).toEqual([]);
-    // Every endpoint is an address once the fields are filled in.
+    // Every endpoint is an address once the fields are filled in; one that a connection names whole is looked at then.
     const { authorizeUrl, tokenUrl, refreshUrl, revokeUrl, deviceUrl } = spec.oauth;
     for (const url of [authorizeUrl, tokenUrl, refreshUrl, revokeUrl, deviceUrl])
-      if (url !== null) expect(new URL(url.replaceAll(/\{[^}]*\}/g, 'x1')).protocol).toBe('https:');
+      if (url !== null && wholeField(url) === null) expect(new URL(url.replaceAll(/\{[^}]*\}/g, 'x1')).protocol).toBe('https:');
     for (const scope of spec.oauth.scopes) expect(scope.label, scope.name).not.toBe('');
   });
 

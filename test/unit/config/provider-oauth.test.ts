@@ -113,6 +113,26 @@ template = "{client_id}"
       `${HEAD}[oauth]\n${URLS}authorize_params = { redirect_uri = "https://evil.test" }\n`,
       'oauth.authorize_params.redirect_uri is set by alterd itself',
     ],
+    [
+      'with an address out of a field, for the client of everybody',
+      `${HEAD}[[fields]]\nname = "where"\nlabel = "W"\nsecret = false\n[oauth]\ntoken_url = "{where}"\n`,
+      'oauth.client must be "connection" where a field is the whole of token_url',
+    ],
+    [
+      'with an address out of a secret',
+      `${HEAD}[[fields]]\nname = "where"\nlabel = "W"\n[oauth]\nclient = "connection"\ntoken_url = "{where}"\n`,
+      'oauth.token_url must be an https URL',
+    ],
+    [
+      'with a page for people, and a client of each connection',
+      `${HEAD}[oauth]\n${URLS}client = "connection"\n`,
+      'oauth.client "connection" is for machines',
+    ],
+    [
+      'with a parameter out of nowhere',
+      `${HEAD}[oauth]\n${URLS}token_params = { audience = "{nowhere}" }\n`,
+      'oauth.token_params.audience may only be a {field} that is no secret',
+    ],
     ['with an unknown key', `${HEAD}[oauth]\n${URLS}token_uri = "x"\n`, 'oauth.token_uri is not a known key'],
     [
       'with a template without the token',

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startOrigin, type TestOrigin } from '../../helpers/origin.ts';
 import { makePki } from '../../helpers/pki.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
-import { DOCUMENTS, fencesOf, ROOT, textOf } from './documents.ts';
+import { DOCUMENTS, fencesOf, textOf } from './documents.ts';
 
 const TOKEN = 'ghp_SEKRET-marker-readme';
 const directory = temporaryDirectory();
@@ -52,8 +53,7 @@ describe('the five minutes of the README', () => {
     origin = await startOrigin(pki);
     mkdirSync(join(checkout, 'bin'));
     mkdirSync(join(checkout, 'config'));
-    const main = `'${process.execPath}' --import '${import.meta.resolve('tsx')}' '${join(ROOT, 'src', 'cli', 'main.ts')}'`;
-    writeFileSync(join(checkout, 'bin', 'alterd'), `#!/bin/sh\nexec ${main} "$@"\n`);
+    writeFileSync(join(checkout, 'bin', 'alterd'), `#!/bin/sh\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`);
     chmodSync(join(checkout, 'bin', 'alterd'), 0o755);
     writeFileSync(
       join(checkout, 'config', 'alterd.toml'),

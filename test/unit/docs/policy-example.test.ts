@@ -2,7 +2,14 @@
 import { expect, test } from 'vitest';
 import { loadPolicies } from '../../../src/config/policy-directory.ts';
 import { parseFixtures } from '../../../src/config/policy-fixtures.ts';
-import { LIMIT_KINDS, NO_CONDITIONS, POLICY_LAYERS, POLICY_MODES, RULE_EFFECTS } from '../../../src/domain/policy.ts';
+import {
+  LIMIT_KINDS,
+  LIMIT_SCOPES,
+  NO_CONDITIONS,
+  POLICY_LAYERS,
+  POLICY_MODES,
+  RULE_EFFECTS,
+} from '../../../src/domain/policy.ts';
 import { runFixture } from '../../../src/policy/policy-fixture.ts';
 import { textOf } from './documents.ts';
 
@@ -19,7 +26,7 @@ test('has no problem, and a rule for every effect and every condition', async ()
     [on, when].flatMap((conditions) => Object.entries(conditions ?? {}).flatMap(([key, value]) => (value === null ? [] : [key]))),
   );
   expect([...new Set(used)].toSorted()).toEqual(Object.keys(NO_CONDITIONS).toSorted());
-  for (const word of [...POLICY_LAYERS, ...POLICY_MODES, ...LIMIT_KINDS]) expect(textOf(FILE)).toContain(word);
+  for (const word of [...POLICY_LAYERS, ...POLICY_MODES, ...LIMIT_KINDS, ...LIMIT_SCOPES]) expect(textOf(FILE)).toContain(word);
 });
 
 test.each([

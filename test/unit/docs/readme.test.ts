@@ -8,6 +8,7 @@ import { type CommandNode, treeOf } from '../../../src/cli/completion.ts';
 import { buildProgram } from '../../../src/cli/program.ts';
 import type { ErrorSpec } from '../../../src/domain/error-spec.ts';
 import { ERRORS } from '../../../src/domain/errors.ts';
+import { PROGRAM } from '../../helpers/program.ts';
 import { blockOf, expectBlock, ROOT, table, textOf } from './documents.ts';
 
 test('has at most 200 lines', () => {
@@ -82,7 +83,7 @@ describe('the table of dependencies', () => {
 });
 
 test('shows what the demonstration prints', () => {
-  const demo = spawnSync(process.execPath, ['--import', 'tsx', join(ROOT, 'src', 'cli', 'main.ts'), 'demo'], {
+  const demo = spawnSync(process.execPath, [PROGRAM, 'demo'], {
     cwd: ROOT,
     encoding: 'utf8',
   });

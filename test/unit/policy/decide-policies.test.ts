@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { destinationOf } from '../../../src/domain/destination.ts';
+import type { LimitSpec } from '../../../src/domain/policy.ts';
 import { decidePolicies } from '../../../src/policy/decide-policies.ts';
-import { LimitLedger } from '../../../src/policy/limit-ledger.ts';
+import { LimitLedger, limitUse } from '../../../src/policy/limit-ledger.ts';
 import type { PolicyFacts } from '../../../src/policy/policy-facts.ts';
+import { ASK } from '../../../src/policy/shared-limits.ts';
 import { callerOf, grantOf } from './fixtures.ts';
 import { factsOf, HOST, policyToml, ruleSet, setOf, verdictOf } from './policy-fixtures.ts';
 
@@ -233,6 +235,39 @@ describe('limits', () => {
     for (let i = 0; i < 5; i++) expect(verdictOf(set, factsOf({ method: 'PUT', body }), ledger)).toBe('rule_denied');
     for (let i = 0; i < 5; i++) expect(verdictOf(set, factsOf(), ledger)).toBe('pending');
     expect([1, 2, 3].map(() => verdictOf(set, factsOf({ body }), ledger))).toEqual(['allow', 'allow', 'rate_limit_exceeded']);
+  });
+
+  test('a limit that others have to be asked about uses nothing up meanwhile; one that is only watched holds nobody up', async () => {
+    const shared = (requests: number, more = '') =>
+      `[[rules]]\neffect = "limit"\nlimit = { kind = "fixed_window", requests = ${requests}, per = "1h"${more} }\n`;
+    const set = await setOf(
+      policyToml(shared(2, ', scope = "host"'), 'name = "own"\nlayer = "installation"'),
+      policyToml(shared(9), 'name = "all"\nlayer = "installation"'),
+      policyToml(shared(9), 'name = "watched"\nmode = "monitor"\nlayer = "installation"'),
+    );
+    const taken: string[] = [];
+    const inHand = { waitMs: ASK };
+    const ledger = new LimitLedger([], {
+      covers: ({ spec }) => spec.scope === 'fleet',
+      waitMs: ({ rule }) => (rule.startsWith('watched') ? ASK : inHand.waitMs),
+      take: ({ rule }) => void taken.push(rule),
+      ask: async () => {},
+    });
+    for (let i = 0; i < 5; i++) {
+      const decision = decidePolicies(set, factsOf(), ledger);
+      expect(decision).toMatchObject({ allow: true, counted: [], countedAt: 0, awaits: [{ agentId: 'a1', grantId: 'g1' }] });
+    }
+    expect(taken).toEqual([]);
+    inHand.waitMs = 0;
+    for (let i = 0; i < 2; i++) expect(decidePolicies(set, factsOf(), ledger)).toMatchObject({ allow: true, awaits: [] });
+    expect(taken).toHaveLength(4);
+    // The host's own limit is reached: the others are not even asked about.
+    inHand.waitMs = ASK;
+    expect(decidePolicies(set, factsOf(), ledger)).toMatchObject({ allow: false, error: { details: { limit_scope: 'host' } } });
+    expect(taken).toHaveLength(4);
+    // A crash is made good for what is counted here alone.
+    ledger.replay(limitUse('all/r0', 'a1', 'g1', set.rules[1]?.rule.limit as LimitSpec), 1);
+    expect(ledger.takeChanges().map(({ key }) => key.split('/')[0])).toEqual(['own']);
   });
 
   test('of two limits the full one refuses and the other keeps its room; Retry-After says when', async () => {

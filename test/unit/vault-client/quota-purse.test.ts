@@ -22,7 +22,9 @@ function stage(answer: (ask: QuotaCall) => Partial<QuotaDraws['slices'][number]>
       const answers = asks.map((ask) => ({ ask, of: ask.want === 0 ? {} : answer(ask) }));
       return {
         slices: answers.flatMap(({ ask, of }) =>
-          of instanceof AlterError ? [] : [{ sliceId: ask.sliceId, count: 0, validMs: 60_000, retryMs: 0, ...of }],
+          of instanceof AlterError
+            ? []
+            : [{ sliceId: ask.sliceId, count: 0, validMs: 60_000, retryMs: 0, version: asked.length, ...of }],
         ),
         failures: answers.flatMap(({ ask, of }) => (of instanceof AlterError ? [{ sliceId: ask.sliceId, error: of }] : [])),
       };

@@ -4,7 +4,7 @@
  */
 
 import { Secret } from '../../../domain/secret.ts';
-import { oauthOf } from '../endpoints.ts';
+import { oauthOf, parametersOf } from '../endpoints.ts';
 import { TokenFailure } from '../token-answer.ts';
 import { privateKeyOf, signAssertion } from './signed-assertion.ts';
 import type { TokenSource } from './token-source.ts';
@@ -33,7 +33,10 @@ export const JWT_BEARER: TokenSource = {
       },
       account.keyId,
     );
-    return client.token({ ...tokenParams, grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }, audience);
+    return client.token(
+      { ...parametersOf(tokenParams, client.parts.fields), grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion },
+      audience,
+    );
   },
 };
 

@@ -1,5 +1,5 @@
 /** The next token in exchange for another one that the operator stored (RFC 8693). */
-import { oauthOf } from '../endpoints.ts';
+import { oauthOf, parametersOf } from '../endpoints.ts';
 import type { TokenSource } from './token-source.ts';
 
 export const TOKEN_EXCHANGE: TokenSource = {
@@ -11,7 +11,7 @@ export const TOKEN_EXCHANGE: TokenSource = {
     const { tokenParams, scopeParameter, scopeSeparator } = oauthOf(client.parts.spec);
     return client.token({
       subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-      ...tokenParams,
+      ...parametersOf(tokenParams, client.parts.fields),
       grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
       subject_token: material.get('subject_token')!.reveal(),
       ...(scopes.length === 0 ? {} : { [scopeParameter]: scopes.join(scopeSeparator) }),
