@@ -324,6 +324,54 @@ const MUTATIONS: readonly Mutation[] = [
     test: 'unit/sinks/unsent-guard',
     title: 'as many rows',
   },
+  {
+    name: 'quota-same-slice',
+    file: 'src/policy/quota-account.ts',
+    from: 'if (known !== undefined) return',
+    to: 'if (known !== undefined && known[2] < 0) return',
+    test: 'unit/policy/quota-account',
+    title: 'failures first',
+  },
+  {
+    name: 'quota-full-bucket',
+    file: 'src/policy/quota-account.ts',
+    from: 'return this.#spec.burst - this.#out;',
+    to: 'return this.#spec.burst;',
+    test: 'unit/policy/quota-account',
+    title: 'a bucket does not run full',
+  },
+  {
+    name: 'quota-older-policies',
+    file: 'src/vault/quotas.ts',
+    from: 'if (kept !== null && kept.policies > version)',
+    to: 'if (kept !== null && version < 0)',
+    test: 'unit/vault/quotas',
+    title: 'a replica that does not know',
+  },
+  {
+    name: 'quota-older-copy',
+    file: 'src/vault/quotas.ts',
+    from: 'const isOlder = past.seen > (row?.version ?? 0);',
+    to: 'const isOlder = false;',
+    test: 'unit/vault/quotas',
+    title: 'an older copy',
+  },
+  {
+    name: 'quota-of-others',
+    file: 'src/fleet/quota-routes.ts',
+    from: 'if (!host.agentIds.includes(agentId) || !views.of(host).view.grant.has(grantId))',
+    to: 'if (host.agentIds.length < 0)',
+    test: 'integration/fleet/quotas',
+    title: 'a host that stops',
+  },
+  {
+    name: 'quota-capability',
+    file: 'src/vault/host-capabilities.ts',
+    from: "if (isUnderSharedLimit(grant, policies.sources, agents)) needed.push('limits.fleet');",
+    to: '',
+    test: 'unit/vault/host-view',
+    title: 'a host sees no grant under a limit',
+  },
 ];
 
 interface Result {
@@ -391,7 +439,7 @@ let survivors = 0;
 for (const mutation of chosen) {
   const dir = mkdtempSync(join(tmpdir(), 'alterd-mutation-'));
   try {
-    for (const each of ['src', 'test', 'config', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
+    for (const each of ['bin', 'src', 'test', 'config', 'package.json', 'package-lock.json', 'tsconfig.json', 'vitest.config.ts'])
       cpSync(join(root, each), join(dir, each), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(dir, 'node_modules'));
     const file = join(dir, mutation.file);

@@ -46,7 +46,7 @@ function oauthLines(oauth: OAuthView | null): Line[] {
     ...(oauth.device_url === null ? [] : [['device flow', oauth.device_url] as Line]),
     ['its client', CLIENT_AUTH[oauth.client_auth] + (oauth.own_client ? '; each connection brings its own' : '')],
     ['PKCE', PKCE[oauth.pkce]],
-    ['access tokens', REFRESH[oauth.refresh]],
+    ['access tokens', oauth.own_client ? 'renewed by asking for another' : REFRESH[oauth.refresh]],
     ['connected, it injects', oauth.injects.join(', ')],
     ...oauth.scopes.map((scope): Line => ['scope', `${scope.name}  ${scope.label}${markOf(scope, oauth.default_scopes)}`]),
   ];

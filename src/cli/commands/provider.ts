@@ -71,10 +71,13 @@ function defineWriting(command: Command, cli: Cli): void {
   });
 }
 
-const nextStep = ({ kind, slug }: ProviderView): string =>
-  kind === 'oauth'
-    ? `Connect an account: \`alterd provider client set ${slug} --client-id ID\`, then \`alterd connect ${slug} --agent NAME\`.`
-    : `Store a secret for it: \`alterd secret add ${slug}\`.`;
+function nextStep({ kind, slug, fields, oauth }: ProviderView): string {
+  if (kind !== 'oauth') return `Store a secret for it: \`alterd secret add ${slug}\`.`;
+  const needed = fields.filter((field) => field.optional !== true).map((field) => ` --field ${field.name}=…`);
+  if (oauth?.own_client === true)
+    return `Connect it: \`alterd connect ${slug} --agent NAME --client-credentials --client-id ID${needed.join('')}\`.`;
+  return `Connect an account: \`alterd provider client set ${slug} --client-id ID\`, then \`alterd connect ${slug} --agent NAME\`.`;
+}
 
 function readDocument(file: string): string {
   try {
