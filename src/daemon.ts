@@ -84,7 +84,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const openSource =
       options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
     const { acceptRestore = false } = options;
-    const { vault, journal, ring, rotation, link, shared, auditTo } = await openSource({
+    const { vault, journal, ring, rotation, link, shared, auditTo, backup } = await openSource({
       paths,
       loaded,
       log,
@@ -197,6 +197,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
           },
         },
         connect: pages,
+        backup,
         config: () => loaded.view,
         facts,
         metrics: scrape,

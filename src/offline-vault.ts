@@ -8,13 +8,12 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import { openProviderLibrary, type ProviderLibrary } from './config/provider-library.ts';
 import { centralStore } from './daemon/central-database.ts';
-import { openEmbeddedSource } from './daemon/embedded-source.ts';
+import { type EmbeddedSource, openEmbeddedSource } from './daemon/embedded-source.ts';
 import { AlterError } from './domain/errors.ts';
 import type { HttpsCall } from './domain/https-call.ts';
 import { prepareFiles } from './installation.ts';
 import type { DaemonLog } from './log.ts';
 import { RequestMeter } from './metrics/request-meter.ts';
-import type { Vault } from './vault/vault.ts';
 
 export interface OfflineOptions {
   readonly paths: Paths;
@@ -23,6 +22,8 @@ export interface OfflineOptions {
   readonly warn: (message: string) => void;
   /** Whether an installation is made where there is none. */
   readonly mayCreate: boolean;
+  /** After a restore that was checked: the vault may be older than its journal. */
+  readonly acceptRestore?: boolean;
 }
 
 const noNetwork: HttpsCall = async ({ url }) => {
@@ -32,7 +33,7 @@ const noNetwork: HttpsCall = async ({ url }) => {
 /** @throws AlterError conflict on a host of a central vault, not_found when there is no installation, vault_unavailable, audit_unavailable */
 export async function withOfflineVault<T>(
   options: OfflineOptions,
-  use: (vault: Vault, providers: ProviderLibrary) => Promise<T>,
+  use: (opened: EmbeddedSource, providers: ProviderLibrary) => Promise<T>,
 ): Promise<T> {
   const { paths, loaded, warn, mayCreate } = options;
   if (loaded.config.vault.url !== null)
@@ -50,14 +51,14 @@ export async function withOfflineVault<T>(
     warn: (_fields, message) => warn(message),
     error: (_fields, message) => warn(message),
   };
-  const { vault, journal } = await openEmbeddedSource({
+  const opened = await openEmbeddedSource({
     ...{ paths, loaded, log, catalogue, openStore },
-    ...{ https: noNetwork, meter: new RequestMeter(), acceptRestore: false },
+    ...{ https: noNetwork, meter: new RequestMeter(), acceptRestore: options.acceptRestore === true },
   });
   try {
-    return await use(vault, catalogue);
+    return await use(opened, catalogue);
   } finally {
-    await vault.close();
-    await journal.close();
+    await opened.vault.close();
+    await opened.journal.close();
   }
 }

@@ -75,7 +75,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const https = httpsCaller(() => outbound);
     const { acceptRestore = false } = options;
     const openStore = centralStore(loaded.config);
-    const { vault, journal, rotation } = await openEmbeddedSource({
+    const { vault, journal, rotation, backup } = await openEmbeddedSource({
       ...{ paths, loaded, log, catalogue, https, meter, acceptRestore, openStore },
     });
     undo.push(() => journal.close());
@@ -172,7 +172,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
       });
     const api = await serveApi(
       deferredApi({
-        ...{ fleet, vault, approvals, journal, identity, connect: pages, facts, metrics: scrape, reload, onFault },
+        ...{ fleet, vault, approvals, journal, identity, connect: pages, backup, facts, metrics: scrape, reload, onFault },
         operator: localOperator(),
         masterKey: rotation,
         providers: withEvents(catalogue, journal),

@@ -9,6 +9,7 @@ import { agentRoutes } from './agents.ts';
 import { approvalRoutes } from './approvals.ts';
 import { auditRoutes } from './audit.ts';
 import { auditBodyRoutes } from './audit-bodies.ts';
+import { backupRoutes } from './backup.ts';
 import { caRoutes } from './ca.ts';
 import { configRoutes, reloadRoutes } from './config.ts';
 import { connectRoutes } from './connect.ts';
@@ -68,6 +69,7 @@ export function createApi(deps: ApiDeps): Hono {
   });
   app.route('/v1/status', statusRoutes(deps));
   app.route('/v1/kill', killRoutes(deps));
+  app.route('/v1/backup', backupRoutes(deps));
   app.route('/v1/export', exportRoutes(deps));
   app.route('/v1/import', importRoutes(deps));
   app.route('/v1/agents', agentRoutes(deps));

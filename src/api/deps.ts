@@ -4,7 +4,7 @@
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
 import type { AuditPort } from '../domain/audit.ts';
-import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
+import type { MasterKeyFacts, RotationReport, RotationRequest } from '../domain/master-key-report.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
 import type { SinkStatus } from '../domain/sink-status.ts';
@@ -69,7 +69,7 @@ export interface CaPort {
 export interface MasterKeyPort {
   readonly facts: MasterKeyFacts;
   /** @throws AlterError conflict, audit_unavailable, vault_unavailable */
-  rotate(options: { readonly stage: boolean }): Promise<RotationReport>;
+  rotate(request: RotationRequest): Promise<RotationReport>;
 }
 
 /** The catalogue, and the one place where an operator's provider file is checked and kept. */
@@ -98,6 +98,24 @@ export interface ConnectPort {
     readonly origin: string;
   }>;
   sessions(): readonly ConnectSession[];
+}
+
+/** A backup that was made, as it may be shown. */
+export interface BackupFacts {
+  readonly directory: string;
+  readonly manifest: {
+    readonly id: string;
+    readonly made_at: string;
+    readonly epoch: number;
+    readonly database: 'sqlite' | 'postgresql';
+    readonly key_source: string;
+    readonly files: readonly { readonly path: string; readonly bytes: number }[];
+  };
+}
+
+export interface BackupPort {
+  /** @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable */
+  write(directory: string): Promise<BackupFacts>;
 }
 
 export interface ReloadReport {
@@ -140,6 +158,8 @@ export interface ApiDeps {
   /** Absent where the vault is somebody else's. */
   readonly masterKey?: MasterKeyPort | undefined;
   readonly connect: ConnectPort;
+  /** Absent on a host that borrows everything. */
+  readonly backup?: BackupPort | undefined;
   readonly config: () => ConfigView;
   readonly facts: () => DaemonFacts;
   /** @throws AlterError invalid_input when the new configuration is wrong; the old one stays in force */

@@ -15,11 +15,12 @@ export interface MasterKeyView {
 
 export interface RotationView extends MasterKeyView {
   readonly outcome: RotationReport['outcome'];
+  readonly secrets_resealed: boolean;
   readonly waits_in: string | null;
   readonly left_to_do: readonly string[];
 }
 
-const rotateBody = z.strictObject({ stage: z.boolean().default(false) });
+const rotateBody = z.strictObject({ stage: z.boolean().default(false), reseal: z.boolean().default(false) });
 
 export function masterKeyRoutes({ masterKey }: ApiDeps): Hono {
   const routes = new Hono();
@@ -48,6 +49,7 @@ const keyView = ({ source, check, since }: MasterKeyFacts): MasterKeyView => ({
 const rotationView = (report: RotationReport): RotationView => ({
   outcome: report.outcome,
   ...keyView(report),
+  secrets_resealed: report.isResealed,
   waits_in: report.waitsIn,
   left_to_do: report.todo,
 });

@@ -157,6 +157,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/enroll.ts')).defineEnroll,
   },
   {
+    name: 'backup',
+    summary: 'copies of vault, journal and sealed keys, while everything runs',
+    load: async () => (await import('./commands/backup.ts')).defineBackup,
+  },
+  {
+    name: 'restore',
+    summary: 'a backup in the place of the vault that is here',
+    load: async () => (await import('./commands/restore.ts')).defineRestore,
+  },
+  {
     name: 'export',
     summary: 'everything of a vault in one sealed file, to move it',
     load: async () => (await import('./commands/export.ts')).defineExport,

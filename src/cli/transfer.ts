@@ -23,15 +23,17 @@ export async function withTransfer<T>(cli: Cli, mayCreate: boolean, use: (transf
   const { withOfflineVault } = await import('../offline-vault.ts');
   const loaded = loadSettings(cli, paths, {});
   cli.output.note('No daemon answers; working on its files.');
-  return withOfflineVault({ paths, loaded, mayCreate, warn: (message) => cli.output.warn(message) }, (vault, providers) => {
-    const { transfer } = vault;
-    const providerFiles = providers.list().flatMap(({ slug }) => (providers.isUserDefined(slug) ? [slug] : []));
-    return use({
-      export: async (passphrase) => exportView(await transfer.exportAll({ passphrase, providerFiles })),
-      retire: ({ id, accounts }) => transfer.retire(id, accounts),
-      import: async (file, passphrase, dryRun) => importView(await transfer.importAll(file, passphrase, { dryRun })),
-    });
-  });
+  return withOfflineVault(
+    { paths, loaded, mayCreate, warn: (message) => cli.output.warn(message) },
+    ({ vault: { transfer } }, providers) => {
+      const providerFiles = providers.list().flatMap(({ slug }) => (providers.isUserDefined(slug) ? [slug] : []));
+      return use({
+        export: async (passphrase) => exportView(await transfer.exportAll({ passphrase, providerFiles })),
+        retire: ({ id, accounts }) => transfer.retire(id, accounts),
+        import: async (file, passphrase, dryRun) => importView(await transfer.importAll(file, passphrase, { dryRun })),
+      });
+    },
+  );
 }
 
 function online(cli: Cli): Transfer {
@@ -51,7 +53,7 @@ function online(cli: Cli): Transfer {
 }
 
 /** Whether a daemon is there; one that refuses this user is. */
-async function isAnswered(cli: Cli): Promise<boolean> {
+export async function isAnswered(cli: Cli): Promise<boolean> {
   try {
     await cli.client().read(apiPath('status'));
     return true;

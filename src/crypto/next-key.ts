@@ -22,6 +22,8 @@ export interface NextKeyPlace {
   readonly name: string;
   /** How an operator brings a key here that is in force at another replica. */
   readonly howToBring: string;
+  /** How an operator gives the key that waits here to the other replicas. */
+  readonly howToGive: string;
   /** What an operator has to do once the key in force waits here; null where alterd does it. */
   readonly howToPromote: string | null;
   /** The key that waits. @throws AlterError vault_unavailable */
@@ -48,6 +50,7 @@ function filePlace(keyFile: string): NextKeyPlace {
   return {
     name: `the key file ${path}`,
     howToBring: `Copy the key file of a replica that runs to ${path} (mode 0600), beside the one that is there; it is found without a restart.`,
+    howToGive: `Copy ${path} to the same place at each other replica (mode 0600).`,
     howToPromote: null,
     read: async () => keyOf('file', readNextKeyFile(keyFile)),
     make: async () => new MasterKey('file', readOrCreateKeyFile(path, true)),
@@ -62,6 +65,7 @@ function keyringPlace(options: KeyringOptions = {}): NextKeyPlace {
   return {
     name: `the entry "${account}" of the OS keyring`,
     howToBring: `Store the key that is in force: \`secret-tool store --label='next alterd master key' ${entry}\`; it is found without a restart.`,
+    howToGive: `Store the same value in the keyring of each other replica (${entry}).`,
     howToPromote: null,
     read: async () => keyOf('keyring', await readNextKeyringKey(options)),
     make: async () => new MasterKey('keyring', await readOrCreateKeyringKey(true, nextKeyring(options))),
@@ -85,6 +89,7 @@ function credentialPlace(environment: NodeJS.ProcessEnv): NextKeyPlace {
   return {
     name: 'the systemd credential "masterkey-next"',
     howToBring: `Pass the key that is in force as a second credential (\`${LINE}\`) and restart the unit.`,
+    howToGive: 'Pass the same credential to each other replica, and restart it.',
     howToPromote:
       `Until the unit passes it as "masterkey" both credentials are needed: \`systemd-creds decrypt --name=masterkey-next ${NEXT_FILE} - | ` +
       'systemd-creds encrypt --name=masterkey - /etc/credstore.encrypted/alterd-masterkey`, take the line `LoadCredentialEncrypted=masterkey-next:…` out, ' +

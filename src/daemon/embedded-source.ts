@@ -5,10 +5,11 @@ import type { DaemonLog } from '../log.ts';
 import type { Store } from '../store/store.ts';
 import { continuityFault } from '../vault/continuity.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
+import { type Backup, writeBackup } from './backup.ts';
 import { HeldKeys } from './held-keys.ts';
 import { JournalRoom } from './journal-room.ts';
 import { KeyRotation } from './key-rotation.ts';
-import type { OpenedSource, VaultSourceOptions } from './vault-source.ts';
+import type { BackupPort, OpenedSource, VaultSourceOptions } from './vault-source.ts';
 
 /** How soon a replica knows what another one changed. */
 const FOLLOW_EVERY_MS = 100;
@@ -21,6 +22,7 @@ export interface EmbeddedSourceOptions extends VaultSourceOptions {
 /** An opened source whose vault is this process's own. */
 export interface EmbeddedSource extends OpenedSource {
   readonly vault: Vault;
+  readonly backup: BackupPort;
   readonly rotation: KeyRotation;
 }
 
@@ -43,8 +45,7 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
       policiesDir: paths.policiesDir,
     });
     const journal = await room.opened();
-    // The journal of one replica says nothing of what the others changed.
-    if (options.openStore === undefined) await joinHistory(vault, journal, log, options.acceptRestore);
+    await joinHistory(vault, journal, log, { isShared: options.openStore !== undefined, isAccepted: options.acceptRestore });
     const { ring, place } = keys;
     const rotation = new KeyRotation({ ring, place, vault, journal, paths, log });
     const settle = async (): Promise<void> => {
@@ -58,7 +59,9 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
     keys.onReplaced = () => void settle();
     // What a crash in a rotation has left, or other replicas have changed meanwhile.
     await settle();
-    return { vault, journal, ring, rotation };
+    const opened = { vault, journal, ring, rotation };
+    const backUp = (directory: string): Promise<Backup> => writeBackup({ ...opened, paths }, directory);
+    return { ...opened, backup: { write: (directory) => rotation.undisturbed(() => backUp(directory)) } };
   } catch (thrown) {
     await vault?.close();
     await room.abandon();
@@ -70,17 +73,23 @@ export async function openEmbeddedSource(options: EmbeddedSourceOptions): Promis
  * Holds the vault against the journal before anyone is served, and keeps the two together from then on.
  * @throws AlterError vault_unavailable when one of them is an older copy, or gone
  */
-async function joinHistory(vault: Vault, journal: Journal, log: DaemonLog, acceptRestore: boolean): Promise<void> {
+async function joinHistory(
+  vault: Vault,
+  journal: Journal,
+  log: DaemonLog,
+  { isShared, isAccepted }: { readonly isShared: boolean; readonly isAccepted: boolean },
+): Promise<void> {
   const facts = {
     vaultEpoch: vault.epoch,
-    vaultJournal: vault.recordedJournal,
+    // Replicas have a journal each: the vault belongs to none of them. Each remembers how far it saw the vault come.
+    vaultJournal: isShared ? null : vault.recordedJournal,
     journal: journal.mark,
     journalEpoch: journal.epochAtStart,
   };
   const fault = continuityFault(facts);
-  if (fault !== null && !acceptRestore) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
-  vault.bindJournal(journal.mark);
-  if (facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
+  if (fault !== null && !isAccepted) throw new AlterError('vault_unavailable', { reason: fault }, { hint: RESTORE_HINT });
+  if (!isShared) vault.bindJournal(journal.mark);
+  if (!isShared && facts.journalEpoch !== null && facts.vaultEpoch > facts.journalEpoch)
     log.warn(
       { vault_epoch: facts.vaultEpoch, journal_epoch: facts.journalEpoch },
       'the audit journal does not know the last change of the vault: the daemon was killed in that moment, or the journal is an older copy',

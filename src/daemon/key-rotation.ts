@@ -7,7 +7,7 @@ import type { KeyRing } from '../crypto/key-ring.ts';
 import type { MasterKey } from '../crypto/master-key.ts';
 import type { NextKeyPlace } from '../crypto/next-key.ts';
 import { AlterError } from '../domain/errors.ts';
-import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
+import type { MasterKeyFacts, RotationReport, RotationRequest } from '../domain/master-key-report.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DaemonLog } from '../log.ts';
 import { ENDED, event } from '../observation.ts';
@@ -18,7 +18,7 @@ import { resealFiles, type SealedFilePaths } from './sealed-files.ts';
 export interface KeyRotationParts {
   readonly ring: KeyRing;
   readonly place: NextKeyPlace;
-  readonly vault: Pick<Vault, 'rotateMasterKey' | 'isRetiredKey' | 'isShared' | 'keySince'>;
+  readonly vault: Pick<Vault, 'rotateMasterKey' | 'rotateDataKey' | 'isRetiredKey' | 'isShared' | 'keySince'>;
   readonly journal: Pick<Journal, 'record' | 'rekey'>;
   readonly paths: SealedFilePaths;
   readonly log: DaemonLog;
@@ -39,10 +39,10 @@ export class KeyRotation {
 
   /**
    * Puts the next key in force. One that waits is taken; else one is made, which with `stage`, and where there are other replicas,
-   * is all that happens: they have to have it before.
+   * is all that happens: they have to have it before. With `reseal` a new data key follows, and every secret is sealed anew by it.
    * @throws AlterError conflict, audit_unavailable, vault_unavailable
    */
-  rotate({ stage }: { readonly stage: boolean }): Promise<RotationReport> {
+  rotate({ stage, reseal }: RotationRequest): Promise<RotationReport> {
     return this.#inTurn(async () => {
       const { place, ring, vault, log } = this.#parts;
       const waiting = await place.read();
@@ -53,12 +53,15 @@ export class KeyRotation {
           hint: 'Remove it, and run the command again: a new one is made.',
         });
       const next = waiting ?? (await this.#make());
-      if (stage || (waiting === undefined && vault.isShared)) return this.#report('staged', [place.howToBring]);
+      if (stage || (waiting === undefined && vault.isShared))
+        return this.#report('staged', vault.isShared ? [place.howToGive] : []);
       log.info({ source: next.source }, 'the master key is replaced');
       await vault.rotateMasterKey(next);
       log.info({ check: next.checkValue }, 'the vault opens with the new master key');
       await this.#moveAll();
-      return this.#report('rotated', place.howToPromote === null ? [] : [place.howToPromote]);
+      // SECURITY: last, so that whoever has the key of before can't open the new data key either.
+      if (reseal) await vault.rotateDataKey();
+      return this.#report('rotated', place.howToPromote === null ? [] : [place.howToPromote], reseal);
     });
   }
 
@@ -67,6 +70,11 @@ export class KeyRotation {
     return this.#inTurn(async () => {
       if (this.#parts.ring.others.length > 0) await this.#moveAll();
     });
+  }
+
+  /** Runs what has to find everything sealed by one key. */
+  undisturbed<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work);
   }
 
   async #make(): Promise<MasterKey> {
@@ -120,8 +128,8 @@ export class KeyRotation {
     ring.forgetOthers();
   }
 
-  #report(outcome: RotationReport['outcome'], todo: readonly string[]): RotationReport {
-    return { outcome, ...this.facts, waitsIn: outcome === 'staged' ? this.#parts.place.name : null, todo };
+  #report(outcome: RotationReport['outcome'], todo: readonly string[], isResealed = false): RotationReport {
+    return { outcome, ...this.facts, isResealed, waitsIn: outcome === 'staged' ? this.#parts.place.name : null, todo };
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -12,6 +12,7 @@ import type { SharedLimits } from '../policy/shared-limits.ts';
 import type { VaultSinkData } from '../sinks/vault-sink.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
+import type { Backup } from './backup.ts';
 import type { KeyRotation } from './key-rotation.ts';
 
 export interface VaultSourceOptions {
@@ -28,6 +29,11 @@ export interface VaultSourceOptions {
   readonly writer?: Worker | undefined;
 }
 
+export interface BackupPort {
+  /** Into a directory that is not there yet. @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable */
+  write(directory: string): Promise<Backup>;
+}
+
 /** A vault with the journal beside it. Whoever opened it closes first the vault, then the journal. */
 export interface OpenedSource {
   readonly vault: VaultRooms;
@@ -38,6 +44,8 @@ export interface OpenedSource {
   readonly rotation?: KeyRotation;
   /** How this host gets on with its central vault; absent where it has a vault of its own. */
   readonly link?: () => VaultLinkStatus;
+  /** Copies what is this installation's own; absent where it only borrows. */
+  readonly backup?: BackupPort;
   /** What counts the limits that all hosts of a central vault share. */
   readonly shared?: SharedLimits;
   /** Where the rows of the journal go as well. */

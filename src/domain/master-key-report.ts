@@ -9,9 +9,18 @@ export interface MasterKeyFacts {
   readonly since: number | null;
 }
 
+export interface RotationRequest {
+  /** Only make the next key. */
+  readonly stage: boolean;
+  /** Seal every secret anew as well, under a new data key. */
+  readonly reseal: boolean;
+}
+
 export interface RotationReport extends MasterKeyFacts {
   /** `staged`: the next key waits; `finished`: what an earlier attempt had left undone is done. */
   readonly outcome: 'rotated' | 'staged' | 'finished';
+  /** Every secret was sealed anew as well, under a new data key. */
+  readonly isResealed: boolean;
   /** Where the next key waits, when it does. */
   readonly waitsIn: string | null;
   /** What is left for the operator. */

@@ -49,7 +49,8 @@ export async function readiness({ vault }: Pick<FleetDeps, 'vault'>): Promise<Re
   clearTimeout(timer);
   const isOpen = !vault.isLocked;
   return {
-    status: isThere && isOpen ? 'ready' : 'unready',
+    // One that answers may still be one that this replica can't follow: it went back, or was changed by something else.
+    status: isThere && isOpen && vault.isFresh ? 'ready' : 'unready',
     epoch: vault.epoch,
     database: isThere ? 'ok' : 'unreachable',
     master_key: isOpen ? 'ok' : 'missing',

@@ -34,7 +34,7 @@ export class RowAnswers {
     this.#ingest = ingest;
   }
 
-  async reply(question: Exclude<Question, { op: 'close' | 'noteEpoch' | 'rekey' }>): Promise<Answers[keyof Answers]> {
+  async reply(question: Exclude<Question, { op: 'close' | 'noteEpoch' | 'rekey' | 'backUp' }>): Promise<Answers[keyof Answers]> {
     const { state, end, openCount } = this.#ingest;
     switch (question.op) {
       case 'list':

@@ -67,6 +67,8 @@ export interface Journal extends AuditPort, JournalReader {
   readonly epochAtStart: number | null;
   /** Keeps the vault's epoch in the sealed head, from where a vault that is older at the next start is noticed. Never rejects. */
   noteEpoch(epoch: number): Promise<void>;
+  /** Copies the chain and its sealed head into an empty directory, while rows go on coming. @throws AlterError audit_unavailable */
+  backUp(to: string): Promise<void>;
   /** Seals the head, and what searches go by, with another key; on disk when this resolves. @throws AlterError audit_unavailable */
   rekey(headKey: KeyObject): Promise<void>;
   /** A port that another thread reads the chain through (messages.ts, FeedRequest). */
@@ -221,6 +223,10 @@ class OpenJournal implements Journal {
 
   summary(filter: AuditFilter): Promise<AuditSummary> {
     return this.#ask({ op: 'summary', filter });
+  }
+
+  async backUp(to: string): Promise<void> {
+    await this.#ask({ op: 'backUp', to });
   }
 
   feed(): MessagePort {

@@ -40,6 +40,8 @@ export type Question =
   | { readonly op: 'summary'; readonly filter: AuditFilter }
   /** Those of rows after a place, oldest first. `sign` asks for one of the chain as it is now. */
   | { readonly op: 'checkpoints'; readonly after: number; readonly upTo: number; readonly sign: boolean }
+  /** A copy of the chain and of its sealed head into an empty directory, while rows go on coming. */
+  | { readonly op: 'backUp'; readonly to: string }
   | { readonly op: 'close' };
 
 export interface Answers {
@@ -50,6 +52,7 @@ export interface Answers {
   bodies: { readonly row: StoredRow; readonly sealed: Uint8Array | null } | null;
   verify: VerifyResult;
   noteEpoch: null;
+  backUp: null;
   rekey: null;
   stats: Omit<JournalStats, 'healthy' | 'error' | 'backlogSegments'>;
   summary: AuditSummary;

@@ -11,13 +11,14 @@ import { RowAnswers } from './answers.ts';
 import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
 import { CheckpointBook } from './checkpoints.ts';
+import { copyJournal } from './copy.ts';
 import { bodyBytesOf } from './database.ts';
 import { DiskSync } from './disk-sync.ts';
 import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
 import { Progress } from './progress.ts';
 import { type RecoveredJournal, recoverJournal } from './recover.ts';
-import { DAY_MS, removeOlder } from './retention.ts';
+import { DAY_MS, removeExpired } from './retention.ts';
 import { listSegments, removeSegment } from './segments.ts';
 import { Spares } from './spares.ts';
 
@@ -70,6 +71,8 @@ class Writer {
   #fault: string | null = null;
   #closed = false;
   #fresh: CommittedRow[] = [];
+  /** Copies that are being made. */
+  #copies = 0;
   readonly #collect = (row: CommittedRow): void => {
     this.#fresh.push(row);
   };
@@ -249,9 +252,11 @@ class Writer {
           ? this.#close()
           : question.op === 'noteEpoch'
             ? this.#noteEpoch(question.epoch)
-            : question.op === 'rekey'
-              ? await this.#rekey(question.key)
-              : await this.#answers.reply(question);
+            : question.op === 'backUp'
+              ? await this.#backUp(question.to)
+              : question.op === 'rekey'
+                ? await this.#rekey(question.key)
+                : await this.#answers.reply(question);
       this.#post({ type: 'answer', id, value });
     } catch (error) {
       this.#post({ type: 'error', id, message: reasonOf(error) });
@@ -285,16 +290,12 @@ class Writer {
     if (retentionDays === null) return;
     try {
       // A check under way would take the removed rows for missing ones.
+      const mayGoOn = (): boolean => !this.#closed && this.#answers.checks === 0 && this.#copies === 0;
       const before = ingest.state.anchor_n;
-      const bodyBytes = bodyBytesOf(db);
-      while (!this.#closed && this.#answers.checks === 0 && removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)) {
-        await nextTurn();
-      }
+      const freed = await removeExpired(db, ingest, Date.now() - retentionDays * DAY_MS, mayGoOn);
       if (this.#closed || ingest.state.anchor_n === before) return;
       this.#book.advancePastRemoval(Date.now());
       this.#index.remove(ingest.state.anchor_n);
-      // What came meanwhile is counted by who wrote it.
-      const freed = Math.max(0, bodyBytes - bodyBytesOf(db));
       this.#post({ type: 'removed', upTo: ingest.state.anchor_n, freed });
     } catch (error) {
       this.#post({ type: 'notice', message: `old audit rows can't be removed: ${reasonOf(error)}` });
@@ -305,6 +306,15 @@ class Writer {
     const { ingest } = this.#journal;
     ingest.epoch = epoch;
     ingest.sealHead(false, ingest.state, true);
+    return null;
+  }
+
+  /** Retention waits meanwhile: rows that it removes would be missing behind the head that was copied. */
+  async #backUp(to: string): Promise<null> {
+    this.#copies += 1;
+    await copyJournal(this.#settings.dir, this.#journal.db, to).finally(() => {
+      this.#copies -= 1;
+    });
     return null;
   }
 

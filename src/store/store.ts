@@ -96,6 +96,8 @@ export interface Store {
   listRateLimits(): Promise<RateLimitRow[]>;
   /** Keeps counters, and forgets those that were last used before `olderThan`. Not part of the epoch. @throws AlterError vault_unavailable */
   saveRateLimits(rows: readonly RateLimitRow[], olderThan: number): Promise<void>;
+  /** Copies the database into a new file while it is in use; absent where it is no file of this machine. @throws AlterError vault_unavailable */
+  readonly copyTo?: ((file: string) => Promise<void>) | undefined;
   /** Waits for what runs and lets go of the database. May be called twice. */
   close(): Promise<void>;
 }

@@ -65,6 +65,7 @@ export type VaultAction =
   | 'oauth.refresh_failed'
   | 'oauth.revoked'
   | 'vault.master_key_rotated'
+  | 'vault.data_key_created'
   | 'vault.data_key_rotated';
 
 export interface VaultEvent {

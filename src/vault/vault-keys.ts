@@ -6,7 +6,7 @@ import type { KeyObject } from 'node:crypto';
 import type { KeySource, MasterKey } from '../crypto/master-key.ts';
 import { AlterError } from '../domain/errors.ts';
 import { StaleEpoch } from '../store/conflicts.ts';
-import type { StoreChange, StoreSnapshot } from '../store/rows.ts';
+import type { DataKeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import { DataKeys, mintDataKey, rewrapDataKeys } from './data-keys.ts';
@@ -24,6 +24,8 @@ const RETIRED_NAME = 'keys_retired';
 const RETIRED_KEPT = 32;
 /** Another replica may change something in the moment between the look and the change. */
 const ATTEMPTS = 5;
+/** A replica that has not followed for five seconds answers nothing. */
+const LEARNT_MS = 6_000;
 
 /** What the database says of its master key. */
 export interface RecordedKey {
@@ -151,15 +153,8 @@ export class VaultKeys {
   }
 
   /** @throws AlterError conflict for a key that was in force before; audit_unavailable, vault_unavailable */
-  async rotateMasterKey(state: VaultState, to: MasterKey): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await state.exclusive(() => this.#rotateOnce(state, to));
-        return;
-      } catch (thrown) {
-        if (!(thrown instanceof StaleEpoch) || attempt === ATTEMPTS) throw thrown;
-      }
-    }
+  rotateMasterKey(state: VaultState, to: MasterKey): Promise<void> {
+    return inTurn(state, () => this.#rotateOnce(state, to));
   }
 
   async #rotateOnce(state: VaultState, to: MasterKey): Promise<void> {
@@ -181,32 +176,66 @@ export class VaultKeys {
     await state.commit(event, changes, { macKey: macKeyOf(to), beforePublishing: () => this.#adopt(to, false) });
   }
 
-  rotateDataKey(state: VaultState): Promise<void> {
-    return state.exclusive(async () => {
-      const row = mintDataKey(this.#masterKey, state.now());
-      // Known before it is stored: a request may read a row that is sealed with it as soon as the transaction ends.
-      this.dataKeys.add(this.#masterKey, row);
-      const sealed = await state.store.listSealed();
-      const changes: StoreChange[] = [
-        { put: 'data_key', row },
-        ...sealed.map(
-          (old) =>
-            ({ put: 'sealed', row: this.dataKeys.seal(old.credentialId, old.version, this.dataKeys.open(old), row.id) }) as const,
-        ),
-        ...state.rows.providerClients.map(
-          (old) =>
-            ({
-              put: 'provider_client',
-              row: { ...old, ...this.dataKeys.sealClient(old.id, old.version, this.dataKeys.openClient(old), row.id) },
-            }) as const,
-        ),
-        ...resealedIdentity(state, this.dataKeys, row.id),
-        ...state.rows.dataKeys.map((old) => ({ remove: 'data_key', id: old.id }) as const),
-      ];
-      await state.commit({ action: 'vault.data_key_rotated', details: { secrets: sealed.length } }, changes, {
-        beforePublishing: () => this.dataKeys.use(row.id),
+  /**
+   * Seals everything anew under a new data key. Where there are other replicas the key is stored before, and used once each of them that
+   * still serves has learnt it: a request there would else find a secret that it can't open.
+   */
+  async rotateDataKey(state: VaultState, learntMs = LEARNT_MS): Promise<void> {
+    let stored: DataKeyRow | undefined;
+    if (state.isShared) {
+      stored = await inTurn(state, () => this.#storeDataKey(state));
+      await new Promise((resolve) => setTimeout(resolve, learntMs));
+    }
+    await inTurn(state, () => this.#resealOnce(state, stored));
+  }
+
+  async #storeDataKey(state: VaultState): Promise<DataKeyRow> {
+    const row = mintDataKey(this.#masterKey, state.now());
+    this.dataKeys.add(this.#masterKey, row);
+    await state.commit({ action: 'vault.data_key_created' }, [{ put: 'data_key', row }]);
+    return row;
+  }
+
+  async #resealOnce(state: VaultState, stored: DataKeyRow | undefined): Promise<void> {
+    if (stored !== undefined && !state.rows.dataKeys.some(({ id }) => id === stored.id))
+      throw new AlterError('conflict', {
+        reason: 'Another replica sealed everything anew meanwhile',
+        hint: 'There is nothing to do.',
       });
+    const row = stored ?? mintDataKey(this.#masterKey, state.now());
+    // Known before it is stored: a request may read a row that is sealed with it as soon as the transaction ends.
+    if (stored === undefined) this.dataKeys.add(this.#masterKey, row);
+    const sealed = await state.store.listSealed();
+    const changes: StoreChange[] = [
+      ...(stored === undefined ? [{ put: 'data_key', row } as const] : []),
+      ...sealed.map(
+        (old) =>
+          ({ put: 'sealed', row: this.dataKeys.seal(old.credentialId, old.version, this.dataKeys.open(old), row.id) }) as const,
+      ),
+      ...state.rows.providerClients.map(
+        (old) =>
+          ({
+            put: 'provider_client',
+            row: { ...old, ...this.dataKeys.sealClient(old.id, old.version, this.dataKeys.openClient(old), row.id) },
+          }) as const,
+      ),
+      ...resealedIdentity(state, this.dataKeys, row.id),
+      ...state.rows.dataKeys.flatMap(({ id }) => (id === row.id ? [] : [{ remove: 'data_key', id } as const])),
+    ];
+    await state.commit({ action: 'vault.data_key_rotated', details: { secrets: sealed.length } }, changes, {
+      beforePublishing: () => this.dataKeys.use(row.id),
     });
+  }
+}
+
+/** One change after the other; again when another replica has changed something in between. */
+async function inTurn<T>(state: VaultState, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await state.exclusive(work);
+    } catch (thrown) {
+      if (!(thrown instanceof StaleEpoch) || attempt === ATTEMPTS) throw thrown;
+    }
   }
 }
 

@@ -83,10 +83,16 @@ export interface Vault extends VaultRooms {
   bindJournal(mark: string): void;
   /** Says in the journal that an operator goes on with an older copy, and binds the two anew. @throws AlterError audit_unavailable, vault_unavailable */
   acceptRestore(details: Readonly<Record<string, string | number | null>>): Promise<void>;
+  /** Copies the database into a new file, at one instant between two changes; false where it is no file. @throws AlterError vault_unavailable */
+  copyTo(file: string): Promise<boolean>;
   /** Wraps the data keys with another master key. @throws AlterError audit_unavailable, conflict for one of before, vault_unavailable */
   rotateMasterKey(to: MasterKey): Promise<void>;
-  /** Seals every secret again under a new data key. @throws AlterError audit_unavailable, vault_unavailable */
-  rotateDataKey(): Promise<void>;
+  /**
+   * Seals every secret again under a new data key.
+   * @param learntMs how long after a key was stored each replica that serves knows it
+   * @throws AlterError audit_unavailable, conflict, vault_unavailable
+   */
+  rotateDataKey(learntMs?: number): Promise<void>;
 }
 
 export interface VaultOptions {
@@ -343,6 +349,14 @@ class EmbeddedVault implements Vault {
     return state.exclusive(() => state.commit({ action: 'vault.restore_accepted', details }, []));
   }
 
+  copyTo(file: string): Promise<boolean> {
+    const { state, store } = this.#parts;
+    return state.exclusive(async () => {
+      await store.copyTo?.(file);
+      return store.copyTo !== undefined;
+    });
+  }
+
   renewRefused(grant: Grant, version: number): Promise<CredentialMaterial | null> {
     if (this.#closed) throw new AlterError('vault_unavailable', { reason: 'it is closed' });
     return this.#materials.renewRefused(grant, version);
@@ -352,8 +366,8 @@ class EmbeddedVault implements Vault {
     return this.#parts.keys.rotateMasterKey(this.#parts.state, to);
   }
 
-  rotateDataKey(): Promise<void> {
-    return this.#parts.keys.rotateDataKey(this.#parts.state);
+  rotateDataKey(learntMs?: number): Promise<void> {
+    return this.#parts.keys.rotateDataKey(this.#parts.state, learntMs);
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,9 @@ export interface PostgresServer {
   readonly directory: string;
   /** Makes an empty database and answers its URL. */
   readonly createDatabase: (name: string) => string;
+  /** As `pg_dump` and `pg_restore` do it, into a file of this server's directory. */
+  readonly dump: (name: string) => void;
+  readonly restore: (name: string) => void;
   readonly start: () => void;
   readonly stop: (mode?: 'fast' | 'immediate') => void;
   /** The same for who has to go on meanwhile: an end without a shutdown, and a start that waits until it answers. */
@@ -66,6 +69,12 @@ export function startPostgres(options: PostgresOptions = {}): PostgresServer {
     createDatabase: (name) => {
       run('createdb', ['-h', directory, '-U', 'alterd', name]);
       return `postgresql://alterd@localhost/${name}?host=${encodeURIComponent(directory)}`;
+    },
+    dump: (name) =>
+      run('pg_dump', ['-h', directory, '-U', 'alterd', '--format=custom', '-f', join(directory, `${name}.dump`), name]),
+    restore: (name) => {
+      const how = ['--clean', '--if-exists', '--single-transaction'];
+      run('pg_restore', ['-h', directory, '-U', 'alterd', ...how, '-d', name, join(directory, `${name}.dump`)]);
     },
     start,
     stop,

@@ -1,5 +1,5 @@
 /** `alterd policy validate` and `test`: both work on files where they lie, without a daemon, for continuous integration. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
@@ -23,8 +23,14 @@ export function defineChecks(command: Command, cli: Cli): void {
     const problems = paths.length === 0 ? await askDaemon(cli) : await checkFiles(paths.flatMap(readSources));
     if (cli.output.format !== 'table') cli.output.list(problems, [], '');
     else for (const { severity, text } of problems) cli.output[severity === 'error' ? 'error' : 'warn'](text);
-    if (problems.length > 0) throw new ExitStatus(EXIT.error);
+    if (problems.length > 0) {
+      cli.output.hint('config/policy.example.toml has every key with a word on it; what is in force stays as it is meanwhile.');
+      throw new ExitStatus(EXIT.error);
+    }
     cli.output.note('Nothing is wrong.');
+    const [file, ...others] = paths;
+    if (file !== undefined && others.length === 0 && statSync(file).isFile())
+      cli.output.hint(`\`alterd policy add ${file}\` puts it in force.`);
   });
   const test = command
     .command('test <file>')

@@ -18,6 +18,7 @@ import { asVaultError, openDatabaseFile } from './database-file.ts';
 import { SqliteHostAudit } from './host-audit.ts';
 import { MIGRATIONS, type Migration } from './migrations.ts';
 import { SqliteQuotas } from './quotas.ts';
+import { createEmpty } from './writer-lock.ts';
 
 export interface SqliteStoreOptions {
   readonly dbFile: string;
@@ -189,6 +190,16 @@ class SqliteStore implements Store {
         })
         .immediate(),
     );
+  }
+
+  async copyTo(file: string): Promise<void> {
+    try {
+      // SECURITY: SQLite would make it readable for everyone.
+      createEmpty(file);
+      await this.#db.backup(file);
+    } catch (cause) {
+      throw asVaultError(cause);
+    }
   }
 
   async close(): Promise<void> {

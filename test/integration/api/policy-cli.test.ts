@@ -40,8 +40,12 @@ describe('files, without a daemon', () => {
     expect(stderr.trim().split('\n')).toEqual([
       expect.stringMatching(/error: b\.toml:7:24: rules\.0\.when\.cel request has no metod/),
       expect.stringMatching(/warning: c\.toml:4:1: rules\.0 the rule "part" adds nothing: a\/all covers it/),
+      expect.stringContaining('policy.example.toml'),
     ]);
-    expect((await cli('validate', join(dir, 'a.toml'))).code).toBe(0);
+    expect(await cli('validate', join(dir, 'a.toml'))).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('alterd policy add'),
+    });
   });
 
   test('test runs cases and reports drift with 1', async () => {

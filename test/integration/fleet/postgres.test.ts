@@ -148,6 +148,50 @@ test.runIf(isPostgresHere)('what one imports the other has, and both are found w
 });
 
 test.runIf(isPostgresHere)(
+  'a database that went back: no replica goes on with it, none starts on it, until an operator says that it was restored',
+  async () => {
+    const own = `[vault_server]\ndatabase = "${postgres.createDatabase('restored')}"\n`;
+    const before = await startVaultStage(directory, { config: own });
+    await before.api.send('/v1/agents', { name: 'bot' });
+    const early = await before.enroll('web-01');
+    postgres.dump('restored');
+    await before.api.send('/v1/agents/bot/status', { status: 'revoked' });
+    await before.enroll('web-02');
+    postgres.restore('restored');
+    // The one that runs remembers what it saw.
+    await expect(before.api.send('/v1/agents', { name: 'other' })).rejects.toEqual(code('vault_unavailable'));
+    await until('no host is served either', async () =>
+      early
+        .client()
+        .call('GET', BUNDLE)
+        .then(
+          () => false,
+          () => true,
+        ),
+    );
+    await before.stop();
+    const start = (acceptRestore: boolean) => startVaultStage(directory, { home: before.home, acceptRestore });
+    await expect(start(false)).rejects.toMatchObject({ code: 'vault_unavailable', message: expect.stringMatching(/older than/) });
+    const after = await start(true);
+    expect(after.server.fleet.fingerprint).toBe(before.server.fleet.fingerprint);
+    // What was revoked since is back, hosts of before go on, and one that came since is not known.
+    expect(await after.api.read('/v1/agents')).toMatchObject({ agents: [{ name: 'bot', status: 'active' }] });
+    const hosts = await after.api.read<{ hosts: readonly { name: string }[] }>('/v1/hosts');
+    expect(hosts.hosts.map(({ name }) => name)).toEqual(['web-01']);
+    const again = new SignedClient({
+      ...{ url: after.server.fleet.url, ca: after.ca },
+      identity: { hostId: early.answer.host_id, signing: early.keys.signing },
+    });
+    expect((await again.call('GET', BUNDLE)).status).toBe(200);
+    again.close();
+    await after.stop();
+    const next = await start(false);
+    await next.stop();
+  },
+  30_000,
+);
+
+test.runIf(isPostgresHere)(
   'three hosts at two replicas pass what the limit lets through, and can use nearly all of it',
   async () => {
     await one.api.send('/v1/secrets', { name: 'lent', provider: 'bearer', fields: { token: 'SEKRET-marker-replica' } });

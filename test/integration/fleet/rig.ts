@@ -44,6 +44,7 @@ export interface StageOptions {
   readonly config?: string;
   /** Left out: a port that the kernel chooses. */
   readonly listen?: string;
+  readonly acceptRestore?: boolean;
 }
 
 export async function startVaultStage(directory: () => string, options: StageOptions = {}): Promise<VaultStage> {
@@ -55,7 +56,8 @@ export async function startVaultStage(directory: () => string, options: StageOpt
   }
   const flags = { 'vault_server.listen': options.listen ?? '127.0.0.1:0', 'log.level': 'silent' };
   const reloadConfig = () => loadConfig({ file: paths.configFile, env: {}, flags });
-  const server = await startVaultServer({ paths, loaded: reloadConfig(), reloadConfig, log: QUIET });
+  const { acceptRestore = false } = options;
+  const server = await startVaultServer({ paths, loaded: reloadConfig(), reloadConfig, log: QUIET, acceptRestore });
   const api = openClient(paths.apiSocket);
   const ca = await fetchAuthority(server.fleet.url, server.fleet.fingerprint);
   const invite = (name: string) => api.send<InvitationView>('/v1/hosts', { name });

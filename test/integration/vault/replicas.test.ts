@@ -69,6 +69,29 @@ if (!isPostgresHere) {
       await closed(vaults);
     });
 
+    it('seal everything anew at one of them, while the others open what they never opened before', async () => {
+      const vaults = await replicas(2);
+      const [a, b] = vaults as [Vault, Vault];
+      for (let i = 0; i < 12; i++) await a.secrets.create({ name: `s${i}`, providerId: 'good', fields: TOKEN });
+      for (let i = 0; i < 12; i++) await a.grants.create({ credential: `s${i}`, system: true, label: `g${i}` });
+      await until(b, () => b.authority.grants.length === 12);
+      let isOver = false;
+      const done = a.rotateDataKey(200).then(() => (isOver = true));
+      // Each secret once: what was opened is kept in memory. The last ones after everything was sealed anew.
+      for (const [i, grant] of b.authority.grants.entries()) {
+        if (i === 8) await done;
+        else await new Promise((resolve) => setTimeout(resolve, 25));
+        expect((await b.obtain(grant)).fields.get('token')?.reveal()).toBe('SEKRET-marker-token');
+      }
+      expect(isOver).toBe(true);
+      // What the other seals from then on is not under a key that is gone.
+      await b.secrets.create({ name: 'late', providerId: 'good', fields: TOKEN });
+      await until(a, () => a.rows.dataKeys.length === 1 && a.secrets.list().some(({ name }) => name === 'late'));
+      const late = await a.grants.create({ credential: 'late', system: true, label: 'late' });
+      expect((await a.obtain(late)).fields.get('token')?.reveal()).toBe('SEKRET-marker-token');
+      await closed(vaults);
+    });
+
     it('lose no change when all of them write, and refuse a name that another one has taken', async () => {
       const vaults = await replicas(2);
       const all = await Promise.allSettled(

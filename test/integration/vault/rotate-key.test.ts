@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
 import { startOrigin, type TestOrigin } from '../../helpers/origin.ts';
@@ -88,10 +89,12 @@ it('by the command, which asks before; and a CA that is made after it is sealed 
   const { check } = await daemon.api<Report>('GET', '/v1/master-key');
   expect((await runInside(daemon.home, ['vault', 'rotate-key'])).code).not.toBe(0);
   expect(await daemon.api('GET', '/v1/master-key')).toMatchObject({ check });
-  const { code, stdout, stderr } = await runInside(daemon.home, ['vault', 'rotate-key', '--yes', '--output', 'json']);
+  const before = dataKeys();
+  const { code, stdout, stderr } = await runInside(daemon.home, ['vault', 'rotate-key', '--reseal', '--yes', '--output', 'json']);
   expect(code, stderr).toBe(0);
   const report = JSON.parse(stdout) as Report;
-  expect(report).toMatchObject({ outcome: 'rotated', source: 'file' });
+  expect(report).toMatchObject({ outcome: 'rotated', source: 'file', secrets_resealed: true });
+  expect(dataKeys()).toEqual([expect.not.stringMatching(before[0] ?? '')]);
   expect(report.check).not.toBe(check);
   expect(stdout + stderr).not.toContain(readFileSync(keyFile(), 'utf8').trim());
   const { fingerprint_sha256 } = await daemon.api<{ fingerprint_sha256: string }>('POST', '/v1/ca/rotate');
@@ -196,6 +199,15 @@ it('killed at any step it starts again, with the key that the vault names, and e
   }
   daemon = await start(daemon.home);
 }, 60_000);
+
+function dataKeys(): string[] {
+  const db = new Database(daemon.paths.vaultDb, { readonly: true });
+  try {
+    return db.prepare<[], string>('select id from data_keys').pluck().all();
+  } finally {
+    db.close();
+  }
+}
 
 /** Of every file that the key of an installation opens. */
 function digests(dir: string): Record<string, string> {

@@ -27,6 +27,14 @@ const BLOCKS: Readonly<Record<string, string | null>> = {
     'needs two machines; test/e2e runs the same path with two directories',
   'sudo systemctl edit alterd': 'changes the machine',
   'alterd() {': 'needs the installed service; test/integration/systemd calls the command line in this way',
+  'alterd backup --out /var/lib/alterd/backups/monday': 'test/integration/api/operations.test.ts follows it',
+  'sudo systemctl stop alterd': 'test/integration/api/operations.test.ts follows it',
+  'alterd export --out /var/lib/alterd/moving.sealed --passphrase-file /root/passphrase --retire --yes':
+    'test/integration/api/operations.test.ts follows it',
+  'sudo systemd-run --pipe --wait -p User=alterd-vault -p LoadCredential=masterkey:/etc/alterd-vault-masterkey \\':
+    'needs the installed service',
+  'pg_dump --format=custom --file=vault.dump vault': 'test/integration/fleet/postgres.test.ts does it',
+  'sudo systemctl stop alterd-vault': 'test/integration/fleet/postgres.test.ts does it',
   'npm start': 'the tests themselves',
   'npx vitest run test/unit/policy': 'runs other tests',
 };

@@ -9,6 +9,7 @@ export const DOCUMENTS = [
   'README.md',
   'ARCHITECTURE.md',
   'SECURITY.md',
+  'OPERATIONS.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'systemd/README.md',

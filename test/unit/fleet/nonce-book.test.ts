@@ -63,12 +63,15 @@ test('a database that fails makes each of its calls fail, and the next is asked 
 });
 
 test('a vault whose database does not answer is not ready, and says no more than that', async () => {
-  const vault = (ping: () => Promise<void>, isLocked = false) => ({
-    vault: { ping, epoch: 7, isLocked } as unknown as FleetVault,
+  const vault = (ping: () => Promise<void>, { isLocked = false, isFresh = true } = {}) => ({
+    vault: { ping, epoch: 7, isLocked, isFresh } as unknown as FleetVault,
   });
   const ready = { status: 'ready', epoch: 7, database: 'ok', master_key: 'ok' };
-  expect(await readiness(vault(async () => {}))).toEqual(ready);
-  expect(await readiness(vault(async () => {}, true))).toEqual({ ...ready, status: 'unready', master_key: 'missing' });
+  const there = async (): Promise<void> => {};
+  expect(await readiness(vault(there))).toEqual(ready);
+  expect(await readiness(vault(there, { isLocked: true }))).toEqual({ ...ready, status: 'unready', master_key: 'missing' });
+  // It answers, and can not be followed.
+  expect(await readiness(vault(there, { isFresh: false }))).toEqual({ ...ready, status: 'unready' });
   const away = () => Promise.reject(new AlterError('vault_unavailable', { reason: 'connect ECONNREFUSED 10.0.0.9' }));
   expect(await readiness(vault(away))).toEqual({ ...ready, status: 'unready', database: 'unreachable' });
 });
