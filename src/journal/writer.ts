@@ -383,15 +383,8 @@ function start(port: MessagePort, settings: WriterSettings): void {
   const { epoch } = ingest;
   if (!settings.isAwaited) stepBack();
   new Writer(port, settings, recovered);
-  const bodyBytes = bodyBytesOf(recovered.db);
-  port.postMessage({
-    type: 'ready',
-    installation,
-    lastRequestNo: last_request_no,
-    segment,
-    epoch,
-    bodyBytes,
-  } satisfies FromWorker);
+  const taken = { installation, lastRequestNo: last_request_no, bodyBytes: bodyBytesOf(recovered.db) };
+  port.postMessage({ type: 'ready', ...taken, segment, epoch } satisfies FromWorker);
 }
 
 // The settings are the first message: a thread is worth starting before anybody knows them.
