@@ -90,6 +90,9 @@ function dispatcher(options: FleetServerOptions, authenticator: HostAuthenticato
       return typeof value === 'string' ? value : undefined;
     };
     const target = request.url ?? '';
+    // SECURITY: a replica that has lost sight of its database would lend, and prolong, what has ended meanwhile; another one may know.
+    if (route.signed && !vault.isFresh)
+      throw new AlterError('vault_unavailable', { reason: 'this replica has not heard of its database for some seconds' });
     // SECURITY: before the body is even parsed: what is not signed by a host is not looked into.
     const host = route.signed
       ? await authenticator.authenticate({ method: route.method, target, header, body: bytes })

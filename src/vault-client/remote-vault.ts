@@ -40,6 +40,8 @@ export interface RemoteVaultOptions {
 }
 
 const TICK_MS = 1_000;
+/** Replicas are a moment apart; a vault that was restored is older for good. */
+const OLDER_COUNTS_AFTER_MS = 15_000;
 /** Of its lease, after which the view is asked for again. */
 const RENEW_SHARE = 1 / 3;
 
@@ -54,6 +56,8 @@ export class RemoteVault implements VaultRooms {
   #view: HostView = EMPTY_VIEW;
   #epoch = 0;
   #digest: string | null = null;
+  /** By performance.now(): since when the vault answers with views that are older than the one here. */
+  #olderSince: number | null = null;
   #lease: Lease | null = null;
   /** By performance.now(). */
   #endsAt = 0;
@@ -267,19 +271,32 @@ export class RemoteVault implements VaultRooms {
   #onBundle(bundle: Bundle | Unchanged, since: Moment): Promise<void> {
     const lease = { since, durationMs: bundle.leaseMs };
     if (bundle.view === null) {
+      this.#olderSince = null;
       this.#epoch = Math.max(this.#epoch, bundle.epoch);
       this.#begin(lease);
       this.#persist([]);
       return Promise.resolve();
     }
     const { view, epoch, digest } = bundle;
+    if (this.#isOutrun(epoch)) return Promise.resolve();
     return this.#adopt(view, epoch, digest, lease);
+  }
+
+  /**
+   * SECURITY: an answer that was on its way while a change came, or that is of a replica that has not heard of the change yet, would bring
+   * back what was ended. It is asked for again until it is as new as what is here, or has been older for too long to be late.
+   */
+  #isOutrun(epoch: number): boolean {
+    const now = performance.now();
+    if (epoch >= this.#epoch) this.#olderSince = null;
+    else this.#olderSince ??= now;
+    return this.#olderSince !== null && now - this.#olderSince < OLDER_COUNTS_AFTER_MS;
   }
 
   /** Answers false when it is not for the view that is here. */
   #onChanged({ from, digest, epoch, changes }: ViewChanged): boolean {
     if (digest === this.#digest) return true;
-    if (from !== this.#digest) return false;
+    if (from !== this.#digest || epoch < this.#epoch) return false;
     void this.#adopt(changeView(this.#view, changes), epoch, digest, this.#lease);
     return true;
   }
@@ -291,6 +308,7 @@ export class RemoteVault implements VaultRooms {
     this.#view = view;
     this.#epoch = epoch;
     this.#digest = digest;
+    this.#olderSince = null;
     if (lease !== null) this.#begin(lease);
     this.#ended = null;
     if (this.#digest !== null && this.#unusable === null && policies?.id === before?.id && policies?.digest === before?.digest)
@@ -395,6 +413,6 @@ export class RemoteVault implements VaultRooms {
     if (this.#lease !== null)
       this.#endsAt = Math.min(this.#endsAt, now + remainingMs(this.#lease, momentOf(this.#options.clock)));
     this.#materials.tick();
-    if (now >= this.#renewAt && !this.#link.isAway) void this.#link.refresh();
+    if ((now >= this.#renewAt || this.#olderSince !== null) && !this.#link.isAway) void this.#link.refresh();
   }
 }

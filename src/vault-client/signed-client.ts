@@ -4,7 +4,7 @@
  * SECURITY: system roots are not trusted here: whoever could get a certificate for the vault's name could else stand in its place.
  */
 import type { KeyObject } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 import { mintNonce, signedHeaders, TIME_HEADER } from '../crypto/request-signing.ts';
 import { AlterError } from '../domain/errors.ts';
@@ -18,7 +18,7 @@ export interface SignedClientOptions {
   /** Null before the enrolment: then nothing is signed. */
   readonly identity: { readonly hostId: string; readonly signing: KeyObject } | null;
   readonly now?: (() => number) | undefined;
-  /** How long one call may take, but for streams once they began. */
+  /** How long the other end may be silent, but for streams once they began. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -34,6 +34,11 @@ export interface VaultAnswer<T> {
   readonly vaultTime: number | null;
   /** Undefined where there is no body. */
   readonly body: T;
+}
+
+interface Exchange {
+  readonly request: ClientRequest;
+  readonly response: IncomingMessage;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -59,7 +64,7 @@ export class SignedClient {
 
   /** One call; 304 is an answer. @throws AlterError whatever the vault answers, vault_unavailable, vault_untrusted */
   async call<T>(method: 'GET' | 'POST', target: string, body?: unknown, options: CallOptions = {}): Promise<VaultAnswer<T>> {
-    const response = await this.#exchange(method, target, body, options);
+    const { response } = await this.#exchange(method, target, body, options);
     const text = await textOf(response, this.url);
     const { statusCode: status = 500, headers } = response;
     if (status >= 400) throw refusalOf(status, text);
@@ -69,8 +74,10 @@ export class SignedClient {
 
   /** An answer that goes on. @throws AlterError as call() */
   async stream(target: string, options: CallOptions = {}): Promise<IncomingMessage> {
-    const response = await this.#exchange('GET', target, undefined, options);
+    const { response, request } = await this.#exchange('GET', target, undefined, options);
     if ((response.statusCode ?? 500) >= 400) throw refusalOf(response.statusCode ?? 500, await textOf(response, this.url));
+    // What follows has its own pace: a stream is silent for a while.
+    request.setTimeout(0);
     return response;
   }
 
@@ -78,7 +85,7 @@ export class SignedClient {
     this.#agent.destroy();
   }
 
-  async #exchange(method: 'GET' | 'POST', target: string, body: unknown, options: CallOptions): Promise<IncomingMessage> {
+  async #exchange(method: 'GET' | 'POST', target: string, body: unknown, options: CallOptions): Promise<Exchange> {
     const payload = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
     try {
       return await this.#send(method, target, payload, options);
@@ -89,7 +96,7 @@ export class SignedClient {
     }
   }
 
-  #send(method: 'GET' | 'POST', target: string, payload: Buffer, options: CallOptions): Promise<IncomingMessage> {
+  #send(method: 'GET' | 'POST', target: string, payload: Buffer, options: CallOptions): Promise<Exchange> {
     const { identity } = this.#options;
     const parts = { method, target, timestamp: this.#now(), nonce: mintNonce(), body: payload };
     return new Promise((resolve, reject) => {
@@ -114,11 +121,8 @@ export class SignedClient {
             : connectionError(error, this.url),
         ),
       );
-      request.once('response', (response) => {
-        // What follows has its own pace: a stream is silent for a while.
-        request.setTimeout(0);
-        resolve(response);
-      });
+      // The time-out holds for the body too: a way that breaks behind the head is told by nobody.
+      request.once('response', (response) => resolve({ request, response }));
       request.end(payload);
     });
   }

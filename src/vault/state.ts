@@ -53,6 +53,8 @@ export class VaultState {
   readonly #followers = new Set<(rows: StoreSnapshot) => void | Promise<void>>();
   /** By the monotonic clock: when the store last said that nothing, or nothing more, had changed. */
   #freshAt = performance.now();
+  /** Since when it has answered without a longer silence. */
+  #steadySince = performance.now();
 
   constructor(options: VaultStateOptions) {
     this.store = options.store;
@@ -136,6 +138,11 @@ export class VaultState {
     return this.#locked !== null;
   }
 
+  /** How long the store has been answering without a silence that would have kept this one from deciding. */
+  get steadyMs(): number {
+    return this.isFresh ? performance.now() - this.#steadySince : 0;
+  }
+
   /** SECURITY: who can't ask the database can't know what was revoked. @throws AlterError vault_unavailable */
   requireFresh(): void {
     if (this.isFresh) return;
@@ -166,6 +173,7 @@ export class VaultState {
       this.#indexKeys();
       this.#publish();
     }
+    if (!this.isFresh) this.#steadySince = performance.now();
     this.#freshAt = askedAt;
   }
 

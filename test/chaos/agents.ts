@@ -203,6 +203,7 @@ export class Agents {
       status: null,
       error: null,
       id: null,
+      answer: '',
       arrivals: 0,
     };
     this.#record.requests.set(path, request);
@@ -227,7 +228,9 @@ export class Agents {
         request.id = (response.headers['alter-request-id'] as string | undefined) ?? null;
         response.once('error', () => ended(-1));
         response.once('close', () => ended(response.complete ? (response.statusCode ?? 0) : -1));
-        response.resume();
+        response.setEncoding('utf8').on('data', (text: string) => {
+          request.answer += text;
+        });
       });
       call.end();
     });

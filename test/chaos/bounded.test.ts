@@ -5,7 +5,7 @@ import { runChaos } from './run.ts';
 import { planStorm } from './schedule.ts';
 
 const SEED = Number(process.env.CHAOS_SEED ?? 1);
-const SIZE = { replicas: 2, daemons: 2, agentsPerDaemon: 1, stormMs: 3_000, pauseMs: 400 };
+const SIZE = { replicas: 2, daemons: 2, agentsPerDaemon: 1, askEveryMs: 80, stormMs: 3_000, pauseMs: 400 };
 
 test('a seed is a schedule', () => {
   const size = { ...SIZE, agents: 2 };

@@ -118,8 +118,8 @@ export async function judgeAccounts(stage: FleetStage, agents: Agents, record: C
     agents.all.map(async (agent) => {
       let last = '';
       const isUsable = await eventually(waitMs, async () => {
-        const { status, error } = await agents.askAccount(agent);
-        last = `${status} ${error ?? ''}`;
+        const { status, error, answer } = await agents.askAccount(agent);
+        last = `${status} ${error ?? ''} ${status === 200 ? '' : answer}`;
         return status === 200 || error === 're_auth_required';
       });
       await Promise.all(stage.accounts.pending);

@@ -13,11 +13,13 @@ if (!isPostgresHere) {
   console.log('not present here: PostgreSQL 15');
   process.exit(1);
 }
+// So that nothing that was started is left: processes end with this one.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 const { problems, story, logs, requests, storms } = await runChaos({
   ...{ seed, forMs: Number(values.minutes) * 60_000, print: (line) => console.log(line) },
-  ...{ replicas: 3, daemons: 4, agentsPerDaemon: 2, stormMs: 20_000, pauseMs: 900 },
+  ...{ replicas: 3, daemons: 3, agentsPerDaemon: 2, askEveryMs: 150, stormMs: 20_000, pauseMs: 900 },
   // Longer than a lease of a refresh whose holder was killed.
-  ...{ leaseMs: 6_000, tokenLifeS: 6, settleMs: 135_000 },
+  ...{ leaseMs: 6_000, tokenLifeS: 12, settleMs: 135_000 },
 });
 if (problems.length > 0) {
   for (const [name, log] of logs) {

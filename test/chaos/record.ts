@@ -10,6 +10,7 @@ export interface Request {
   error: string | null;
   /** As the daemon said it. */
   id: string | null;
+  answer: string;
   arrivals: number;
 }
 

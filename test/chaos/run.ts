@@ -11,6 +11,8 @@ export interface ChaosOptions extends Omit<Size, 'agents'> {
   /** No new storm begins after this. */
   readonly forMs: number;
   readonly agentsPerDaemon: number;
+  /** How long an agent pauses between requests, on average. */
+  readonly askEveryMs: number;
   readonly leaseMs: number;
   readonly tokenLifeS: number;
   /** How long rows may be on their way, and accounts unusable because a replica died while it renewed them. */
@@ -29,7 +31,6 @@ export interface ChaosResult {
 
 /** A replica may serve for this long without an answer of its database. */
 const STALE_MS = 5_000;
-const PAUSE_MS = 60;
 
 interface Fleet {
   readonly stage: FleetStage;
@@ -69,7 +70,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 async function storm(plan: readonly Planned[], fleet: Fleet): Promise<void> {
   const { record, agents, options } = fleet;
   record.tell(`storm of ${options.stormMs} ms, ${plan.length} deeds`);
-  agents.run(PAUSE_MS);
+  agents.run(options.askEveryMs);
   const startedAt = performance.now();
   const done = plan.map(async ({ atMs, deed }) => {
     await pause(startedAt + atMs - performance.now());
@@ -92,10 +93,9 @@ async function carryOut(deed: Deed, { stage, agents, options }: Fleet): Promise<
       return;
     }
     case 'crash-database':
-      await stage.crashDatabase().catch(() => {});
+      await stage.crashDatabase();
       await pause(deed.forMs);
-      await stage.beginDatabase().catch(() => {});
-      return;
+      return stage.beginDatabase();
     case 'break': {
       const { way } = place(deed.link, deed.n);
       way.set(deed.fault);
@@ -118,8 +118,6 @@ async function carryOut(deed: Deed, { stage, agents, options }: Fleet): Promise<
 
 async function calm({ stage, agents, record, options }: Fleet): Promise<void> {
   for (const part of stage.parts) part.way.set(null);
-  // Whatever else of the storm is left: it may have been crashed while it started.
-  await stage.beginDatabase().catch(() => {});
   await Promise.all(stage.parts.map((part) => stage.revive(part)));
   const startedAt = performance.now();
   if (!(await eventually(45_000, () => isCalm(stage))))
@@ -136,8 +134,8 @@ async function endsInASecond(agent: Agent, agents: Agents, record: ChaosRecord):
   const { name } = agent;
   let last = '';
   const isUsable = await eventually(10_000, async () => {
-    const { status, error } = await agents.ask(agent);
-    last = `${status} ${error}`;
+    const { status, answer } = await agents.ask(agent);
+    last = `${status} ${answer}`;
     return status === 200;
   });
   if (!isUsable) return record.fault(`${name} has a grant and a daemon that hears of changes, but can't use it: ${last}`);

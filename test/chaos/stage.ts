@@ -55,6 +55,8 @@ export class FleetStage {
   readonly #providers: Provider[] = [];
   #database = '';
   #databaseTurn: Promise<void> = Promise.resolve();
+  #isDatabaseUp = true;
+  #crashes = 0;
   #api: Provider | null = null;
   #next = 0;
   #stopping = false;
@@ -129,13 +131,24 @@ export class FleetStage {
     return part.turn;
   }
 
+  /** Each crash is ended by a beginDatabase() of its own: it is there again when the last one has ended. */
   crashDatabase(): Promise<void> {
-    this.#databaseTurn = this.#databaseTurn.then(() => this.#postgres.crash());
-    return this.#databaseTurn;
+    this.#crashes++;
+    return this.#settleDatabase();
   }
 
   beginDatabase(): Promise<void> {
-    this.#databaseTurn = this.#databaseTurn.then(() => this.#postgres.begin());
+    this.#crashes--;
+    return this.#settleDatabase();
+  }
+
+  #settleDatabase(): Promise<void> {
+    this.#databaseTurn = this.#databaseTurn.then(async () => {
+      const wanted = this.#crashes === 0;
+      if (wanted === this.#isDatabaseUp) return;
+      await (wanted ? this.#postgres.begin() : this.#postgres.crash());
+      this.#isDatabaseUp = wanted;
+    });
     return this.#databaseTurn;
   }
 

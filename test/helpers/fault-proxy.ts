@@ -13,6 +13,8 @@ export interface Way {
   vanish(): void;
   /** Both sides get a reset. */
   reset(): void;
+  /** What the server says next is not told any more: in its place the client gets a reset. */
+  loseAnswer(then?: () => void): void;
 }
 
 export interface FaultProxyOptions {
@@ -80,6 +82,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
 
 function join(client: Socket, server: Socket, delayMs: () => number, tap: FaultProxyOptions['tap']): Pair {
   let hasVanished = false;
+  let onLost: (() => void) | null = null;
   const timers = new Set<NodeJS.Timeout>();
   const both = [client, server];
   const end = (): void => {
@@ -97,6 +100,9 @@ function join(client: Socket, server: Socket, delayMs: () => number, tap: FaultP
       hasVanished = true;
     },
     reset,
+    loseAnswer: (then = () => {}) => {
+      onLost = then;
+    },
     end,
     onGone: () => {},
   };
@@ -124,6 +130,11 @@ function join(client: Socket, server: Socket, delayMs: () => number, tap: FaultP
     });
   };
   carry(client, server, tap === undefined ? null : (bytes) => tap(bytes, pair));
-  carry(server, client, null);
+  carry(server, client, () => {
+    if (onLost === null) return true;
+    reset();
+    onLost();
+    return false;
+  });
   return pair;
 }

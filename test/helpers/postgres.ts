@@ -21,6 +21,9 @@ export interface PostgresServer {
   /** The same for who has to go on meanwhile: an end without a shutdown, and a start that waits until it answers. */
   readonly crash: () => Promise<void>;
   readonly begin: () => Promise<void>;
+  /** A streaming standby of this one, started. */
+  readonly makeStandby: () => PostgresServer;
+  readonly promote: () => void;
   /** Another program of PostgreSQL, as the same user; answers what it printed. */
   readonly tool: (program: string, args: readonly string[]) => string;
   /** Stops it and removes its files. */
@@ -87,6 +90,13 @@ export function startPostgres(options: PostgresOptions = {}): PostgresServer {
         child.once('error', reject);
         child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`pg_ctl start ended with ${code}`))));
       }),
+    makeStandby: () => {
+      const place = mkdtempSync(join(tmpdir(), 'alterd-pg-'));
+      if ('uid' in who) chownSync(place, who.uid as number, who.gid as number);
+      run('pg_basebackup', ['-h', directory, '-U', 'alterd', '-D', join(place, 'data'), '-R', '-c', 'fast', '--no-sync']);
+      return startPostgres({ ...options, directory: place });
+    },
+    promote: () => run('pg_ctl', ['-D', data, '-w', 'promote']),
     tool: (program, args) => execFileSync(join(BIN, program), args, { ...spawning, encoding: 'utf8' }),
     remove: () => {
       try {

@@ -88,6 +88,8 @@ export class Transactions {
       client.on('error', noteEnd);
       const release = (isBroken: boolean): void => {
         client.removeListener('error', noteEnd);
+        // The pool would say goodbye and wait for an answer, and whoever waits for a place in it with it.
+        if (isBroken) socketOf(client).destroy();
         client.release(isBroken || isOver);
       };
       if (heardAt !== undefined && heardAt < this.#doubtBefore) {
@@ -105,6 +107,10 @@ export class Transactions {
     }
   }
 }
+
+/** The driver has no name for it. */
+const socketOf = (client: PoolClient): { destroy(): void } =>
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream;
 
 /** False when it can't be undone: then the connection is in an unknown state. */
 async function isRolledBack(client: PoolClient): Promise<boolean> {

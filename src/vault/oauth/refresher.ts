@@ -33,6 +33,8 @@ const SETUP_PAUSE_MS = 30_000;
 const FORCED_INTERVAL_MS = 60_000;
 /** Longer than a call to a provider takes, by more than clocks of replicas may differ. */
 const LEASE_MS = 120_000;
+/** So long the database has to have been there before a refresh that somebody else began is begun again: who has its answer stores it first. */
+const STEADY_MS = 15_000;
 
 /** Why nothing can be asked for a while. */
 interface Pause {
@@ -53,6 +55,7 @@ export class Refresher {
 
   readonly #holder = randomUUID();
   readonly #leases = new Map<string, HeldLease>();
+  #isClosing = false;
 
   constructor(parts: RefresherParts) {
     this.#parts = parts;
@@ -104,7 +107,10 @@ export class Refresher {
         this.#pause(credentialId, version, thrown);
         throw thrown;
       })
-      .finally(() => this.#underWay.delete(credentialId));
+      .finally(() => {
+        this.#underWay.delete(credentialId);
+        this.#saveSoon(credentialId);
+      });
     this.#underWay.set(credentialId, renewal);
     return renewal;
   }
@@ -130,8 +136,9 @@ export class Refresher {
     return current() !== version;
   }
 
-  /** Waits for what is under way. */
+  /** Waits for what is under way; from here on nothing is begun by itself. */
   async settle(): Promise<void> {
+    this.#isClosing = true;
     await Promise.allSettled([...this.#underWay.values()]);
   }
 
@@ -146,13 +153,25 @@ export class Refresher {
     return holds && pause.version === this.#versionOf(credentialId) ? pause : undefined;
   }
 
+  /** An answer that could not be stored does not wait for a request: when its lease is over, somebody else asks with what is used up. */
+  #saveSoon(credentialId: string): void {
+    if (!this.#parts.state.isShared || !this.#unsaved.has(credentialId)) return;
+    setTimeout(() => {
+      if (this.#isClosing || !this.#unsaved.has(credentialId)) return;
+      this.#pauses.delete(credentialId);
+      this.start(credentialId);
+    }, FIRST_PAUSE_MS).unref();
+  }
+
   #pause(credentialId: string, version: number | undefined, thrown: unknown): void {
     const failure = thrown instanceof TokenFailure ? thrown : new TokenFailure('transient', toAlterError(thrown).code);
     const before = this.#pauses.get(credentialId);
     const failures = before?.version === version ? (before?.failures ?? 0) + 1 : 1;
     const first = failure.kind === 'setup' ? SETUP_PAUSE_MS : FIRST_PAUSE_MS;
     const asked = failure.retryAfterS === null ? 0 : failure.retryAfterS * 1000;
-    const waitMs = Math.min(LONGEST_PAUSE_MS, Math.max(first * 2 ** Math.min(failures - 1, 10), asked));
+    // What only has to be stored asks nobody.
+    const isHeld = this.#unsaved.has(credentialId);
+    const waitMs = isHeld ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, Math.max(first * 2 ** Math.min(failures - 1, 10), asked));
     this.#pauses.set(credentialId, { version, until: this.#parts.state.now() + waitMs, failures, code: failure.code });
   }
 
@@ -167,12 +186,24 @@ export class Refresher {
     try {
       // SECURITY: the holder before may have used the refresh token up; what it stored has to be seen first.
       await state.refresh();
+      this.#requireSteady(credentialId);
       if (this.#versionOf(credentialId) === version) await this.#renewOnce(credentialId);
+      // Somebody stored something newer, or what was thought to be lost was stored.
+      else this.#unsaved.delete(credentialId);
     } finally {
       this.#leases.delete(credentialId);
       // An answer that is not stored yet is known here alone: nobody else may ask before the lease ends.
       if (!this.#unsaved.has(credentialId)) await state.store.releaseLease({ name, fence }).catch(() => {});
     }
+  }
+
+  /** @throws TokenFailure while one that knows the outcome may not have had its turn */
+  #requireSteady(credentialId: string): void {
+    const { state } = this.#parts;
+    const row = state.rows.credentials.find((each) => each.id === credentialId);
+    const isBegun = (row?.oauth?.refreshBegunAt ?? null) !== null;
+    if (isBegun && !this.#unsaved.has(credentialId) && state.steadyMs < STEADY_MS)
+      throw new TokenFailure('transient', 'renewed_elsewhere');
   }
 
   async #renewOnce(credentialId: string): Promise<void> {

@@ -14,6 +14,8 @@ export interface RemoteOptions {
   readonly dir?: string;
   /** Something between the two ends every stream at once. */
   readonly cutStreams?: boolean;
+  /** Puts something else in the place of calls. */
+  readonly tamper?: (calls: HostCalls) => void;
 }
 
 export async function openRemote(stage: VaultStage, host: StageHost, options: RemoteOptions = {}): Promise<RemoteVault> {
@@ -22,6 +24,7 @@ export async function openRemote(stage: VaultStage, host: StageHost, options: Re
   const dir = options.dir ?? host.dir;
   const calls = new HostCalls({ client, opener: new HostOpener(host.keys.sealing), vaultId, hostId });
   if (options.cutStreams === true) calls.events = async () => {};
+  options.tamper?.(calls);
   const remote = new RemoteVault({
     ...{ url: stage.server.fleet.url, catalogue, audit: new MemoryJournal(), policiesDir: join(dir, 'policies') },
     ...{ clock: options.clock ?? machineClock(), log: { warn: () => {}, info: () => {} } },
