@@ -8,6 +8,7 @@ import { accessRoutes, reachRoutes } from './access.ts';
 import { agentRoutes } from './agents.ts';
 import { approvalRoutes } from './approvals.ts';
 import { auditRoutes } from './audit.ts';
+import { auditBodyRoutes } from './audit-bodies.ts';
 import { backupRoutes } from './backup.ts';
 import { caRoutes } from './ca.ts';
 import { configRoutes, reloadRoutes } from './config.ts';
@@ -93,6 +94,7 @@ export function createApi(deps: ApiDeps): Hono {
   app.route('/v1/connect/sessions', connectSessionRoutes(deps));
   app.route('/v1/connect', connectRoutes(deps));
   app.route('/v1/audit', auditRoutes(deps));
+  app.route('/v1/audit', auditBodyRoutes(deps));
   app.route('/v1/metrics', metricsRoutes(deps));
   app.route('/v1/explain', explainRoutes(deps));
   app.route('/v1/ca', caRoutes(deps));

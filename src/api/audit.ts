@@ -1,4 +1,4 @@
-/** `/v1/audit`: reading the journal, live and in pages, checking its chain, and exporting it. Nothing here writes. */
+/** `/v1/audit`: reading the journal, live and in pages, checking its chain, and exporting it. Nothing here writes, but for the row about bodies that are read. */
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { stream } from 'hono/streaming';
@@ -8,6 +8,7 @@ import { AlterError } from '../domain/errors.ts';
 import { CSV_HEADER, csvLineOf } from '../journal/export.ts';
 import { isMatch } from '../journal/filter.ts';
 import type { AuditFilter } from '../journal/reader.ts';
+import { bodiesLine, recordReading } from './audit-bodies.ts';
 import type { ApiDeps } from './deps.ts';
 import { flag, instant, readQuery, wholeNumber } from './input.ts';
 import { checkpointView, entryView } from './views.ts';
@@ -40,7 +41,7 @@ const filters = {
 };
 const page = z.strictObject({ ...filters, limit: wholeNumber.optional(), after: wholeNumber.optional(), open: flag.optional() });
 const counted = z.strictObject((({ order: _unused, ...rest }) => rest)(filters));
-const exported = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).optional() });
+const exported = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).optional(), bodies: flag.optional() });
 
 /** Without an order, and without an end in time: a tail goes forward. */
 const { order: _order, until: _until, ...forward } = filters;
@@ -53,7 +54,7 @@ const TAIL_BACKLOG = 10_000;
 /** So that a client that went away without a word is noticed. */
 const TAIL_PULSE_MS = 30_000;
 
-export function auditRoutes({ journal }: ApiDeps): Hono<Env> {
+export function auditRoutes({ journal, operator }: ApiDeps): Hono<Env> {
   const routes = new Hono<Env>();
 
   routes.get('/', async (c) => {
@@ -76,9 +77,11 @@ export function auditRoutes({ journal }: ApiDeps): Hono<Env> {
 
   routes.get('/stats', async (c) => c.json(await journal.summary(compact(readQuery(c, counted)))));
 
-  routes.get('/export', (c) => {
-    const { format = 'jsonl', ...filter } = readQuery(c, exported);
+  routes.get('/export', async (c) => {
+    const { format = 'jsonl', bodies = false, ...filter } = readQuery(c, exported);
     const isCsv = format === 'csv';
+    if (bodies && isCsv) throw new AlterError('invalid_input', { problems: ['bodies: go with the format jsonl alone'] });
+    if (bodies) await recordReading({ journal, operator }, { export: JSON.stringify(compact(filter)) });
     c.header('content-type', isCsv ? 'text/csv; charset=utf-8; header=present' : 'application/x-ndjson');
     return stream(
       c,
@@ -89,7 +92,11 @@ export function auditRoutes({ journal }: ApiDeps): Hono<Env> {
           await out.write(text);
         };
         if (isCsv) await journal.export(compact(filter), (entry) => write(csvLineOf(entry)));
-        else await journal.exportLines(compact(filter), (line) => write(`${line}\n`));
+        else
+          await journal.exportLines(compact(filter), async (line, bodiesOf) => {
+            await write(`${line}\n`);
+            if (bodies && bodiesOf) await write(`${await bodiesLine(journal, bodiesOf)}\n`);
+          });
       },
       async () => cut(c),
     );

@@ -3,6 +3,7 @@
  */
 import type { ProviderSpec } from '../config/provider.ts';
 import type { ConfigView } from '../config/view.ts';
+import type { AuditPort } from '../domain/audit.ts';
 import type { MasterKeyFacts, RotationReport, RotationRequest } from '../domain/master-key-report.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
 import type { Secret } from '../domain/secret.ts';
@@ -149,7 +150,8 @@ export interface ApiDeps {
   readonly managedAt?: string | undefined;
   /** Who decides on this socket. */
   readonly operator: Approver;
-  readonly journal: JournalReader;
+  /** Writing to it is for reads that leave a row. */
+  readonly journal: JournalReader & Pick<AuditPort, 'record'>;
   readonly identity: Identity;
   readonly providers: ProviderLibrary;
   readonly ca: CaPort;

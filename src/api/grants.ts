@@ -1,6 +1,7 @@
 /** `/v1/grants`: which agent may call what with which credential. */
 import { Hono } from 'hono';
 import { z } from 'zod';
+import { KEPT_BODIES } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { GrantChange } from '../vault/grants.ts';
@@ -14,10 +15,13 @@ const texts = z.array(z.string().min(1)).min(1).max(1_000);
 /** What hosts of a central vault may keep of a grant. */
 const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int().optional() };
 
+/** Which bodies the journal keeps of its exchanges. */
+const bodiesShape = { audit_bodies: z.enum(KEPT_BODIES).optional(), audit_body_bytes: z.int().optional() };
+
 const pin = z.string().min(1).max(64);
 
 const changedGrant = z
-  .strictObject({ ...leaseShape, aws_region: pin.nullish(), aws_service: pin.nullish() })
+  .strictObject({ ...leaseShape, ...bodiesShape, aws_region: pin.nullish(), aws_service: pin.nullish() })
   .refine((body) => Object.keys(body).length > 0, 'says nothing to change');
 
 const newGrant = z
@@ -49,6 +53,7 @@ const newGrant = z
     aws_region: pin.optional(),
     aws_service: pin.optional(),
     ...leaseShape,
+    ...bodiesShape,
   })
   .refine((body) => body.provider !== undefined || body.credential !== undefined, 'needs provider or credential')
   .refine(
@@ -94,6 +99,8 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       passResponseCookies: body.pass_response_cookies,
       noCache: body.no_cache,
       offlineGraceMs: body.offline_grace_ms,
+      auditBodies: body.audit_bodies,
+      auditBodyBytes: body.audit_body_bytes,
       awsRegion: body.aws_region,
       awsService: body.aws_service,
     });
@@ -107,6 +114,8 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
     const change: GrantChange = {
       ...(body.no_cache === undefined ? {} : { noCache: body.no_cache }),
       ...(body.offline_grace_ms === undefined ? {} : { offlineGraceMs: body.offline_grace_ms }),
+      ...(body.audit_bodies === undefined ? {} : { auditBodies: body.audit_bodies }),
+      ...(body.audit_body_bytes === undefined ? {} : { auditBodyBytes: body.audit_body_bytes }),
       awsRegion: body.aws_region,
       awsService: body.aws_service,
     };

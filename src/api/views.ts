@@ -122,6 +122,9 @@ export interface GrantView {
   readonly no_cache: boolean;
   /** How long they may use it after their lease ended, while the vault can't be reached. */
   readonly offline_grace_ms: number;
+  /** Which bodies the journal keeps, and how much of each. */
+  readonly audit_bodies: Grant['auditBodies'];
+  readonly audit_body_bytes: number;
   readonly status: 'active' | 'revoked' | 'expired';
   readonly expires_at: string | null;
   readonly created_at: string;
@@ -229,6 +232,8 @@ export function grantView(
     pass_response_cookies: grant.passResponseCookies,
     no_cache: grant.noCache,
     offline_grace_ms: grant.offlineGraceMs,
+    audit_bodies: grant.auditBodies,
+    audit_body_bytes: grant.auditBodyBytes,
     status: grant.status === 'active' && isExpired ? 'expired' : grant.status,
     expires_at: isoOrNull(grant.expiresAt),
     created_at: iso(grant.createdAt),

@@ -8,7 +8,7 @@ export const ENTRY_COLUMNS: readonly Column<EntryView>[] = [
   { header: 'AGENT', cell: (entry) => entry.agent },
   { header: 'CALL', cell: callOf },
   { header: 'GRANT', cell: (entry) => entry.grant_label ?? entry.grant_id },
-  { header: 'RESULT', cell: resultOf },
+  { header: 'RESULT', cell: (entry) => resultOf(entry) + bodiesMark(entry) },
   { header: 'MS', cell: (entry) => (entry.kind === 'event' || entry.closed_at === null ? null : Math.round(entry.latency_ms)) },
 ];
 
@@ -27,13 +27,19 @@ export function resultOf(entry: EntryView): string {
   return entry.kind === 'exchange' ? String(entry.status ?? 'success') : entry.kind === 'tunnel' ? 'tunnelled' : 'done';
 }
 
+/** Where bodies are kept beside it, or were to be. */
+function bodiesMark({ bodies, body_dropped }: EntryView): string {
+  if (bodies !== null) return ' +bodies';
+  return body_dropped === null ? '' : ' (bodies dropped)';
+}
+
 export const entryLine = (entry: EntryView): string =>
   [
     entry.at,
     entry.request_id,
     entry.agent ?? '-',
     callOf(entry),
-    resultOf(entry),
+    resultOf(entry) + bodiesMark(entry),
     entry.kind === 'event' ? '' : `${Math.round(entry.latency_ms)}ms`,
   ]
     .join('  ')

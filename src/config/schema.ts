@@ -68,6 +68,7 @@ export const KEYS = {
   'audit.sync_interval_ms': key(50, integer(1, 60_000)),
   'audit.segment_bytes': key(4 * MIB, integer(65_536, 1024 * MIB)),
   'audit.retention_days': key(365, integer(1, 36_500)),
+  'audit.bodies_bytes': key(1024 * MIB, integer(0, 1024 * 1024 * MIB)),
   'audit.sink': key([], sinkList),
   'metrics.listen': key('off', metricsAddress),
   'keys.source': key('auto', oneOf('auto', 'file', 'systemd', 'keyring')),
@@ -160,6 +161,7 @@ export interface Config {
     readonly syncIntervalMs: number;
     readonly segmentBytes: number;
     readonly retentionDays: number;
+    readonly bodiesBytes: number;
     readonly sinks: readonly SinkConfig[];
   };
   /** null: no TCP listener for metrics. Always a loopback address. */
@@ -250,6 +252,7 @@ export function configOf(v: Values): Config {
       syncIntervalMs: v['audit.sync_interval_ms'],
       segmentBytes: v['audit.segment_bytes'],
       retentionDays: v['audit.retention_days'],
+      bodiesBytes: v['audit.bodies_bytes'],
       sinks: v['audit.sink'],
     },
     metrics: { listen: v['metrics.listen'] },

@@ -51,10 +51,11 @@ export class JournalRoom {
       syncIntervalMs: config.audit.syncIntervalMs,
       segmentBytes: config.audit.segmentBytes,
       retentionDays: config.audit.retentionDays,
+      maxBodiesBytes: config.audit.bodiesBytes,
       headKey: headKeyOf(ring.inForce),
       otherHeadKeys: ring.others.map(headKeyOf),
       signingKey: signing.privateKey,
-      onEntry: (row, closing) => meter?.observe(row, closing),
+      onEntry: (row, closing, mark) => meter?.observe(row, closing, mark),
       onRemoved: (upTo) =>
         void opening.then((journal) => journal.record(event('audit.rows_removed', { up_to: upTo }), ENDED)).catch(() => {}),
       onFault: (message) => log.error({}, message),

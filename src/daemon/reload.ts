@@ -17,6 +17,7 @@ const NEEDS_RESTART: ReadonlySet<string> = new Set<KeyPath>([
   'audit.sync_interval_ms',
   'audit.segment_bytes',
   'audit.retention_days',
+  'audit.bodies_bytes',
   'audit.sink',
   'metrics.listen',
   'keys.source',

@@ -1,7 +1,10 @@
 /**
  * Audit entries: one row for each exchange, tunnel, refusal or event, and the doorway through which the proxy writes them.
- * Nothing here may carry a secret, a header value of the agent (but selectors) or a query value.
+ * Nothing here may carry a secret, a header value of the agent (but selectors) or a query value; bodies only as what is captured of
+ * them where a grant asks for it, which is no part of the row.
  */
+
+import type { BodyMark, CapturedBodies } from './audit-body.ts';
 
 /** `exchange` a request · `tunnel` a blind pipe · `event` something that is no request (a key minted, the daemon started). */
 export type AuditKind = 'exchange' | 'tunnel' | 'event';
@@ -79,10 +82,12 @@ export interface AuditClosing {
   readonly bytes_out: number;
   /** How often the credential was found in the answer and masked; absent for never. */
   readonly scrubbed?: number;
+  /** Bodies to keep beside the row, where its grant asks for that. */
+  readonly captured?: CapturedBodies | null;
 }
 
 /** An entry as it is read back: opening and closing in one, plus its identity and its place in the chain. */
-export interface AuditEntry extends AuditOpening, Omit<AuditClosing, 'error'> {
+export interface AuditEntry extends AuditOpening, Omit<AuditClosing, 'error' | 'captured'>, BodyMark {
   readonly scrubbed: number;
   readonly request_id: string;
   /** Position in the hash chain; null while the entry is still open. */

@@ -1,6 +1,7 @@
 /**
  * Grants, the unit of everything: a record that lets a principal call certain destinations with a credential.
  */
+import type { KeptBodies } from './audit-body.ts';
 import type { Injection } from './credential.ts';
 import type { OperationRule } from './operation-rule.ts';
 
@@ -75,6 +76,10 @@ export interface Grant {
   readonly noCache: boolean;
   /** How long such a host may go on with it after its lease ended, while the vault can't be reached; 0: not at all. */
   readonly offlineGraceMs: number;
+  /** Which bodies are kept beside the audit rows. */
+  readonly auditBodies: KeptBodies;
+  /** How much of each of them. */
+  readonly auditBodyBytes: number;
   readonly status: GrantStatus;
   /** Epoch milliseconds; null for no end. */
   readonly expiresAt: number | null;

@@ -11,7 +11,7 @@ import { IdSearch, MAX_PAGE_ROWS, PageScan } from './query.ts';
 import type { AuditFilter } from './reader.ts';
 import { requestIdMaker, requestNoOf } from './request-id.ts';
 import { Summary } from './summary.ts';
-import { ChainCheck } from './verify.ts';
+import { bodiesAt, ChainCheck } from './verify.ts';
 
 /** Of one answer. */
 const PAGE_CHECKPOINTS = 1000;
@@ -43,6 +43,8 @@ export class RowAnswers {
         return this.#ingest.openBodies().map((body) => ({ n: null, body, hash: null, prev: null }));
       case 'find':
         return this.#find(question.requestId);
+      case 'bodies':
+        return this.#bodies(question.requestId);
       case 'verify':
         return this.#verify();
       case 'summary':
@@ -97,6 +99,11 @@ export class RowAnswers {
     const search = new IdSearch(this.#db, requestIdMaker(installation)(requestNo), requestNo);
     while (search.step()) await nextTurn();
     return search.row ?? null;
+  }
+
+  async #bodies(requestId: string): Promise<Answers['bodies']> {
+    const row = await this.#find(requestId);
+    return row === null ? null : { row, sealed: row.n === null ? null : (bodiesAt(this.#db, row.n) ?? null) };
   }
 
   async #verify(): Promise<Answers['verify']> {

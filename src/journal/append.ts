@@ -7,7 +7,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { AlterError } from '../domain/errors.ts';
 import { FRAME_HEAD_BYTES, frameHead, HEADER_BYTES, tagOf } from './frame.ts';
 import type { Progress } from './progress.ts';
-import { CLOSING, emptyRecord, parseRecord } from './record.ts';
+import { BODIES, CLOSING, emptyRecord, parseRecord } from './record.ts';
 import { segmentPath } from './segments.ts';
 
 const BATCH_BYTES = 1024 * 1024;
@@ -16,6 +16,8 @@ const RETRY_MS = 100;
 const LATE_MS = 5;
 /** What may stay unused at the end of a segment because the next line didn't fit. */
 const BOUNDARY_SLACK_BYTES = 4096;
+/** So many segments may wait for the database before bodies are left out. */
+const MAX_BEHIND_SEGMENTS = 2;
 
 /** Whoever waits for a line to be durable. */
 export interface Waiter {
@@ -125,6 +127,19 @@ export class Appender {
     else this.#late.refresh();
   }
 
+  /**
+   * Makes room for lines of this length together, which then go out in one write, where rows don't need it. Half a segment stays free
+   * behind them and the worker keeps up, so that what was promised to closings, and the next openings, have their room.
+   */
+  makeSpareRoom(length: number): boolean {
+    const { progress, segmentBytes } = this.#options;
+    if (this.refusal !== undefined || this.#segment - progress.taken > MAX_BEHIND_SEGMENTS) return false;
+    const end = this.#position + this.#used + length;
+    // Never more than half a segment is held back for closings.
+    const isSpare = end <= segmentBytes >> 1 || progress.ready - this.#segment >= (end <= segmentBytes ? 1 : 2);
+    return isSpare && this.#makeRoom(length) && this.#stalled.length === 0;
+  }
+
   /** Writes everything that has a place, now: what a question must be able to see. */
   settle(): void {
     this.#unstall();
@@ -201,10 +216,13 @@ export class Appender {
   /** Takes the lines that nobody waits for out of a batch that couldn't be written. */
   #keepClosings(length: number): void {
     const record = emptyRecord();
+    // Bodies and the closing behind them stay one line: the row says that they are there.
+    let kept = -1;
     for (let start = FRAME_HEAD_BYTES; start < length; ) {
       const next = parseRecord(this.#batch, start, length, record);
       if (next < 0) break;
-      if (record.kind === CLOSING) this.#stalled.push(this.#batch.toString('latin1', start, next));
+      if (record.kind === CLOSING) this.#stalled.push(this.#batch.toString('latin1', kept < 0 ? start : kept, next));
+      kept = record.kind === BODIES ? start : -1;
       start = next;
     }
     if (this.#stalled.length > 0) this.#retryLater();

@@ -26,12 +26,22 @@ CREATE TABLE block_index (      -- terms of finished blocks, for searches: see b
   seal BLOB NOT NULL
 );`;
 
+/** What version 4 added. */
+const BODIES = `
+CREATE TABLE bodies (           -- beside rows whose grant keeps them: see body-record.ts
+  n INTEGER PRIMARY KEY,        -- of the row
+  bytes INTEGER NOT NULL,
+  sealed BLOB NOT NULL
+);
+CREATE INDEX bodies_bytes ON bodies (bytes);`;
+
 /** "altj", at offset 68 of the file. */
 const APPLICATION_ID = 0x616c746a;
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 /** Forward migrations, by the version that they start from. */
 const MIGRATIONS: Readonly<Record<number, string>> = {
   2: EXTRAS,
+  3: BODIES,
 };
 /** About 50 ms of checking. */
 const QUICK_CHECK_BYTES = 16 * 1024 * 1024;
@@ -63,7 +73,7 @@ CREATE TABLE journal_state (
   anchor_n INTEGER NOT NULL,        -- last row that retention removed
   anchor_hash TEXT NOT NULL,
   anchor_chain_at INTEGER NOT NULL
-);${EXTRAS}`;
+);${EXTRAS}${BODIES}`;
 
 export interface JournalState {
   installation: string;
@@ -131,6 +141,10 @@ export function writeRelaxed(db: Database.Database, write: () => void): void {
     db.pragma('synchronous = FULL');
   }
 }
+
+/** How much the stored bodies take up. */
+export const bodyBytesOf = (db: Database.Database): number =>
+  db.prepare('SELECT coalesce(sum(bytes), 0) FROM bodies').pluck().get() as number;
 
 /** Touches both ends of a database that is too big to be checked whole at a start; SQLite throws where pages are damaged. */
 function sample(db: Database.Database): string {

@@ -4,6 +4,7 @@
  * SECURITY: every string goes through `quoted`; a path with a line break or a quote must never become a second row.
  */
 import type { AuditClosing, AuditEntry, AuditOpening, AuditOutcome } from '../domain/audit.ts';
+import type { BodyMark } from '../domain/audit-body.ts';
 
 /** Longer strings are cut and marked: a row must stay small whatever an agent sends. */
 export const MAX_FIELD_CHARS = 8192;
@@ -159,9 +160,19 @@ export function openEnd(error: string | null): string {
 }
 
 /** What ends the text of a closed entry; `closed_at` is always last. */
-export function closedEnd(openingError: string | null, c: AuditClosing, closedAt: number): string {
+export function closedEnd(openingError: string | null, c: AuditClosing, closedAt: number, mark: BodyMark | null = null): string {
   const scrubbed = (c.scrubbed ?? 0) > 0 ? number('scrubbed', c.scrubbed as number) : '';
-  return `${text('error', c.error ?? openingError)}${outcomeText(c.outcome)}${number('status', c.status)},"latency_ms":${whole(c.latency_ms)},"bytes_in":${whole(c.bytes_in)},"bytes_out":${whole(c.bytes_out)}${scrubbed},"closed_at":${closedAt}}`;
+  return `${text('error', c.error ?? openingError)}${outcomeText(c.outcome)}${number('status', c.status)},"latency_ms":${whole(c.latency_ms)},"bytes_in":${whole(c.bytes_in)},"bytes_out":${whole(c.bytes_out)}${scrubbed}${mark === null ? '' : markText(mark)},"closed_at":${closedAt}}`;
+}
+
+/** The digest stands right before the end, where nothing that an agent says can stand. */
+function markText({ bodies, body_digest, body_dropped }: BodyMark): string {
+  return text('body_dropped', body_dropped) + text('bodies', bodies) + text('body_digest', body_digest);
+}
+
+/** What a text says of the bodies beside its row. */
+export function bodyDigestOf(body: string): string | undefined {
+  return /,"body_digest":"([0-9a-f]{64})","closed_at":\d{1,16}\}$/.exec(body)?.[1];
 }
 
 /** The text of an entry whose end was lost, from the text of its opening. */
@@ -242,6 +253,9 @@ export function entryOf(row: Omit<StoredRow, 'prev'>): AuditEntry {
     thread_id: b.thread_id ?? null,
     tool: b.tool ?? null,
     details: b.details ?? null,
+    bodies: b.bodies ?? null,
+    body_digest: b.body_digest ?? null,
+    body_dropped: b.body_dropped ?? null,
     hash: row.hash,
   };
 }

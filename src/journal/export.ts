@@ -58,6 +58,9 @@ const COLUMNS = [
   'user',
   'group',
   'delegation_id',
+  'bodies',
+  'body_digest',
+  'body_dropped',
   'hash',
 ] as const satisfies readonly (keyof AuditEntry)[];
 

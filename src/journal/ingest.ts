@@ -10,7 +10,7 @@ import type { JournalState } from './database.ts';
 import { unknownText } from './entry-text.ts';
 import type { ChainFault, HeadFile } from './head.ts';
 import { type OpeningPlace, Openings } from './openings.ts';
-import { OPENING, WHOLE } from './record.ts';
+import { BODIES, OPENING, WHOLE } from './record.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { removeSegment, segmentPath } from './segments.ts';
 
@@ -32,6 +32,9 @@ export class Ingest {
   readonly #openings = new Openings();
   readonly #insertOpen: Statement;
   readonly #deleteOpen: Statement;
+  readonly #insertBodies: Statement;
+  /** Of the closing that comes next. */
+  #bodies: Buffer | null = null;
   readonly #saveState: Statement;
   readonly #begin: Statement;
   readonly #commit: Statement;
@@ -60,6 +63,7 @@ export class Ingest {
     this.epoch = head.record?.epoch ?? null;
     this.#insertOpen = db.prepare('INSERT OR REPLACE INTO open_entries (request_no, at, body) VALUES (?, ?, ?)');
     this.#deleteOpen = db.prepare('DELETE FROM open_entries WHERE request_no = ?');
+    this.#insertBodies = db.prepare('INSERT INTO bodies (n, bytes, sealed) VALUES (?, ?, ?)');
     this.#saveState = db.prepare('UPDATE journal_state SET segment = ?, segment_end = ?, last_request_no = ?');
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
@@ -79,7 +83,7 @@ export class Ingest {
     for (let position = 0; position < segment_end; ) {
       const next = this.#reader.read(segment, position, segment_end, true, (base) => {
         if (this.#reader.record.kind === OPENING) this.#addOpening(segment, base);
-        else this.#openings.take(this.#reader.record.requestNo);
+        else if (this.#reader.record.kind !== BODIES) this.#openings.take(this.#reader.record.requestNo);
       });
       if (next === position) return;
       position = next;
@@ -172,6 +176,12 @@ export class Ingest {
       this.#addOpening(segment, base);
       return;
     }
+    if (record.kind === BODIES) {
+      this.#bodies = Buffer.from(bytes.subarray(record.textStart, record.textEnd));
+      return;
+    }
+    const bodies = this.#bodies;
+    this.#bodies = null;
     if (record.kind !== WHOLE) {
       const where = this.#openings.take(record.requestNo);
       // A closing that was written twice because its first write failed half-way.
@@ -179,6 +189,8 @@ export class Ingest {
       if (where === 0) this.#deleteOpen.run(record.requestNo);
     }
     this.end.append(record.requestNo, record.at, record.closedAt, bytes, record.textStart, record.textEnd);
+    // With its row, in one transaction: no row without its bodies, and none that no row speaks of.
+    if (bodies !== null) this.#insertBodies.run(this.end.n, bodies.length, bodies);
   }
 
   #addOpening(segment: number, base: number): void {

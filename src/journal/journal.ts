@@ -6,17 +6,21 @@
 import type { KeyObject } from 'node:crypto';
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { AuditClosing, AuditEntry, AuditOpening, AuditPort, AuditTicket } from '../domain/audit.ts';
+import type { StoredBodies } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
-import { Appender, type Waiter } from './append.ts';
+import { Appender } from './append.ts';
+import { BodyKeeper } from './body-keeper.ts';
+import { bodyKeyOf } from './body-record.ts';
 import { type Checkpoint, checkpointLineOf } from './checkpoint.ts';
-import { closedEnd, entryOf, openEnd, openingText, type StoredRow } from './entry-text.ts';
+import { bodyDigestOf, closedEnd, entryOf, openEnd, openingText, type StoredRow } from './entry-text.ts';
 import type { Ready } from './messages.ts';
 import { MAX_BACKLOG_SEGMENTS, Progress } from './progress.ts';
-import type { AuditFilter, AuditSummary, JournalReader, JournalStats, VerifyResult } from './reader.ts';
+import type { AuditFilter, AuditSummary, JournalReader, JournalStats, OnLine, VerifyResult } from './reader.ts';
 import { linePrefix, MAX_PREFIX_CHARS } from './record.ts';
 import { requestIdMaker } from './request-id.ts';
 import { type ChainedRow, rowLineOf } from './row-line.ts';
 import { publicPemOf } from './signing-key.ts';
+import { CLOSING_BYTES, type EntryObserver, Ticket } from './ticket.ts';
 import { type LinkEvents, startWriter, WorkerLink } from './worker-link.ts';
 
 /**
@@ -42,6 +46,8 @@ export interface JournalOptions {
   readonly otherHeadKeys?: readonly KeyObject[];
   /** Ed25519, private: signs checkpoints. Absent or null signs none. */
   readonly signingKey?: KeyObject | null;
+  /** Bodies are left out where more than this would be stored; default 1 GiB. Without a signing key none are kept. */
+  readonly maxBodiesBytes?: number;
   /** Told of each closing and of each entry that begins and ends at once, on the caller's thread: it must be quick and not throw. */
   readonly onEntry?: EntryObserver;
   /** Told when retention has removed rows, with the last of them. */
@@ -53,8 +59,6 @@ export interface JournalOptions {
   /** Told once about each new trouble; never carries row contents. */
   readonly onFault: (message: string) => void;
 }
-
-export type EntryObserver = (opening: AuditOpening, closing: AuditClosing) => void;
 
 export interface Journal extends AuditPort, JournalReader {
   /** Of the database: another one has another mark. */
@@ -73,62 +77,10 @@ export interface Journal extends AuditPort, JournalReader {
   close(): Promise<void>;
 }
 
+const DEFAULT_BODIES_BYTES = 1024 * 1024 * 1024;
 const DEFAULT_SEGMENT_BYTES = 4 * 1024 * 1024;
 const MIN_SEGMENT_BYTES = 64 * 1024;
 const PAGE_ROWS = 500;
-/** What a closing usually adds to the text of its opening, with a frame of its own. */
-const CLOSING_BYTES = 320;
-
-class Ticket implements AuditTicket, Waiter {
-  readonly requestId: string;
-  readonly #write: Appender;
-  readonly #requestNo: number;
-  readonly #opening: AuditOpening;
-  readonly #text: string;
-  readonly #resolve: (ticket: AuditTicket) => void;
-  readonly #onEntry: EntryObserver | undefined;
-  readonly refused: (error: AlterError) => void;
-  #closed = false;
-
-  constructor(
-    requestId: string,
-    requestNo: number,
-    opening: AuditOpening,
-    text: string,
-    write: Appender,
-    resolve: (ticket: AuditTicket) => void,
-    reject: (error: AlterError) => void,
-    onEntry: EntryObserver | undefined,
-  ) {
-    this.#onEntry = onEntry;
-    this.requestId = requestId;
-    this.#requestNo = requestNo;
-    this.#opening = opening;
-    this.#text = text;
-    this.#write = write;
-    this.#resolve = resolve;
-    this.refused = reject;
-  }
-
-  written(): void {
-    this.#resolve(this);
-  }
-
-  close(closing: AuditClosing): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    const closedAt = Date.now();
-    const { at, error } = this.#opening;
-    const text = this.#text;
-    let end = closedEnd(error, closing, closedAt);
-    if (text.length + end.length + MAX_PREFIX_CHARS >= this.#write.maxLineBytes)
-      end = closedEnd(null, { ...closing, error: null }, closedAt);
-    const prefix = linePrefix('C', text.length + end.length, this.#requestNo, at, closedAt);
-    this.#write.appendUnawaited(prefix, text, `${end}\n`, text.length + CLOSING_BYTES);
-    this.#onEntry?.(this.#opening, closing);
-  }
-}
-
 /** The instant as a whole number that fits a record, whatever the caller measured. */
 function wholeInstant(opening: AuditOpening): AuditOpening {
   const at = opening.at;
@@ -143,6 +95,7 @@ class OpenJournal implements Journal {
   readonly #onFault: (message: string) => void;
   readonly #onEntry: EntryObserver | undefined;
   readonly publicKeyPem: string | null;
+  readonly #bodies: BodyKeeper | null;
   readonly #progress: Progress;
   readonly #listeners = new Set<(entry: AuditEntry) => void>();
   readonly mark: string;
@@ -159,6 +112,9 @@ class OpenJournal implements Journal {
     this.epochAtStart = ready.epoch;
     this.#onFault = options.onFault;
     this.#onEntry = options.onEntry;
+    this.#bodies = options.signingKey
+      ? new BodyKeeper(bodyKeyOf(options.signingKey), append, options.maxBodiesBytes ?? DEFAULT_BODIES_BYTES, ready.bodyBytes)
+      : null;
     this.publicKeyPem = options.signingKey ? publicPemOf(options.signingKey) : null;
   }
 
@@ -175,7 +131,7 @@ class OpenJournal implements Journal {
         prefix,
         text,
         `${end}\n`,
-        new Ticket(requestId, requestNo, opening, text, this.#append, resolve, reject, this.#onEntry),
+        new Ticket(requestId, requestNo, opening, text, this.#append, resolve, reject, this.#onEntry, this.#bodies),
         text.length + CLOSING_BYTES,
       );
     });
@@ -192,7 +148,7 @@ class OpenJournal implements Journal {
       const prefix = linePrefix('R', text.length + end.length, requestNo, opening.at, closedAt);
       this.#assertFits(text.length + end.length);
       this.#append.append(prefix, text, `${end}\n`, { written: () => resolve(requestId), refused: reject }, 0);
-      this.#onEntry?.(opening, closing);
+      this.#onEntry?.(opening, closing, null);
     });
   }
 
@@ -207,6 +163,16 @@ class OpenJournal implements Journal {
   async find(requestId: string): Promise<AuditEntry | undefined> {
     const row = await this.#ask({ op: 'find', requestId });
     return row === null ? undefined : entryOf(row);
+  }
+
+  async bodies(requestId: string): Promise<StoredBodies | null> {
+    const found = await this.#ask({ op: 'bodies', requestId });
+    return found === null ? null : (this.#bodies?.open(requestId, entryOf(found.row).body_digest, found.sealed) ?? null);
+  }
+
+  /** Retention removed bodies. */
+  freed(bytes: number): void {
+    this.#bodies?.freed(bytes);
   }
 
   tail(listener: (entry: AuditEntry) => void): () => void {
@@ -227,7 +193,7 @@ class OpenJournal implements Journal {
     return this.#each(filter, (row) => onRow(entryOf(row)));
   }
 
-  async exportLines(filter: AuditFilter, onLine: (line: string) => void | Promise<void>): Promise<number> {
+  async exportLines(filter: AuditFilter, onLine: OnLine): Promise<number> {
     // A checkpoint amid rows that were picked would speak of rows that aren't there.
     const { order: _order, limit: _limit, ...picked } = filter;
     const isWhole = Object.keys(picked).length === 0;
@@ -235,7 +201,7 @@ class OpenJournal implements Journal {
     let last = 0;
     const count = await this.#each(filter, (row) => {
       last = row.n ?? last;
-      return onLine(rowLineOf(row as ChainedRow));
+      return onLine(rowLineOf(row as ChainedRow), bodyDigestOf(row.body) === undefined ? null : entryOf(row).request_id);
     });
     if (isWhole) for (const each of await this.#checkpointsUpTo(last)) await onLine(checkpointLineOf(each));
     return count;
@@ -359,7 +325,10 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     onFault: options.onFault,
     onSynced: (error) => append?.synced(error),
     onRows: (rows) => journal?.deliver(rows),
-    onRemoved: (upTo) => options.onRemoved?.(upTo),
+    onRemoved: (upTo, freedBytes) => {
+      journal?.freed(freedBytes);
+      options.onRemoved?.(upTo);
+    },
     onLost: (reason) => {
       append?.lose(reason);
       if (append !== undefined) options.onFault(reason);

@@ -29,6 +29,8 @@ export type Question =
   | { readonly op: 'list'; readonly filter: AuditFilter }
   | { readonly op: 'listOpen' }
   | { readonly op: 'find'; readonly requestId: string }
+  /** What is stored beside a row. */
+  | { readonly op: 'bodies'; readonly requestId: string }
   | { readonly op: 'verify' }
   | { readonly op: 'stats' }
   /** Puts the vault's epoch into the head, on disk. */
@@ -46,6 +48,8 @@ export interface Answers {
   list: StoredRow[];
   listOpen: StoredRow[];
   find: StoredRow | null;
+  /** Null: no such row. */
+  bodies: { readonly row: StoredRow; readonly sealed: Uint8Array | null } | null;
   verify: VerifyResult;
   noteEpoch: null;
   backUp: null;
@@ -83,6 +87,8 @@ export interface Ready {
   /** What the head said of the vault's epoch. */
   readonly epoch: number | null;
   readonly segment: number;
+  /** What the stored bodies take up. */
+  readonly bodyBytes: number;
 }
 
 export type FromWorker =
@@ -95,6 +101,6 @@ export type FromWorker =
   | { readonly type: 'fault'; readonly message: string | null }
   /** Something to tell the operator that doesn't stop anything. */
   | { readonly type: 'notice'; readonly message: string }
-  /** Retention removed the rows up to this one. */
-  | { readonly type: 'removed'; readonly upTo: number }
+  /** Retention removed the rows up to this one, and with them this much of bodies. */
+  | { readonly type: 'removed'; readonly upTo: number; readonly freed: number }
   | { readonly type: 'rows'; readonly rows: readonly CommittedRow[] };

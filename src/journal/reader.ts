@@ -3,6 +3,7 @@
  * Every answer includes whatever was written before the question was asked (read your own writes).
  */
 import type { AuditEntry, AuditKind, AuditOutcome } from '../domain/audit.ts';
+import type { StoredBodies } from '../domain/audit-body.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
 /** All given members must match. Times are epoch milliseconds of the opening, both ends inclusive. */
@@ -93,6 +94,9 @@ export interface AuditCount {
   readonly requests: number;
 }
 
+/** `bodiesOf`: the entry of the line, when bodies are kept beside it. */
+export type OnLine = (line: string, bodiesOf?: string | null) => void | Promise<void>;
+
 export interface JournalReader {
   /** Closed entries, one page. */
   list(filter: AuditFilter): Promise<AuditEntry[]>;
@@ -100,6 +104,8 @@ export interface JournalReader {
   listOpen(): Promise<AuditEntry[]>;
   /** One entry, open or closed; undefined when there is none of that id. */
   find(requestId: string): Promise<AuditEntry | undefined>;
+  /** What is kept of the bodies of an exchange; null where nothing is. @throws AlterError conflict when it was changed */
+  bodies(requestId: string): Promise<StoredBodies | null>;
   /** Calls `listener` for each entry as it enters the chain; answers the function that stops it. */
   tail(listener: (entry: AuditEntry) => void): () => void;
   /** Checks the whole chain against the sealed head without holding up requests. */
@@ -110,7 +116,7 @@ export interface JournalReader {
    * As `export`, as the lines that can be checked without the journal: each row as it was hashed, and after the rows the checkpoints
    * that were signed over them, when nothing but an order is asked for.
    */
-  exportLines(filter: AuditFilter, onLine: (line: string) => void | Promise<void>): Promise<number>;
+  exportLines(filter: AuditFilter, onLine: OnLine): Promise<number>;
   /** Every checkpoint, oldest first; `sign` adds one of the chain as it is now. */
   checkpoints(options: { readonly sign: boolean }): Promise<Checkpoint[]>;
   /** Public half of the key that signs them, as PEM; null when nothing is signed. */

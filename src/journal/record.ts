@@ -1,12 +1,14 @@
 /**
  * Records of the write-ahead segments: one line each, `KLEN NO AT CLOSED TEXT\n` in ASCII, where K is O (opening), C (closing
- * with the complete text of the entry) or R (opening and closing at once) and LEN counts the characters of TEXT.
+ * with the complete text of the entry) or R (opening and closing at once) and LEN counts the characters of TEXT. B holds sealed bytes
+ * in place of a text: the bodies of the closing right behind it, in the same frame.
  * Whether it was written in this life of the segment, and in full, the frame around it tells (frame.ts).
  */
 
 export const OPENING = 0x4f;
 export const CLOSING = 0x43;
 export const WHOLE = 0x52;
+export const BODIES = 0x42;
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
 
@@ -14,7 +16,13 @@ const NEWLINE = 0x0a;
 export const MAX_PREFIX_CHARS = 72;
 
 /** What stands before the text; the text itself and a line feed follow. `closedAt` is 0 for an opening. */
-export function linePrefix(kind: 'O' | 'C' | 'R', textLength: number, requestNo: number, at: number, closedAt: number): string {
+export function linePrefix(
+  kind: 'O' | 'C' | 'R' | 'B',
+  textLength: number,
+  requestNo: number,
+  at: number,
+  closedAt: number,
+): string {
   return `${kind}${textLength} ${requestNo} ${at} ${closedAt} `;
 }
 
@@ -55,7 +63,7 @@ function parseDigits(bytes: Uint8Array, end: number): number {
 export function parseRecord(bytes: Uint8Array, start: number, end: number, view: RecordView): number {
   if (start >= end) return INCOMPLETE;
   const kind = bytes[start] as number;
-  if (kind !== OPENING && kind !== CLOSING && kind !== WHOLE) return BROKEN;
+  if (kind !== OPENING && kind !== CLOSING && kind !== WHOLE && kind !== BODIES) return BROKEN;
   cursor = start + 1;
   const length = parseDigits(bytes, end);
   if (length < 0) return length;

@@ -4,9 +4,10 @@
  */
 import type { Database, Statement } from 'better-sqlite3';
 import { type Block, bytesOf, hashAt } from './block.ts';
+import { digestOf } from './body-record.ts';
 import { HASH_CHARS, hashBetween } from './chain.ts';
 import type { JournalState } from './database.ts';
-import { identityOf } from './entry-text.ts';
+import { bodyDigestOf, identityOf } from './entry-text.ts';
 import type { ChainFault, HeadRecord } from './head.ts';
 import type { VerifyResult } from './reader.ts';
 import { requestNoOf } from './request-id.ts';
@@ -43,6 +44,11 @@ export function endsFault(db: Database, ends: ChainEnds, head: HeadRecord | unde
 /** What the texts of a block say about it, to be held against its columns. */
 type Bounds = Pick<Block, 'min_request_no' | 'max_request_no' | 'min_at' | 'max_at'>;
 
+/** The sealed bodies beside row `n`. */
+export function bodiesAt(db: Database, n: number): Buffer | undefined {
+  return db.prepare<[number], Buffer>('SELECT sealed FROM bodies WHERE n = ?').pluck().get(n);
+}
+
 /** One run over the chain. Call `step` until it answers false, then read `result`. */
 export class ChainCheck {
   readonly #next: Statement<[number], Block>;
@@ -51,6 +57,7 @@ export class ChainCheck {
   readonly #first: () => number | null;
   readonly #tail: () => ChainFault | null;
   readonly #signed: ReadonlyMap<number, string>;
+  readonly #bodies: (n: number) => Buffer | undefined;
   #expected: number;
   #hash: string;
   #chainAt: number;
@@ -68,6 +75,7 @@ export class ChainCheck {
     this.#hash = ends.state.anchor_hash;
     this.#chainAt = ends.state.anchor_chain_at;
     this.#next = db.prepare('SELECT * FROM blocks WHERE first_n >= ? ORDER BY first_n LIMIT 1');
+    this.#bodies = (n) => bodiesAt(db, n);
     this.#tail = () => endsFault(db, ends, head) ?? head?.fault ?? null;
     this.#first = () => db.prepare('SELECT min(first_n) FROM blocks').pluck().get() as number | null;
   }
@@ -131,14 +139,25 @@ export class ChainCheck {
     return null;
   }
 
+  #bodyFault(n: number, text: string): ChainFault | null {
+    const digest = bodyDigestOf(text);
+    if (digest === undefined) return null;
+    const sealed = this.#bodies(n);
+    if (sealed === undefined) return fault(n, `the bodies kept beside row ${n} are missing`);
+    return digestOf(sealed) === digest ? null : fault(n, `the bodies kept beside row ${n} were changed`);
+  }
+
   #checkLine(bytes: Buffer, start: number, end: number, bounds: Bounds): ChainFault | null {
     const n = this.#expected;
-    const identity = identityOf(bytes.toString('latin1', start, end));
+    const text = bytes.toString('latin1', start, end);
+    const identity = identityOf(text);
     const requestNo = identity && requestNoOf(this.#ends.state.installation, identity.requestId);
     if (identity === undefined || requestNo === undefined) return fault(n, `the text of row ${n} was changed`);
     this.#hash = hashBetween(bytes, start - HASH_LINE, end);
     if (bytes.toString('latin1', end, end + HASH_CHARS) !== this.#hash) return fault(n, `the hash of row ${n} does not fit`);
     if ((this.#signed.get(n) ?? this.#hash) !== this.#hash) return fault(n, `row ${n} is not what a checkpoint was signed for`);
+    const bodies = this.#bodyFault(n, text);
+    if (bodies !== null) return bodies;
     this.#chainAt = Math.max(this.#chainAt, identity.closedAt);
     bounds.min_request_no = Math.min(bounds.min_request_no, requestNo);
     bounds.max_request_no = Math.max(bounds.max_request_no, requestNo);

@@ -17,8 +17,8 @@ export interface LinkEvents {
   onFault(message: string): void;
   onSynced(error: string | null): void;
   onRows(rows: readonly CommittedRow[]): void;
-  /** Retention removed the rows up to this one. */
-  onRemoved(upTo: number): void;
+  /** Retention removed the rows up to this one, and with them this much of bodies. */
+  onRemoved(upTo: number, freedBytes: number): void;
   /** The worker is gone and nothing can be recorded any more. */
   onLost(reason: string): void;
 }
@@ -116,7 +116,7 @@ export class WorkerLink {
       this.#expect(-1);
       this.#events.onSynced(message.error);
     } else if (message.type === 'rows') this.#events.onRows(message.rows);
-    else if (message.type === 'removed') this.#events.onRemoved(message.upTo);
+    else if (message.type === 'removed') this.#events.onRemoved(message.upTo, message.freed);
     else if (message.type === 'notice') this.#events.onFault(message.message);
     else if (message.type === 'fault') {
       this.fault = message.message;

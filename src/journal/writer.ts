@@ -12,12 +12,13 @@ import { BlockIndex } from './block-index.ts';
 import type { CommittedRow } from './chain-end.ts';
 import { CheckpointBook } from './checkpoints.ts';
 import { copyJournal } from './copy.ts';
+import { bodyBytesOf } from './database.ts';
 import { DiskSync } from './disk-sync.ts';
 import { Feeds } from './feeds.ts';
 import type { FromWorker, Question, ToWorker, WriterSettings } from './messages.ts';
 import { Progress } from './progress.ts';
 import { type RecoveredJournal, recoverJournal } from './recover.ts';
-import { DAY_MS, removeOlder } from './retention.ts';
+import { DAY_MS, removeExpired } from './retention.ts';
 import { listSegments, removeSegment } from './segments.ts';
 import { Spares } from './spares.ts';
 
@@ -289,19 +290,13 @@ class Writer {
     if (retentionDays === null) return;
     try {
       // A check under way would take the removed rows for missing ones.
+      const mayGoOn = (): boolean => !this.#closed && this.#answers.checks === 0 && this.#copies === 0;
       const before = ingest.state.anchor_n;
-      while (
-        !this.#closed &&
-        this.#answers.checks === 0 &&
-        this.#copies === 0 &&
-        removeOlder(db, ingest, Date.now() - retentionDays * DAY_MS)
-      ) {
-        await nextTurn();
-      }
+      const freed = await removeExpired(db, ingest, Date.now() - retentionDays * DAY_MS, mayGoOn);
       if (this.#closed || ingest.state.anchor_n === before) return;
       this.#book.advancePastRemoval(Date.now());
       this.#index.remove(ingest.state.anchor_n);
-      this.#post({ type: 'removed', upTo: ingest.state.anchor_n });
+      this.#post({ type: 'removed', upTo: ingest.state.anchor_n, freed });
     } catch (error) {
       this.#post({ type: 'notice', message: `old audit rows can't be removed: ${reasonOf(error)}` });
     }
@@ -388,7 +383,8 @@ function start(port: MessagePort, settings: WriterSettings): void {
   const { epoch } = ingest;
   if (!settings.isAwaited) stepBack();
   new Writer(port, settings, recovered);
-  port.postMessage({ type: 'ready', installation, lastRequestNo: last_request_no, segment, epoch } satisfies FromWorker);
+  const taken = { installation, lastRequestNo: last_request_no, bodyBytes: bodyBytesOf(recovered.db) };
+  port.postMessage({ type: 'ready', ...taken, segment, epoch } satisfies FromWorker);
 }
 
 // The settings are the first message: a thread is worth starting before anybody knows them.

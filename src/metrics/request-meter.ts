@@ -3,6 +3,7 @@
  * kept for a single request. Hosts, paths and agents are no labels: there is no end of them.
  */
 import type { AuditClosing, AuditOpening } from '../domain/audit.ts';
+import type { BodyMark } from '../domain/audit-body.ts';
 import { ERRORS } from '../domain/errors.ts';
 import { Counters, Histogram } from './families.ts';
 
@@ -27,6 +28,11 @@ export class RequestMeter {
   readonly #scrubbed = new Counters('alterd_scrubbed_total', 'Secrets that were masked in answers.', []);
   readonly #bytesIn = new Counters('alterd_received_bytes_total', 'Bytes of answers.', []);
   readonly #bytesOut = new Counters('alterd_sent_bytes_total', 'Bytes of requests.', []);
+  readonly #bodies = new Counters(
+    'alterd_audit_bodies_total',
+    'Exchanges with bodies kept beside their rows, and those of which one was left out, by the reason.',
+    ['result'],
+  );
   readonly #events = new Counters('alterd_events_total', 'Audit events that are no requests.', []);
   /** Series keys by provider, so that none is joined anew for each request. */
   readonly #keys = new Map<string, Map<string, { readonly key: string; readonly values: readonly string[] }>>();
@@ -34,7 +40,7 @@ export class RequestMeter {
   #denied = 0;
 
   /** An entry was closed. Never throws. */
-  observe(opening: AuditOpening, closing: AuditClosing): void {
+  observe(opening: AuditOpening, closing: AuditClosing, mark: BodyMark | null = null): void {
     if (opening.kind === 'event') {
       this.#events.add('', []);
       return;
@@ -47,6 +53,7 @@ export class RequestMeter {
     if (error !== null) this.#countError(error);
     if (closing.bytes_in > 0) this.#bytesIn.add('', [], closing.bytes_in);
     if (closing.bytes_out > 0) this.#bytesOut.add('', [], closing.bytes_out);
+    if (mark !== null) this.#countBodies(mark);
     if (closing.scrubbed !== undefined && closing.scrubbed > 0) this.#scrubbed.add('', [], closing.scrubbed);
     // A tunnel and a WebSocket last as long as they are used.
     if (opening.kind === 'exchange' && closing.status !== 101) this.#latency.observe(closing.latency_ms / 1000);
@@ -69,8 +76,14 @@ export class RequestMeter {
       this.#bytesIn,
       this.#bytesOut,
       this.#events,
+      this.#bodies,
     ])
       family.write(out);
+  }
+
+  #countBodies({ bodies, body_dropped }: BodyMark): void {
+    if (bodies !== null) this.#bodies.add('kept', ['kept']);
+    if (body_dropped !== null) this.#bodies.add(body_dropped, [body_dropped]);
   }
 
   #countError(error: string): void {

@@ -124,6 +124,8 @@ function grantOf({ grant, provider, agent }: PolicyFixture, host: string, port: 
     passResponseCookies: false,
     noCache: false,
     offlineGraceMs: 0,
+    auditBodies: 'none',
+    auditBodyBytes: 16_384,
     status: 'active',
     expiresAt: null,
     createdAt: 0,

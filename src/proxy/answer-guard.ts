@@ -8,7 +8,7 @@ import { type BodyEvents, DecodedBody, PlainBody, type ScrubbedBody, VerbatimBod
 import { asksFor, type Coding, codingOf, readableCodings } from '../scrub/decoder.ts';
 import { agentsValue } from '../scrub/fields.ts';
 import type { NeedleSet } from '../scrub/needle-set.ts';
-import { scrubText } from '../scrub/scrubber.ts';
+import { Scrubber, scrubText } from '../scrub/scrubber.ts';
 import { classifyHeaders, HeaderKind } from './header-kinds.ts';
 import type { Framing } from './http1/framing.ts';
 import type { ResponseHead } from './http1/head.ts';
@@ -38,6 +38,25 @@ export class AnswerGuard {
   /** How often the credential was found so far. */
   get count(): number {
     return this.#found + (this.#body?.count ?? 0);
+  }
+
+  /** True where there is something to search for. */
+  get searches(): boolean {
+    return this.#parts.needles !== null;
+  }
+
+  /** A copy of these bytes without the credential; without an end that may be the beginning of it, unless nothing follows. */
+  masked(bytes: Buffer, isWhole: boolean): Buffer {
+    const { needles } = this.#parts;
+    if (needles === null) return bytes;
+    const clean: Buffer[] = [];
+    const scrubber = new Scrubber(needles, (slice) => {
+      clean.push(Buffer.from(slice));
+      return true;
+    });
+    scrubber.write(Buffer.from(bytes), false);
+    if (isWhole) scrubber.end();
+    return Buffer.concat(clean);
   }
 
   /** The head as the agent may have it; the same one when nothing is wrong with it. */

@@ -7,9 +7,10 @@ import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { ClientIdentity } from '../injection/client-identity.ts';
 import { applyInjection } from '../injection/inject.ts';
-import { type Admission, admit, admitAgain, endOf, noProgress, type Progress } from './admission.ts';
+import { type Admission, admit, admitAgain, endOf, noProgress, type Progress, refuseNewDemands } from './admission.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
 import { holdForApproval } from './approval-hold.ts';
+import { type BodyCapture, captureOf } from './body-capture.ts';
 import { readOperations } from './body-verdict.ts';
 import { callUserOf, rowUserOf } from './call-user.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
@@ -142,7 +143,7 @@ function readmit(
   progress: Progress,
 ): void {
   try {
-    admitAgain(plane, route, request, admission, progress);
+    refuseNewDemands(admitAgain(plane, route, request, admission, progress), progress);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({
@@ -207,6 +208,7 @@ function forward(
     request.protocol === 'HTTP/2' && (findHeader(request.headers, 'content-type') ?? '').startsWith('application/grpc');
   const { grant } = admission;
   const userId = admission.user?.userId ?? null;
+  const capture = webSocket ? null : captureOf(grant, request, injected.guard, plane.authority.compiled.placeholders);
   let switched = false;
   const plan: TransferPlan = {
     pool: poolFor(plane, route, admission.grant, injected.identity),
@@ -215,6 +217,7 @@ function forward(
     credentialed: injected.injected,
     guard: injected.guard,
     rewriter: injected.rewriter,
+    capture,
     outgoing: outgoingOf(destination, request, injected, webSocket),
     renewal: webSocket ? null : renewalOf(plane, route, request, admission, injected),
     onSwitch: !webSocket
@@ -251,7 +254,7 @@ function forward(
   transfer.run((result) => {
     seat.leave();
     request.body.dispose?.();
-    if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started);
+    if (!switched) finish(plane, reply, ticket, result, transfer.scrubbed, started, capture);
   });
 }
 
@@ -304,6 +307,7 @@ function finish(
   result: TransferResult,
   scrubbed: number,
   started: number,
+  capture: BodyCapture | null,
 ): void {
   const refused = result.error !== null && result.status === null;
   ticket.close({
@@ -314,6 +318,7 @@ function finish(
     bytes_in: result.bytesIn,
     bytes_out: result.bytesOut,
     scrubbed,
+    captured: capture === null ? null : capture.take(),
   });
   if (!refused) return;
   const error = result.error as AlterError;

@@ -6,6 +6,7 @@ import { AlterError } from '../domain/errors.ts';
 import type { BodyRewriter } from '../injection/signer.ts';
 import type { BodyEvents, ScrubbedBody } from '../scrub/body.ts';
 import type { AnswerGuard } from './answer-guard.ts';
+import type { BodyCapture, BodyTap } from './body-capture.ts';
 import { findHeader, HeaderKind } from './header-kinds.ts';
 import { type Framing, NO_BODY } from './http1/framing.ts';
 import type { ResponseHead } from './http1/head.ts';
@@ -38,6 +39,8 @@ export interface TransferPlan {
   readonly guard: AnswerGuard | null;
   /** Signs the body as it passes; null where it passes as it is. */
   readonly rewriter: BodyRewriter | null;
+  /** Keeps the beginning of the bodies; null where the grant asks for none. */
+  readonly capture: BodyCapture | null;
   /** For a connected account: what to try once more with after a 401. */
   readonly renewal?: Renewal | null;
   /** Called for a 101 to an upgrade request; answers false when it was not asked for or is not valid. */
@@ -80,6 +83,8 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
   #switched = false;
   /** The answer's body where it is searched; null where it passes as it is. */
   #body: ScrubbedBody | null = null;
+  /** Collects the answer's body behind the search. */
+  #tap: BodyTap | null = null;
   #trailers: readonly string[] = NOTHING;
   /** A copy of the request's body; null when the request is not sent twice whatever is answered. */
   #kept: KeptBody | null = null;
@@ -164,8 +169,9 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
       stream.flush();
       return;
     }
-    const { rewriter } = this.#plan;
-    this.#request.body.attach(rewriter === null ? this : new SignedBody(this, rewriter, (error) => this.#fail(error)));
+    const { rewriter, capture } = this.#plan;
+    const sink = rewriter === null ? this : new SignedBody(this, rewriter, (error) => this.#fail(error));
+    this.#request.body.attach(capture === null ? sink : capture.tapRequest(sink));
     // The head must not wait for a body that waits for an answer: Expect, and streams that the origin begins.
     stream.flush();
   }
@@ -215,6 +221,8 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
         return;
       }
     }
+    const { capture } = this.#plan;
+    if (capture !== null && framing.kind !== 'none') this.#tap = capture.tapAnswer(head, guard, this.#body !== null);
     this.#status = head.status;
     const extra = this.#plan.credentialed ? annotationOf(from) : NOTHING;
     // RFC 9110 8.6: a 204 has no Content-Length. Elsewhere it is true, or what a HEAD or a 304 says of the body that it leaves out.
@@ -252,6 +260,7 @@ export class Transfer implements BodySink, ResponseSink, BodyEvents {
   // The searched body on its way to the agent.
 
   onClean(slice: Buffer, shared: boolean): boolean {
+    this.#tap?.add(slice);
     return this.#reply.write(slice, shared);
   }
 

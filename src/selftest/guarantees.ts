@@ -145,6 +145,10 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-113', text: 'A refused handshake shows no credential' },
   { id: 'S-114', text: 'An open WebSocket is a pure pipe, counted in its row' },
   { id: 'S-115', text: 'An idle WebSocket ends, and none holds up the end of the daemon' },
+  {
+    id: 'S-116',
+    text: 'Bodies are kept only where a grant asks for it, redacted, without the credential, sealed, and bound to their row',
+  },
 ];
 
 /** @throws Error for an id that is not in the list: that is a mistake in the sources. */

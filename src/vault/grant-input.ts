@@ -5,6 +5,7 @@
 import type { ProviderSpec } from '../config/provider.ts';
 import { resolveHosts, resolveInjections } from '../config/provider-hosts.ts';
 import { wholeField } from '../config/provider-oauth.ts';
+import { DEFAULT_BODY_BYTES, KEPT_BODIES, type KeptBodies, MAX_BODY_BYTES } from '../domain/audit-body.ts';
 import type { Injection } from '../domain/credential.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { GitAccess, Grant, GrantDestination, OverrideMode } from '../domain/grant.ts';
@@ -46,6 +47,8 @@ export interface NewGrant extends SigningPins {
   readonly passResponseCookies?: boolean | undefined;
   readonly noCache?: boolean | undefined;
   readonly offlineGraceMs?: number | undefined;
+  readonly auditBodies?: KeptBodies | undefined;
+  readonly auditBodyBytes?: number | undefined;
 }
 
 export type CheckedScope = Pick<
@@ -65,6 +68,8 @@ export type CheckedScope = Pick<
   | 'passResponseCookies'
   | 'noCache'
   | 'offlineGraceMs'
+  | 'auditBodies'
+  | 'auditBodyBytes'
   | 'expiresAt'
 >;
 
@@ -95,6 +100,7 @@ export function checkScope(
     input.git === undefined || GIT_ACCESS.includes(input.git) ? undefined : `git: must be one of ${GIT_ACCESS.join(', ')}`,
     expiryProblem(input.expiresAt, now),
     ...leaseProblems(input),
+    ...bodyProblems(input),
     input.methods?.length === 0 ? 'methods: an empty list would allow nothing; leave it out to allow all' : undefined,
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
@@ -120,6 +126,8 @@ export function checkScope(
     passResponseCookies: input.passResponseCookies === true,
     noCache: input.noCache === true,
     offlineGraceMs: input.offlineGraceMs ?? 0,
+    auditBodies: input.auditBodies ?? 'none',
+    auditBodyBytes: input.auditBodyBytes ?? DEFAULT_BODY_BYTES,
     expiresAt: input.expiresAt ?? null,
   };
   return { scope, problems };
@@ -136,6 +144,17 @@ export const leaseProblems = ({
   noCache === true && offlineGraceMs > 0
     ? 'offline_grace_ms: nothing is kept of a grant with no_cache, so it can have no offline grace'
     : undefined,
+];
+
+/** Which bodies are kept beside the audit rows of a grant, and how much of each. */
+export const bodyProblems = ({
+  auditBodies = 'none',
+  auditBodyBytes = DEFAULT_BODY_BYTES,
+}: Pick<NewGrant, 'auditBodies' | 'auditBodyBytes'>): (string | undefined)[] => [
+  KEPT_BODIES.includes(auditBodies) ? undefined : `audit_bodies: must be one of ${KEPT_BODIES.join(', ')}`,
+  Number.isSafeInteger(auditBodyBytes) && auditBodyBytes >= 1 && auditBodyBytes <= MAX_BODY_BYTES
+    ? undefined
+    : `audit_body_bytes: must be between 1 and ${MAX_BODY_BYTES}`,
 ];
 
 /** The path of a token endpoint that the connection named itself: like all of them it never gets the credential, whatever host it is on. */

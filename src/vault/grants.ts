@@ -10,7 +10,7 @@ import { signingPinsOf } from '../injection/injection-parts.ts';
 import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
 import { endings } from './endings.ts';
-import { checkScope, injectionsOf, leaseProblems, type NewGrant } from './grant-input.ts';
+import { bodyProblems, checkScope, injectionsOf, leaseProblems, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
@@ -21,8 +21,8 @@ import type { VaultUsers } from './users.ts';
 
 const MIN_ID_PREFIX_LENGTH = 8;
 
-/** What may be changed of a grant: what other hosts may keep of it, and what it signs for. Absent parts stay as they are. */
-export type GrantChange = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs'>> & SigningPins;
+/** What may be changed of a grant: what other hosts may keep of it, what it signs for, and which bodies are kept. Absent parts stay as they are. */
+export type GrantChange = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs' | 'auditBodies' | 'auditBodyBytes'>> & SigningPins;
 
 export interface VaultGrants {
   list(): Grant[];
@@ -136,11 +136,17 @@ export class EmbeddedGrants implements VaultGrants {
         ...before,
         noCache: change.noCache ?? before.noCache,
         offlineGraceMs: change.offlineGraceMs ?? before.offlineGraceMs,
+        auditBodies: change.auditBodies ?? before.auditBodies,
+        auditBodyBytes: change.auditBodyBytes ?? before.auditBodyBytes,
         injections: this.#pinned(before, change),
       };
-      requireNone(leaseProblems(row));
+      requireNone([...leaseProblems(row), ...bodyProblems(row)]);
       if (isDeepStrictEqual(row, before)) return grantOf(row, credentialName);
-      const details = { no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs, ...pinDetails(row, true) };
+      const details = {
+        ...{ no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs },
+        ...pinDetails(row, true),
+        ...bodyDetails(row),
+      };
       await state.commit({ action: 'grant.changed', ...this.#eventParts({ ...row, credentialName }), details }, [
         { put: 'grant', row },
       ]);
@@ -308,4 +314,10 @@ const scopeDetails = (row: GrantRow): Record<string, string | number | boolean |
   pass_response_cookies: row.passResponseCookies,
   ...(row.noCache ? { no_cache: true } : {}),
   ...(row.offlineGraceMs === 0 ? {} : { offline_grace_ms: row.offlineGraceMs }),
+  ...(row.auditBodies === 'none' ? {} : bodyDetails(row)),
+});
+
+const bodyDetails = ({ auditBodies, auditBodyBytes }: GrantRow): Record<string, string | number> => ({
+  audit_bodies: auditBodies,
+  audit_body_bytes: auditBodyBytes,
 });

@@ -2,6 +2,7 @@
  * A host's view as it travels: JSON with snake_case members, and back. What comes back is checked for the members that decide requests:
  * a row without one is refused as a whole, because a rule that is missing would let more pass than was granted.
  */
+import { DEFAULT_BODY_BYTES } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { HostView, ViewChange, ViewKind, ViewRows } from './host-view.ts';
 import { changeView, EMPTY_VIEW, VIEW_KINDS } from './host-view.ts';
@@ -117,10 +118,16 @@ function readRow<K extends ViewKind>(kind: K, value: unknown): ViewRows[K] {
       throw garbled(`a row of ${kind} without ${name}`);
   }
   const row = renamed(value as WireRow, (name) => name.replace(/_([a-z])/g, (_all, c: string) => c.toUpperCase()));
-  return (kind === 'key' || kind === 'user' || kind === 'credential'
-    ? { lastUsedAt: null, ...row }
-    : row) as unknown as ViewRows[K];
+  return { ...INITIAL[kind], ...row } as unknown as ViewRows[K];
 }
+
+/** What does not travel, and what a vault of before does not send because it restricts nothing. */
+const INITIAL: Readonly<Partial<Record<ViewKind, object>>> = {
+  key: { lastUsedAt: null },
+  user: { lastUsedAt: null },
+  credential: { lastUsedAt: null },
+  grant: { auditBodies: 'none', auditBodyBytes: DEFAULT_BODY_BYTES },
+};
 
 /** Lists are passed on as they are: what is in them has the same names everywhere. */
 function renamed(value: WireRow, rename: (name: string) => string): WireRow {

@@ -7,6 +7,7 @@
 import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
+import { DEFAULT_BODY_BYTES } from '../domain/audit-body.ts';
 import type { AgentRow, DataKeyRow, GrantRow, KeyRow, ProviderClientRow, StoreSnapshot } from '../store/rows.ts';
 
 export const MAC_NAME = 'authority_mac';
@@ -98,7 +99,7 @@ function macOfBefore(key: KeyObject, snapshot: StoreSnapshot): string {
 
 /** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
 const asBefore = (row: GrantRow): object => {
-  const { passResponseCookies, operations, approval, git, noCache, offlineGraceMs, ...rest } = row;
+  const { passResponseCookies, operations, approval, git, noCache, offlineGraceMs, auditBodies, auditBodyBytes, ...rest } = row;
   return {
     ...rest,
     ...(passResponseCookies ? { passResponseCookies } : {}),
@@ -107,6 +108,8 @@ const asBefore = (row: GrantRow): object => {
     ...(git === null ? {} : { git }),
     ...(noCache ? { noCache } : {}),
     ...(offlineGraceMs === 0 ? {} : { offlineGraceMs }),
+    ...(auditBodies === 'none' ? {} : { auditBodies }),
+    ...(auditBodyBytes === DEFAULT_BODY_BYTES ? {} : { auditBodyBytes }),
   };
 };
 

@@ -35,6 +35,8 @@ export function benchGrant(n: number): Grant {
     passResponseCookies: false,
     noCache: false,
     offlineGraceMs: 0,
+    auditBodies: 'none',
+    auditBodyBytes: 16_384,
     git: null,
     status: 'active',
     expiresAt: null,

@@ -152,10 +152,13 @@ export function defineExport(command: Command, cli: Cli): void {
     .command('export')
     .description('every matching entry, oldest first, as JSON lines (which `verify --export` checks) or CSV')
     .addOption(new Option('--format <format>', 'form of the export').choices(['jsonl', 'csv']).default('jsonl'))
+    .option('--bodies', 'a line with the bodies behind each row that has them; leaves a row of its own')
     .option('--file <path>', 'write to a new file instead of stdout');
   example(withFilters(exported), 'alterd audit export --format csv --since 30d --file audit.csv').action(
-    async (flags: FilterFlags & { format: string; file?: string }) => {
-      const parts = cli.client().stream(apiPath('audit', 'export'), { ...filterOf(flags), format: flags.format });
+    async (flags: FilterFlags & { format: string; file?: string; bodies?: boolean }) => {
+      const parts = cli
+        .client()
+        .stream(apiPath('audit', 'export'), { ...filterOf(flags), format: flags.format, bodies: flags.bodies });
       if (flags.file === undefined) return pipeline(parts, process.stdout, { end: false });
       // Never over a file that is there.
       await pipeline(parts, createWriteStream(flags.file, { flags: 'wx', mode: 0o600 }));

@@ -1,8 +1,10 @@
 /** `alterd audit`: reading and following the audit journal; what checks and counts it has files of its own. */
 import type { Command } from 'commander';
+import type { BodiesView } from '../../api/audit-bodies.ts';
 import { apiPath, type Query } from '../../api/client.ts';
 import type { EntryView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
+import { bodiesText } from '../audit-body-text.ts';
 import { type FilterFlags, filterOf, withFilters } from '../audit-filter.ts';
 import { ENTRY_COLUMNS, entryLine } from '../audit-lines.ts';
 import type { Cli } from '../cli.ts';
@@ -76,15 +78,22 @@ function defineList(command: Command, cli: Cli): void {
 }
 
 function defineShow(command: Command, cli: Cli): void {
-  const show = command.command('show <request-id>').description('one entry with all that is recorded');
-  example(show, 'alterd audit show req_01hzy3k9x2').action(async (id: string) => {
+  const show = command
+    .command('show <request-id>')
+    .description('one entry with all that is recorded')
+    .option('--bodies', 'and the bodies that are kept of it; reading them leaves a row');
+  example(show, 'alterd audit show req_01hzy3k9x2').action(async (id: string, flags: { bodies?: boolean }) => {
     const { entry } = await cli.client().read<{ entry: EntryView }>(apiPath('audit', id));
+    const bodies = flags.bodies === true ? await cli.client().read<BodiesView>(apiPath('audit', id, 'bodies')) : null;
     const known = Object.entries(entry).filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0));
     cli.output.record(
-      entry,
+      bodies === null ? entry : { ...entry, request_body: bodies.request, response_body: bodies.response },
       known.map(([name, value]): [string, string] => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
     );
-    cli.output.hint(`Why it went so: \`alterd explain ${printable(entry.request_id)}\`.`);
+    if (bodies !== null && cli.output.format === 'table') cli.output.raw(bodiesText(bodies));
+    if (bodies === null && entry.bodies !== null)
+      cli.output.hint(`What was sent: \`alterd audit show ${printable(entry.request_id)} --bodies\`.`);
+    else cli.output.hint(`Why it went so: \`alterd explain ${printable(entry.request_id)}\`.`);
   });
 }
 

@@ -4,6 +4,7 @@ import { apiPath } from '../../api/client.ts';
 import type { GrantView, OAuthView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { OperationRule } from '../../domain/operation-rule.ts';
+import { parseBytes } from '../byte-count.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
 import { parseDuration, parseFuture } from '../duration.ts';
@@ -34,6 +35,8 @@ interface CreateFlags {
   readonly offlineGrace?: string;
   readonly awsRegion?: string;
   readonly awsService?: string;
+  readonly auditBodies?: string;
+  readonly auditBodyBytes?: string;
 }
 
 export function defineGrant(command: Command, cli: Cli): void {
@@ -80,7 +83,11 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--allow-plaintext', 'the secret may go out over http://')
     .option('--pass-cookies', "the agent gets the provider's cookies, which may be as good as the secret")
     .option('--no-cache', 'hosts of a central vault ask for the secret each time, and keep nothing of it')
-    .option('--offline-grace <duration>', "how long they may use it after their lease, while the vault can't be reached");
+    .option('--offline-grace <duration>', "how long they may use it after their lease, while the vault can't be reached")
+    .addOption(
+      new Option('--audit-bodies <which>', 'keep bodies beside the audit rows, encrypted and redacted').choices(BODY_WORDS),
+    )
+    .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB (16KiB unless said, 256KiB at most)');
   example(create, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'").action(
     async (provider: string, flags: CreateFlags) => {
       const owners = [flags.agent, flags.user, flags.group, flags.system === true ? '' : undefined];
@@ -110,6 +117,7 @@ function defineCreate(command: Command, cli: Cli): void {
         pass_response_cookies: flags.passCookies,
         ...pinsOf(flags),
         ...leaseOf(flags),
+        ...bodiesOf(flags),
       });
       showGrant(cli, grant);
       const isOfPeople = grant.principal === 'user' || grant.principal === 'group';
@@ -130,7 +138,14 @@ const pinsOf = ({ awsRegion, awsService }: Pick<CreateFlags, 'awsRegion' | 'awsS
   ...(awsService === undefined ? {} : { aws_service: awsService === none ? null : awsService }),
 });
 
-interface UpdateFlags extends Pick<CreateFlags, 'awsRegion' | 'awsService' | 'offlineGrace'> {
+const BODY_WORDS = ['none', 'request', 'response', 'both'];
+
+const bodiesOf = ({ auditBodies, auditBodyBytes }: Pick<CreateFlags, 'auditBodies' | 'auditBodyBytes'>): object => ({
+  ...(auditBodies === undefined ? {} : { audit_bodies: auditBodies }),
+  ...(auditBodyBytes === undefined ? {} : { audit_body_bytes: parseBytes(auditBodyBytes, '--audit-body-bytes') }),
+});
+
+interface UpdateFlags extends Pick<CreateFlags, 'awsRegion' | 'awsService' | 'offlineGrace' | 'auditBodies' | 'auditBodyBytes'> {
   readonly cache: boolean;
   readonly allowCache?: boolean;
 }
@@ -138,7 +153,7 @@ interface UpdateFlags extends Pick<CreateFlags, 'awsRegion' | 'awsService' | 'of
 function defineUpdate(command: Command, cli: Cli): void {
   const update = command
     .command('update <grant>')
-    .description('change what a grant signs for, and what hosts of a central vault may keep of it')
+    .description('change what a grant signs for, which bodies are kept, and what hosts of a central vault may keep of it')
     .option('--aws-region <region>', 'sign for this AWS region alone; "any" for what its secret says')
     .option('--aws-service <name>', 'sign for this AWS service alone; "any" for what its secret says')
     .option('--no-cache', 'hosts of a central vault ask for the secret each time, and keep nothing of it')
@@ -146,13 +161,17 @@ function defineUpdate(command: Command, cli: Cli): void {
     .option(
       '--offline-grace <duration>',
       "how long they may use it after their lease, while the vault can't be reached; 0s for none",
-    );
+    )
+    .addOption(new Option('--audit-bodies <which>', 'keep these bodies beside the audit rows').choices(BODY_WORDS))
+    .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB');
   example(update, 'alterd grant update github-read --offline-grace 1h').action(async (id: string, flags: UpdateFlags) => {
     const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
-    const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...pinsOf(flags, 'any') };
+    const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...pinsOf(flags, 'any'), ...bodiesOf(flags) };
     if (Object.keys(change).length === 0)
       throw new AlterError('invalid_input', {
-        problems: ['say what to change: --aws-region, --aws-service, --no-cache, --allow-cache or --offline-grace'],
+        problems: [
+          'say what to change: --aws-region, --aws-service, --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace',
+        ],
       });
     showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
   });
@@ -274,6 +293,7 @@ function showGrant(cli: Cli, grant: GrantView): void {
     ['private addresses', grant.allow_private ? 'allowed' : 'refused'],
     ['plain http', grant.allow_plaintext ? 'allowed' : 'refused'],
     ['on other hosts', leaseText(grant)],
+    ['bodies kept', bodiesText(grant)],
     ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
     ['status', grant.status],
     ['expires', grant.expires_at],
@@ -287,6 +307,9 @@ const leaseText = ({ no_cache, offline_grace_ms }: GrantView): string | null => 
   if (no_cache) return 'nothing is kept; asked for each time';
   return offline_grace_ms === 0 ? null : `${offline_grace_ms / 1_000} s after their lease, while the vault is away`;
 };
+
+const bodiesText = ({ audit_bodies, audit_body_bytes }: GrantView): string | null =>
+  audit_bodies === 'none' ? null : `${audit_bodies}, up to ${audit_body_bytes} bytes each`;
 
 const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
 

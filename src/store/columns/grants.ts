@@ -33,6 +33,8 @@ export const grantColumns = (row: GrantRow): Columns => ({
   git_access: row.git,
   no_cache: row.noCache ? 1 : 0,
   offline_grace_ms: row.offlineGraceMs,
+  audit_bodies: row.auditBodies,
+  audit_body_bytes: row.auditBodyBytes,
 });
 
 /** SECURITY: an owner of a kind that is not known must never become the system, which is everybody. */
@@ -77,4 +79,6 @@ export const grantRow = (c: Columns): GrantRow => ({
   git: c.git_access as GrantRow['git'],
   noCache: c.no_cache === 1,
   offlineGraceMs: c.offline_grace_ms as number,
+  auditBodies: c.audit_bodies as GrantRow['auditBodies'],
+  auditBodyBytes: c.audit_body_bytes as number,
 });

@@ -73,6 +73,8 @@ export const TABLES = {
       'git_access',
       'no_cache',
       'offline_grace_ms',
+      'audit_bodies',
+      'audit_body_bytes',
     ],
   },
   policy: { name: 'policies', columns: ['id', 'name', 'toml', 'version', 'created_at', 'updated_at'] },

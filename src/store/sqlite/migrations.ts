@@ -9,6 +9,12 @@ export interface Migration {
   readonly version: number;
   readonly name: string;
   readonly sql: string;
+  /**
+   * The oldest version whose programs may go on with a shared database that has this step, so that replicas can be updated one after
+   * the other. Absent: none but those that know it. Only for a step that adds tables, or columns with a default: an older program
+   * leaves them alone, and once a row uses one, its MAC is another to it, and it refuses.
+   */
+  readonly goesWith?: number;
 }
 
 /** Marks the file as a vault of alterd: "altr". */
@@ -219,6 +225,12 @@ alter table grants add column no_cache integer not null default 0;
 alter table grants add column offline_grace_ms integer not null default 0;
 `;
 
+/** Grants of before keep no bodies. */
+const AUDIT_BODIES = `
+alter table grants add column audit_bodies text not null default 'none';
+alter table grants add column audit_body_bytes integer not null default 16384;
+`;
+
 /** What replicas need of each other. Not part of the snapshot, nor under its MAC. */
 const COORDINATION = `
 create table change_log (
@@ -296,4 +308,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 13, name: 'hosts', sql: HOSTS },
   { version: 14, name: 'audit rows of hosts', sql: HOST_AUDIT },
   { version: 15, name: 'quotas', sql: QUOTAS },
+  { version: 16, name: 'bodies beside audit rows', sql: AUDIT_BODIES },
 ];

@@ -80,6 +80,8 @@ export const grantRow = (id: string, agentId: string | null, credentialId: strin
   passResponseCookies: false,
   noCache: false,
   offlineGraceMs: 0,
+  auditBodies: 'none',
+  auditBodyBytes: 16_384,
   git: null,
   status: 'active',
   expiresAt: null,

@@ -61,7 +61,7 @@ function textOf(file: string): string {
 describe('kill -9 at full speed', () => {
   test.each([
     [40, 'interval'],
-    [900, 'interval'],
+    [900, 'interval, with bodies'],
     [2500, 'interval'],
     [6000, 'interval'],
     [300, 'before_egress'],

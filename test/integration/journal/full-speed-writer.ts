@@ -1,7 +1,8 @@
 /** A process that writes audit entries as fast as it can and says what was acknowledged, until it is killed. */
+import { generateKeyPairSync } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { openJournal } from '../../../src/journal/journal.ts';
-import { closing, headKey, opening } from './samples.ts';
+import { captured, closing, headKey, opening } from './samples.ts';
 
 const [, , dir = '', sync = 'interval'] = process.argv;
 const journal = await openJournal({
@@ -9,6 +10,7 @@ const journal = await openJournal({
   sync: sync === 'before_egress' ? sync : 'interval',
   segmentBytes: 256 * 1024,
   headKey: headKey(),
+  signingKey: generateKeyPairSync('ed25519').privateKey,
   retentionDays: null,
   onFault: () => undefined,
 });
@@ -39,6 +41,8 @@ for (let i = 0; ; i += 1) {
   }
   tell(`opened ${tickets.map((t) => t.requestId).join(' ')}\n`);
   const done = tickets.filter((_, k) => k % 7 !== 3);
-  for (const ticket of done) ticket.close(closing());
+  // With bodies, the rows that speak of them must never be without them.
+  const bodies = sync.endsWith('with bodies') ? captured('{"a":1}', 'x'.repeat(300)) : null;
+  for (const ticket of done) ticket.close(closing({ captured: bodies }));
   if (done.length > 0) tell(`closed ${done.map((t) => t.requestId).join(' ')}\n`);
 }

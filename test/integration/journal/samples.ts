@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditClosing, AuditOpening } from '../../../src/domain/audit.ts';
+import type { CapturedBodies, CapturedBody } from '../../../src/domain/audit-body.ts';
 import { type Journal, type JournalOptions, openJournal } from '../../../src/journal/journal.ts';
 
 export const headKey = (fill = 7): KeyObject => createSecretKey(Buffer.alloc(32, fill));
@@ -68,6 +69,15 @@ export function closing(changes: Partial<AuditClosing> = {}): AuditClosing {
     scrubbed: 0,
     ...changes,
   };
+}
+
+/** Bodies of an exchange as the data plane hands them over. */
+export function captured(request: string | null, response: string | null, changes: Partial<CapturedBodies> = {}): CapturedBodies {
+  const body = (text: string | null): CapturedBody | null =>
+    text === null
+      ? null
+      : { bytes: Buffer.from(text), length: text.length, truncated: false, contentType: 'application/json', coding: null };
+  return { request: body(request), response: body(response), dropped: null, placeholders: new Set(), ...changes };
 }
 
 export interface Place {

@@ -23,7 +23,7 @@ const WITHOUT_PEOPLE = [
   ...['parent_key_id', 'narrowing', 'bound_unit', 'bound_executable', 'bound_cidr'].map(
     (column) => `alter table agent_keys drop column ${column}`,
   ),
-  ...['user_id', 'group_issuer', 'group_name', 'no_cache', 'offline_grace_ms'].map(
+  ...['user_id', 'group_issuer', 'group_name', 'no_cache', 'offline_grace_ms', 'audit_bodies', 'audit_body_bytes'].map(
     (column) => `alter table grants drop column ${column}`,
   ),
 ].join('; ');

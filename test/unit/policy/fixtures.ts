@@ -28,6 +28,8 @@ export function grantOf(id: string, agentId: string | null, host: string, more: 
     passResponseCookies: false,
     noCache: false,
     offlineGraceMs: 0,
+    auditBodies: 'none',
+    auditBodyBytes: 16_384,
     git: null,
     status: 'active',
     expiresAt: null,
