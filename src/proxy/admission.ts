@@ -157,6 +157,18 @@ export function admitAgain(
   return again;
 }
 
+/**
+ * For who decides again and can't go back to reading a body or asking a person.
+ * SECURITY: a rule that came meanwhile may want a body that was not read, or a person who was not asked (S-90, S-95).
+ * @throws AlterError policy_violation
+ */
+export function refuseNewDemands({ policy, operations, approval }: Admission, { body, approved }: Progress): void {
+  const wantsBody = policy.pending || (operations.length > 0 && body === null);
+  if (!wantsBody && (approval === null || approved)) return;
+  const reason = 'The rules changed while this request was on its way; send it again.';
+  throw new AlterError('policy_violation', { policy_error: 'evaluation_failed', rule: 'policy.changed', reason });
+}
+
 /** Why something under way is cut. */
 export function endOf(why: 'ended' | 'stopping', host: string): AlterError {
   if (why === 'stopping') return new AlterError('upstream_unreachable', { host, reason: 'the daemon is stopping' });

@@ -7,7 +7,7 @@ import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { ClientIdentity } from '../injection/client-identity.ts';
 import { applyInjection } from '../injection/inject.ts';
-import { type Admission, admit, admitAgain, endOf, noProgress, type Progress } from './admission.ts';
+import { type Admission, admit, admitAgain, endOf, noProgress, type Progress, refuseNewDemands } from './admission.ts';
 import { AnswerGuard, restrictCodings } from './answer-guard.ts';
 import { holdForApproval } from './approval-hold.ts';
 import { type BodyCapture, captureOf } from './body-capture.ts';
@@ -143,7 +143,7 @@ function readmit(
   progress: Progress,
 ): void {
   try {
-    admitAgain(plane, route, request, admission, progress);
+    refuseNewDemands(admitAgain(plane, route, request, admission, progress), progress);
   } catch (thrown) {
     const error = toAlterError(thrown);
     ticket.close({

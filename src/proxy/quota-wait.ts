@@ -2,8 +2,7 @@
  * Step 3 of the line where a limit is shared by all hosts and this host has nothing of it in hand: waits for the vault, briefly, and
  * decides again. Must never let a request pass that was not counted: without an answer it is refused.
  */
-import { AlterError } from '../domain/errors.ts';
-import { type Admission, admitAgain, type Progress } from './admission.ts';
+import { type Admission, admitAgain, type Progress, refuseNewDemands } from './admission.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { AgentRequest } from './message.ts';
 import type { Route } from './route.ts';
@@ -30,17 +29,7 @@ export async function awaitQuotas(
     }
     // SECURITY: asking took a while; what ended meanwhile lets nothing pass (S-99).
     admission = admitAgain(plane, route, request, admission, progress);
-    // SECURITY: a rule that came meanwhile may want a body that was not read, or a person who was not asked (S-90, S-95).
-    const { pending } = admission.policy;
-    const wantsBody = pending || (admission.operations.length > 0 && progress.body === null);
-    if (wantsBody || (admission.approval !== null && !progress.approved)) throw changedMeanwhile();
+    refuseNewDemands(admission, progress);
   }
   return admission;
 }
-
-const changedMeanwhile = (): AlterError =>
-  new AlterError('policy_violation', {
-    policy_error: 'evaluation_failed',
-    rule: 'policy.changed',
-    reason: 'The rules changed while this request waited for its turn under a limit; send it again.',
-  });

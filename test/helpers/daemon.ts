@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Paths, resolvePaths } from '../../src/config/paths.ts';
+import type { VaultSource } from '../../src/daemon/vault-source.ts';
 import { type RunningDaemon, startDaemon } from '../../src/daemon.ts';
 import type { DaemonLog } from '../../src/log.ts';
 
@@ -28,6 +29,8 @@ export interface TestDaemonOptions {
   readonly home?: string;
   readonly flags?: Readonly<Record<string, string>>;
   readonly acceptRestore?: boolean;
+  /** Another vault than the one in its state directory, or more beside it. */
+  readonly openSource?: VaultSource;
 }
 
 export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
@@ -55,6 +58,7 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
     reloadConfig: load,
     log,
     acceptRestore: options.acceptRestore === true,
+    ...(options.openSource === undefined ? {} : { openSource: options.openSource }),
   });
   const tcp = running.facts().proxy.tcp as string;
   const port = Number(tcp.slice(tcp.lastIndexOf(':') + 1));

@@ -33,13 +33,17 @@ export function defineExport(command: Command, cli: Cli): void {
     if (flags.retire === true) await cli.confirm('Give up the connected accounts here, once the file is written?');
     const passphrase = await readPassphrase(flags, true);
     const { made, retired } = await withTransfer(cli, false, (transfer) =>
-      write(transfer, file, passphrase, flags.retire === true),
-    );
+      writeExport(transfer, file, passphrase, flags.retire === true),
+    ).catch((error: unknown) => {
+      if (existsSync(file)) cli.output.warn(`keep ${file}: the accounts may have been given up here, and their tokens are in it`);
+      throw error;
+    });
     report(cli, made, file, retired);
   });
 }
 
-async function write(
+/** Writes the file, and with `isRetiring` gives the accounts up then. @throws AlterError; after any but a conflict the file stays */
+export async function writeExport(
   transfer: Transfer,
   file: string,
   passphrase: Secret,
@@ -53,8 +57,10 @@ async function write(
       // Only now: a token that is in no file would be lost.
       return { made, retired: await transfer.retire(made) };
     } catch (error) {
+      // SECURITY: whatever else went wrong, they may have been given up: then the newest tokens are in this file alone.
+      if (!(error instanceof AlterError) || error.code !== 'conflict') throw error;
       unlinkSync(file);
-      if (!(error instanceof AlterError) || error.code !== 'conflict' || tries === MOST_TRIES) throw error;
+      if (tries === MOST_TRIES) throw error;
     }
   }
 }

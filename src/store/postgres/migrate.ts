@@ -18,6 +18,7 @@ const LEDGER = [
   'create table if not exists alterd_migrations (version bigint primary key, name text not null, checksum text not null)',
   'create table if not exists alterd_migration_lock (id text primary key, holder text not null, expires_at bigint not null)',
   `insert into alterd_migration_lock values ('schema', '', 0) on conflict (id) do nothing`,
+  'alter table alterd_migrations add column if not exists goes_with bigint',
 ];
 
 const toPostgres = (sql: string): string =>
@@ -37,7 +38,7 @@ export async function migratePostgres(
 ): Promise<void> {
   await makeLedger(connection);
   const version = await requireKnown(transactions, migrations);
-  if (version === migrations.length) return;
+  if (version >= migrations.length) return;
   const locked = async (): Promise<boolean> =>
     transactions.write(async (client) => {
       const now = Date.now();
@@ -79,26 +80,34 @@ async function makeLedger({ pool, place }: Connection): Promise<void> {
 async function runStep(transactions: Transactions, step: Migration): Promise<void> {
   await transactions.write(async (client) => {
     // First, so that a second one who believes that it has the lock fails here.
-    await client.query('insert into alterd_migrations (version, name, checksum) values ($1, $2, $3)', [
+    await client.query('insert into alterd_migrations (version, name, checksum, goes_with) values ($1, $2, $3, $4)', [
       step.version,
       step.name,
       checksumOf(step),
+      step.goesWith ?? step.version,
     ]);
     await client.query(toPostgres(step.sql));
   });
 }
 
-/** The version of a database whose steps are those known here. @throws AlterError vault_unavailable */
+/**
+ * The version of a database whose steps are those known here, or newer ones that go with what is known here.
+ * @throws AlterError vault_unavailable
+ */
 async function requireKnown(transactions: Transactions, migrations: readonly Migration[]): Promise<number> {
   const { rows } = await transactions.read((client) =>
-    client.query<{ version: number; checksum: string }>('select version, checksum from alterd_migrations order by version'),
+    client.query<{ version: number; checksum: string; goes_with: number | null }>(
+      'select version, checksum, goes_with from alterd_migrations order by version',
+    ),
   );
-  if (rows.length > migrations.length)
+  // SECURITY: a program that does not know a step may only pass over it when the step says so: it could leave a restriction unread.
+  if (rows.slice(migrations.length).some(({ version, goes_with }) => (goes_with ?? version) > migrations.length))
     throw refuse(
       `the database has schema version ${rows.length}, this alterd knows up to ${migrations.length}`,
       'Use the alterd that wrote it, or a newer one; the database was not touched.',
     );
   const isKnown = (row: { version: number; checksum: string }, i: number): boolean => {
+    if (i >= migrations.length) return true;
     const step = migrations[i];
     return step !== undefined && row.version === step.version && row.checksum === checksumOf(step);
   };

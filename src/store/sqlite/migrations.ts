@@ -9,6 +9,12 @@ export interface Migration {
   readonly version: number;
   readonly name: string;
   readonly sql: string;
+  /**
+   * The oldest version whose programs may go on with a shared database that has this step, so that replicas can be updated one after
+   * the other. Absent: none but those that know it. Only for a step that adds tables, or columns with a default: an older program
+   * leaves them alone, and once a row uses one, its MAC is another to it, and it refuses.
+   */
+  readonly goesWith?: number;
 }
 
 /** Marks the file as a vault of alterd: "altr". */

@@ -89,10 +89,13 @@ export function showConsent(session, provider, on) {
 }
 
 /** @param {SessionView} session */
-const whoAsks = (session) =>
-  session.agent === null
-    ? 'Any agent of this installation will act for you, within what you allow here.'
-    : `The agent ${session.agent} will act for you, within what you allow here.`;
+const whoAsks = (session) => {
+  if (session.agent !== null) return `The agent ${session.agent} will act for you, within what you allow here.`;
+  // The grant may be anybody's, and says itself who uses it.
+  return session.is_reconnect
+    ? 'Whoever used the account goes on as before.'
+    : 'Any agent of this installation will act for you, within what you allow here.';
+};
 
 /**
  * What one click gives: everything that the account was connected for, because its token is the one that is used.

@@ -45,6 +45,23 @@ if (!isPostgresHere) {
       await expect(openPostgresStore({ url, migrations: others })).rejects.toThrow(unavailable(/not the one/));
     });
 
+    it('goes on beside a newer replica whose steps only add, and refuses one whose steps do not say so', async () => {
+      const url = newUrl();
+      const running = await openPostgresStore({ url });
+      const version = MIGRATIONS.length + 1;
+      const sql = `alter table grants add column colour text not null default 'grey';`;
+      const adding = { version, name: 'colours', sql, goesWith: MIGRATIONS.length };
+      const newer = await openPostgresStore({ url, migrations: [...MIGRATIONS, adding] });
+      await running.apply([{ put: 'agent', row: agentRow('one') }], 0);
+      await newer.apply([{ put: 'agent', row: agentRow('two') }], 1);
+      const restarted = await openPostgresStore({ url });
+      for (const store of [running, newer, restarted]) expect((await store.load()).agents).toHaveLength(2);
+      const changing = { version: version + 1, name: 'other', sql: 'drop table nonces;' };
+      const newest = await openPostgresStore({ url, migrations: [...MIGRATIONS, adding, changing] });
+      await expect(openPostgresStore({ url })).rejects.toThrow(unavailable(/schema version \d+, this alterd knows up to/));
+      await Promise.all([running, newer, restarted, newest].map((store) => store.close()));
+    });
+
     it('lets one of many writers through an epoch, and every writer that goes on from the new one', async () => {
       const url = newUrl();
       const stores = await Promise.all([1, 2, 3].map(() => openPostgresStore({ url })));

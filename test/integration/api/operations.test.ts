@@ -64,6 +64,9 @@ test('everything goes to a central vault, and a host is let have it', async () =
   writeFileSync(join(elsewhere, 'passphrase'), 'SEKRET-marker-passphrase\n', { mode: 0o600 });
   const [exporting = '', ...rest] = linesOf('alterd export');
   await follow(exporting, home);
+  const [looked, imported] = [await follow(rest.shift() ?? '', vault.home), await follow(rest.shift() ?? '', vault.home)];
+  expect(looked.stdout).toMatch(/^outcome +would be imported/);
+  expect(imported.stderr).toContain('alterd vault host assign web-01 --agent research-bot');
   for (const line of rest) await follow(line, vault.home);
   expect(await vault.api.read('/v1/hosts/web-01')).toMatchObject({ host: { agents: ['research-bot'] } });
   expect(await vault.api.read('/v1/grants')).toMatchObject({ grants: [{ credential: 's' }] });
