@@ -372,6 +372,46 @@ const MUTATIONS: readonly Mutation[] = [
     test: 'unit/vault/host-view',
     title: 'a host sees no grant under a limit',
   },
+  {
+    name: 'bodies-redacted',
+    file: 'src/journal/body-record.ts',
+    from: 'const { bytes, count } = redactBody(body.bytes, body.contentType, captured.placeholders);',
+    to: 'const { bytes, count } = { bytes: body.bytes, count: 0 };',
+    test: 'audit-bodies',
+    title: 'S-116 nor are keys',
+  },
+  {
+    name: 'bodies-behind-the-search',
+    file: 'src/proxy/transfer.ts',
+    from: 'this.#bytesIn += slice.length;\n',
+    to: 'this.#bytesIn += slice.length;\n    this.#tap?.add(slice);\n',
+    test: 'audit-bodies',
+    title: 'S-116 the credential',
+  },
+  {
+    name: 'bodies-sealed',
+    file: 'src/journal/body-record.ts',
+    from: 'return sealBytes(key, text, contextOf(requestId));',
+    to: 'return Buffer.from(text);',
+    test: 'audit-bodies',
+    title: 'S-116 no file',
+  },
+  {
+    name: 'bodies-in-the-chain',
+    file: 'src/journal/verify.ts',
+    from: 'if (bodies !== null) return bodies;',
+    to: '',
+    test: 'integration/journal/bodies',
+    title: 'what is done to stored bodies shows',
+  },
+  {
+    name: 'bodies-read-leave-a-row',
+    file: 'src/api/audit-bodies.ts',
+    from: 'await recordReading({ journal, operator }, { request_id: entry.request_id });',
+    to: '',
+    test: 'audit-bodies',
+    title: 'S-116 whoever reads',
+  },
 ];
 
 interface Result {

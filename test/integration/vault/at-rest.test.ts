@@ -230,6 +230,8 @@ describe('a database that was edited without the key', () => {
     ],
     ['a grant may be kept on hosts', 'update grants set no_cache = 1 - no_cache'],
     ['a grant gets an offline grace', 'update grants set offline_grace_ms = 3600000'],
+    ['a grant keeps bodies', `update grants set audit_bodies = 'both'`],
+    ['a grant keeps more of them', 'update grants set audit_body_bytes = 262144'],
     ['a grant passes cookies', 'update grants set pass_response_cookies = 1'],
     ['a grant for git becomes one for pushes', `update grants set git_access = 'write'`],
     ['a grant is given to everybody', `update grants set principal_type = 'system', agent_id = null`],
