@@ -141,9 +141,7 @@ async function endsInASecond(agent: Agent, agents: Agents, record: ChaosRecord):
   if (!isUsable) return record.fault(`${name} has a grant and a daemon that hears of changes, but can't use it: ${last}`);
   const boundMs = aboutASecond();
   if ((await agents.endGrant(agent, boundMs)) === null) return;
-  await pause(boundMs);
-  const { status, error } = await agents.ask(agent);
-  if (status === 200) record.fault(`${name} still uses a grant that ended ${Math.round(boundMs)} ms ago, with a live stream`);
-  else if (error !== 'grant_revoked') record.tell(`${name} is refused with ${status} ${error}`);
+  const isRefused = await eventually(boundMs, async () => (await agents.ask(agent)).error === 'grant_revoked');
+  if (!isRefused) record.fault(`${name} is not refused ${Math.round(boundMs)} ms after its grant ended, with a live stream`);
   await agents.newGrant(agent);
 }

@@ -285,6 +285,22 @@ const MUTATIONS: readonly Mutation[] = [
     title: 'when it is an older copy',
   },
   {
+    name: 'older-view',
+    file: 'src/vault-client/remote-vault.ts',
+    from: 'if (this.#isOutrun(epoch)) return Promise.resolve();',
+    to: '',
+    test: 'integration/fleet/older-views',
+    title: 'a view that is older',
+  },
+  {
+    name: 'stale-replica',
+    file: 'src/fleet/fleet-server.ts',
+    from: 'if (route.signed && !vault.isFresh)',
+    to: 'if (route.signed && !vault)',
+    test: 'integration/fleet/stale-replica',
+    title: 'neither the view',
+  },
+  {
     name: 'lent-after-end',
     file: 'src/fleet/material-routes.ts',
     from: 'this.grantOf(current, grant.id);',
