@@ -30,6 +30,7 @@ export function readConditions(t: TableReader): Conditions {
     after: readInstant(t, 'after'),
     source: t.table('source', readSource) ?? null,
     users: text('users', 'the id of a user, or *'),
+    issuers: text('issuers', 'the URL of an issuer', (value) => (/^https?:\/\/[^/\s]+/.test(value) ? value : null)),
     groups: text('groups', 'the name of a group'),
     git: text('git', '"read" or "write"', (value) => (value === 'read' || value === 'write' ? value : null)) as
       | ('read' | 'write')[]

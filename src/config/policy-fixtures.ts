@@ -55,6 +55,7 @@ function readCase(t: TableReader): PolicyFixture {
     body,
     mediaType: t.optionalText('media_type') ?? (body === null ? '' : 'application/json'),
     user,
+    issuer: t.optionalText('issuer') ?? null,
     groups: t.has('groups') ? t.texts('groups', 'the name of a group', (value) => value) : null,
     source: {
       address: t.optionalText('address') ?? '127.0.0.1:0',

@@ -60,6 +60,8 @@ export interface Conditions {
   readonly after: number | null;
   readonly source: SourceTest | null;
   readonly users: readonly string[] | null;
+  /** Exactly as tokens say. A group is one of its issuer's: with several issuers, a rule about groups names this too. */
+  readonly issuers: readonly string[] | null;
   readonly groups: readonly string[] | null;
   readonly git: readonly ('read' | 'write')[] | null;
   readonly json: readonly ValueTest[] | null;
@@ -80,6 +82,7 @@ export const NO_CONDITIONS: Conditions = {
   after: null,
   source: null,
   users: null,
+  issuers: null,
   groups: null,
   git: null,
   json: null,

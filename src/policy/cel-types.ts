@@ -20,7 +20,7 @@ const VALUES: CelKind = { is: 'map', of: TEXTS };
 /** The documented schema. Facts that are not known are missing, and an expression that reads one denies. */
 export const CEL_SCHEMA: Readonly<Record<string, CelKind>> = {
   agent: struct('agent', { id: STRING, name: STRING, session: BOOL }),
-  user: struct('user', { id: STRING }),
+  user: struct('user', { id: STRING, issuer: STRING }),
   groups: TEXTS,
   grant: struct('grant', { id: STRING, label: STRING, principal: STRING, credential: STRING }),
   provider: struct('provider', { id: STRING }),

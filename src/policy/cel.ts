@@ -109,6 +109,7 @@ const READERS: Readonly<Record<string, (facts: PolicyFacts) => unknown>> = {
   'agent.name': ({ caller }) => caller.agentName,
   'agent.session': ({ caller }) => caller.sessionId !== null,
   'user.id': ({ principal }) => (principal?.kind === 'user' ? principal.user : undefined),
+  'user.issuer': ({ principal }) => (principal?.kind === 'user' ? (principal.issuer ?? undefined) : undefined),
   'grant.id': ({ grant }) => grant.id,
   'grant.label': ({ grant }) => grant.label,
   'grant.principal': ({ grant }) => grant.principal.type,

@@ -30,7 +30,7 @@ export function compileConditions(
   reading: Reading,
   expressions: ExpressionCompiler | null,
 ): readonly Condition[] {
-  const { hosts, methods, before, after, time, source, users, groups, git, paths, query, headers, cel } = conditions;
+  const { hosts, methods, before, after, time, source, users, issuers, groups, git, paths, query, headers, cel } = conditions;
   const { json, graphql, jsonrpc } = conditions;
   const found: Condition[] = [];
   if (hosts !== null) found.push(hostCondition(hosts, reading));
@@ -46,6 +46,7 @@ export function compileConditions(
     found.push(onRequest('source', (facts) => test(facts.source)));
   }
   if (users !== null) found.push(userCondition(users));
+  if (issuers !== null) found.push(issuerCondition(issuers));
   if (groups !== null) found.push(groupCondition(groups));
   if (git !== null) found.push(gitCondition(git, reading));
   if (paths !== null) found.push(pathCondition(paths, reading));
@@ -119,6 +120,15 @@ export function userCondition(users: readonly string[]): Condition {
   return onRequest('users', ({ principal }) => {
     if (principal === null) return UNKNOWN;
     return truthOf(principal.kind === 'user' && (users.includes('*') || users.includes(principal.user)));
+  });
+}
+
+function issuerCondition(issuers: readonly string[]): Condition {
+  return onRequest('issuers', ({ principal }) => {
+    if (principal === null) return UNKNOWN;
+    if (principal.kind === 'none') return NO;
+    const { issuer = null } = principal;
+    return issuer === null ? UNKNOWN : truthOf(issuers.includes(issuer));
   });
 }
 

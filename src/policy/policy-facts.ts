@@ -10,7 +10,7 @@ import type { BodyFacts } from './policy-body.ts';
 /** For whom the agent acts. `none`: it is certain that it acts for no user. */
 export type PrincipalFacts =
   | { readonly kind: 'none' }
-  | { readonly kind: 'user'; readonly user: string; readonly groups: readonly string[] | null };
+  | { readonly kind: 'user'; readonly user: string; readonly issuer?: string | null; readonly groups: readonly string[] | null };
 
 export interface SourceFacts {
   /** `IP:PORT`, or `unix`. */

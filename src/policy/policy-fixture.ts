@@ -30,6 +30,7 @@ export interface PolicyFixture {
   readonly mediaType: string;
   /** null: not known. '' : certainly none. */
   readonly user: string | null;
+  readonly issuer: string | null;
   readonly groups: readonly string[] | null;
   readonly source: {
     readonly address: string;
@@ -72,7 +73,7 @@ function factsOf(fixture: PolicyFixture): PolicyFacts {
   const port = url.port === '' ? defaultPort(scheme) : Number(url.port);
   // The URL parser resolves dot segments; policy has to see the path as it was written.
   const raw = /^[a-z]+:\/\/[^/?#]*([^#]*)/i.exec(fixture.url)?.[1] || '/';
-  const { user, groups } = fixture;
+  const { user, issuer, groups } = fixture;
   return {
     method: fixture.method,
     headers: fixture.headers,
@@ -94,7 +95,7 @@ function factsOf(fixture: PolicyFixture): PolicyFacts {
     destination: destinationOf(scheme, host, port, isIP(host) as 0 | 4 | 6),
     grant: grantOf(fixture, host, port, scheme),
     source: fixture.source,
-    principal: user === null ? null : user === '' ? { kind: 'none' } : { kind: 'user', user, groups },
+    principal: user === null ? null : user === '' ? { kind: 'none' } : { kind: 'user', user, issuer, groups },
     body: { text: fixture.body ?? '', mediaType: fixture.mediaType },
     now: fixture.at,
   };

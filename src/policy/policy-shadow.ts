@@ -44,7 +44,7 @@ function contradictionIn({ name, effect, on, when }: PolicyRule): string | null 
     if (part !== null && kinds !== null && part.graphql !== null) return `the rule ${quoted} never applies: git is no GraphQL`;
   }
   if (on === null) return null;
-  for (const key of ['hosts', 'methods', 'users'] as const) {
+  for (const key of ['hosts', 'methods', 'users', 'issuers'] as const) {
     const [a, b] = [on[key], when[key]];
     if (a === null || b === null || a.some((each) => each.includes('*')) || b.some((each) => each.includes('*'))) continue;
     if (a.some((each) => b.includes(each))) continue;
@@ -92,7 +92,7 @@ function conditionsCover(wide: Conditions | null, narrow: Conditions | null): bo
     if (n === null) return false;
     if (key === 'hosts') return (n as string[]).every((host) => (w as string[]).some((pattern) => hostCovers(pattern, host)));
     if (key === 'paths') return (n as string[]).every((glob) => (w as string[]).some((pattern) => globCovers(pattern, glob)));
-    if (key === 'methods' || key === 'users' || key === 'groups' || key === 'git')
+    if (key === 'methods' || key === 'users' || key === 'issuers' || key === 'groups' || key === 'git')
       return (n as string[]).every((each) => (w as string[]).includes(each));
     if (key === 'before') return (n as number) <= (w as number);
     if (key === 'after') return (n as number) >= (w as number);

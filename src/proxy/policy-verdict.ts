@@ -56,7 +56,7 @@ export interface NotedPolicy {
  */
 function principalFacts({ users }: Authority, userId: string | null): PrincipalFacts | null {
   const user = userId === null ? undefined : users.get(userId);
-  return user === undefined ? null : { kind: 'user', user: user.id, groups: user.groups };
+  return user === undefined ? null : { kind: 'user', user: user.id, issuer: user.issuer, groups: user.groups };
 }
 
 /** @throws AlterError policy_violation, rate_limited */

@@ -11,7 +11,10 @@ import { factsOf, HOST, policyToml, ruleSet, setOf, verdictOf } from './policy-f
 
 type Given = Parameters<typeof factsOf>[0];
 const json = (text: string): PolicyFacts['body'] => ({ text, mediaType: 'application/json' });
-const user = (groups: readonly string[] | null): PolicyFacts['principal'] => ({ kind: 'user', user: 'ann', groups });
+const user = (groups: readonly string[] | null, issuer: string | null = null): PolicyFacts['principal'] => ({
+  ...{ kind: 'user', user: 'ann', issuer, groups },
+});
+const ISSUER = 'https://login.good.test';
 
 /** Condition, what was sent, and the verdict when the condition is denied, and when it is required. */
 const TABLE: readonly [condition: string, given: Given, denied: string, required: string][] = [
@@ -138,6 +141,12 @@ const TABLE: readonly [condition: string, given: Given, denied: string, required
     'evaluation_failed',
     'evaluation_failed',
   ],
+  [`issuers = ["${ISSUER}"]`, {}, 'evaluation_failed', 'evaluation_failed'],
+  [`issuers = ["${ISSUER}"]`, { principal: { kind: 'none' } }, 'allow', 'requirement_not_met'],
+  [`issuers = ["${ISSUER}"]`, { principal: user([]) }, 'evaluation_failed', 'evaluation_failed'],
+  [`issuers = ["${ISSUER}"]`, { principal: user([], ISSUER) }, 'rule_denied', 'allow'],
+  [`issuers = ["${ISSUER}"], groups = ["staff"]`, { principal: user(['staff'], `${ISSUER}/`) }, 'allow', 'requirement_not_met'],
+  [`cel = 'user.issuer == "${ISSUER}"'`, { principal: user([], ISSUER) }, 'rule_denied', 'allow'],
   [`cel = 'user.id == "ann"'`, {}, 'evaluation_failed', 'evaluation_failed'],
   [`cel = 'user.id == "ann" && "staff" in groups'`, { principal: user(['staff']) }, 'rule_denied', 'allow'],
   [
