@@ -39,7 +39,7 @@ export class Interception implements Expiring {
     this.#caller = caller;
     this.#destination = destination;
     this.#socket = socket;
-    this.deadlineAt = Date.now() + plane.tunnelHandshakeMs;
+    this.deadlineAt = performance.now() + plane.tunnelHandshakeMs;
     this.#seat = plane.sweeper.add(this);
     socket.on('error', this.#onError);
     socket.once('close', () => this.#seat.leave());

@@ -18,7 +18,7 @@ export class LiveCheck implements Expiring {
 
   expire(): void {
     this.run();
-    this.deadlineAt = Date.now() + INTERVAL_MS;
+    this.deadlineAt = performance.now() + INTERVAL_MS;
   }
 
   run(): void {

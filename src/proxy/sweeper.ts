@@ -1,12 +1,13 @@
 /**
  * One coarse timer for all deadlines of the data plane: a socket sets `deadlineAt`, the sweep calls `expire()` when it has
- * passed. Cheaper than a timer a request; never early, and late by at most two sweep intervals.
+ * passed. Cheaper than a timer a request; never early, and late by at most two sweep intervals. Its time is `performance.now()`: a wall
+ * clock that is set, or a machine that wakes up, ends no request.
  */
 
 import { Roster, type Seat } from './roster.ts';
 
 export interface Expiring {
-  /** Epoch milliseconds; Infinity for none. */
+  /** Milliseconds of `performance.now()`; Infinity for none. */
   deadlineAt: number;
   expire(): void;
 }
@@ -17,7 +18,7 @@ export class Sweeper {
   #members = new Roster<Expiring>();
   #timer: NodeJS.Timeout | null = null;
   /** The time of the last sweep: good enough for deadlines, and reading a clock several times a request is not free. */
-  #lately = Date.now();
+  #lately = performance.now();
 
   /** An instant at least `ms` from now, and at most two sweeps later. */
   deadlineIn(ms: number): number {
@@ -25,8 +26,8 @@ export class Sweeper {
   }
 
   add(member: Expiring): Seat {
-    if (this.#timer === null) this.#lately = Date.now();
-    this.#timer ??= setInterval(() => this.#sweep(Date.now()), SWEEP_INTERVAL_MS).unref();
+    if (this.#timer === null) this.#lately = performance.now();
+    this.#timer ??= setInterval(() => this.#sweep(performance.now()), SWEEP_INTERVAL_MS).unref();
     return this.#members.add(member);
   }
 

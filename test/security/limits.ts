@@ -10,8 +10,6 @@ export interface Limit {
   readonly open?: string;
 }
 
-const CENTRE = 'comes with the central vault';
-
 export const LIMITS: Readonly<Record<string, Limit>> = {
   'S-32': {
     gap: 'the daemon does not enforce it: variables are routing. In the namespace of `systemd/lockdown.md`, which these tests run, a way around fails at once; it is not recorded',
@@ -19,10 +17,8 @@ export const LIMITS: Readonly<Record<string, Limit>> = {
   'S-71': {
     gap: 'a program of the same user can still read the memory: Node can not make itself undumpable. Run the daemon as a user of its own',
   },
-  'S-86': { gap: 'vault and journal rolled back together are not noticed; a counter elsewhere comes with the central vault' },
+  'S-86': { gap: 'vault and journal rolled back together are not noticed: an installation of its own has no counter elsewhere' },
   'S-88': { open: 'there is no installer: a checkout and a lock file are all that there is' },
-  'S-100': { open: CENTRE },
-  'S-106': { open: CENTRE },
   'S-109': {
     open: 'unknown and foreign placeholders are refused and leave a row (S-64, S-67); an alarm comes with notifications',
   },

@@ -308,5 +308,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 13, name: 'hosts', sql: HOSTS },
   { version: 14, name: 'audit rows of hosts', sql: HOST_AUDIT },
   { version: 15, name: 'quotas', sql: QUOTAS },
-  { version: 16, name: 'bodies beside audit rows', sql: AUDIT_BODIES },
+  { version: 16, name: 'bodies beside audit rows', sql: AUDIT_BODIES, goesWith: 15 },
 ];

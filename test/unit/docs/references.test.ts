@@ -1,5 +1,5 @@
 /** What the documents refer to is there: files, tests, commands with their options, configuration keys, versions. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -46,6 +46,13 @@ function commandLines(text: string): string[] {
   });
 }
 
+/** Events of the vault, and of the daemon itself. */
+function auditEvents(): string[] {
+  const daemon = readdirSync(join(ROOT, 'src', 'daemon')).map((name) => `src/daemon/${name}`);
+  const text = ['src/vault/events.ts', 'src/daemon.ts', 'src/vault-server.ts', ...daemon].map(textOf).join('');
+  return [...text.matchAll(/(?:event\(|\| )'([a-z_]+\.[a-z_]+)'/g)].map((match) => match[1] ?? '');
+}
+
 describe.each(DOCUMENTS)('%s', (file) => {
   const text = textOf(file);
 
@@ -70,7 +77,9 @@ describe.each(DOCUMENTS)('%s', (file) => {
   test('names configuration keys that are there', () => {
     const sections = new Set(KEY_PATHS.flatMap((path) => (path.includes('.') ? [path.split('.')[0]] : [])));
     const named = [...text.matchAll(/`([a-z]+\.(?!crt|ts|md|sock)[a-z_]+)(?: = [^`]*)?`/g)].map((match) => match[1] ?? '');
-    const wrong = named.filter((path) => sections.has(path.split('.')[0]) && !(KEY_PATHS as readonly string[]).includes(path));
+    // Audit events have names of the same shape.
+    const known = new Set<string>([...KEY_PATHS, ...auditEvents()]);
+    const wrong = named.filter((path) => sections.has(path.split('.')[0]) && !known.has(path));
     expect(wrong).toEqual([]);
   });
 });

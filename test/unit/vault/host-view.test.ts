@@ -192,6 +192,19 @@ describe('a view that travels', () => {
     expect(wire.credential[0].public_fields).toEqual({ aB_c: 'x' });
   });
 
+  test('says which bodies a grant keeps; from a vault that knows of none, a grant keeps none', () => {
+    const keeping = new Map(
+      [...view.grant].map(([id, row]) => [id, { ...row, auditBodies: 'both', auditBodyBytes: 99 } as const]),
+    );
+    const wire = JSON.parse(JSON.stringify(wireView({ ...view, grant: keeping })));
+    expect([...readWireView(wire).grant.values()][0]).toMatchObject({ auditBodies: 'both', auditBodyBytes: 99 });
+    for (const row of wire.grant) {
+      delete row.audit_bodies;
+      delete row.audit_body_bytes;
+    }
+    expect([...readWireView(wire).grant.values()][0]).toMatchObject({ auditBodies: 'none', auditBodyBytes: 16_384 });
+  });
+
   test.each([
     'methods',
     'paths',
