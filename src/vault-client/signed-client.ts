@@ -113,7 +113,11 @@ export class SignedClient {
           ...(identity === null ? {} : signedHeaders(identity.hostId, identity.signing, parts)),
         },
       });
-      request.once('timeout', () => request.destroy(Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' })));
+      request.once('timeout', () => {
+        // Those that wait for the next call went the same way: each of them would take as long to find out.
+        for (const socket of Object.values(this.#agent.freeSockets).flat()) socket?.destroy();
+        request.destroy(Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' }));
+      });
       request.once('error', (error: NodeJS.ErrnoException) =>
         reject(
           request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')

@@ -133,7 +133,8 @@ async function calm({ stage, agents, record, options }: Fleet): Promise<void> {
 async function endsInASecond(agent: Agent, agents: Agents, record: ChaosRecord): Promise<undefined> {
   const { name } = agent;
   let last = '';
-  const isUsable = await eventually(10_000, async () => {
+  // A connection that died without a word is found when a call over it takes too long.
+  const isUsable = await eventually(30_000, async () => {
     const { status, answer } = await agents.ask(agent);
     last = `${status} ${answer}`;
     return status === 200;
