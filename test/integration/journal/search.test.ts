@@ -154,7 +154,7 @@ test('a journal of schema version 2 opens, keeps its rows, and is searched and s
   for (let i = 0; i < 3; i += 1) await journal.record(opening({ agent: `old-${i}` }), closing());
   await journal.close();
   const old = new Database(join(own.dir, 'audit.db'));
-  old.exec('DROP TABLE checkpoints; DROP TABLE block_index;');
+  old.exec('DROP TABLE checkpoints; DROP TABLE block_index; DROP TABLE bodies;');
   old.pragma('user_version = 2');
   old.close();
   expect(readFileSync(join(own.dir, 'audit.db')).readUInt32BE(60)).toBe(2);
@@ -163,7 +163,7 @@ test('a journal of schema version 2 opens, keeps its rows, and is searched and s
   expect(await again.verify()).toMatchObject({ ok: true, rows: 3 });
   await again.close();
   const now = new Database(join(own.dir, 'audit.db'));
-  expect(now.pragma('user_version', { simple: true })).toBe(3);
+  expect(now.pragma('user_version', { simple: true })).toBe(4);
   now.close();
   own.remove();
 });
