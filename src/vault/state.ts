@@ -164,7 +164,12 @@ export class VaultState {
       if (next.epoch < this.#rows.epoch || !isMacRight(macKey, next))
         throw new AlterError(
           'vault_unavailable',
-          { reason: 'its database went back in time, or was changed by something other than alterd' },
+          {
+            reason:
+              next.epoch < this.#rows.epoch
+                ? `its database went back in time (from change ${this.#rows.epoch} to ${next.epoch})`
+                : `its database was changed by something other than alterd (between change ${this.#rows.epoch} and ${next.epoch})`,
+          },
           { hint: 'Restore the database from a backup, then start again.' },
         );
       for (const follower of this.#followers) await follower(next);
