@@ -39,7 +39,7 @@ if (!isPostgresHere) {
     it('refuses a schema that is newer, and one whose steps are others', async () => {
       const url = newUrl();
       await (await openPostgresStore({ url })).close();
-      const older = openPostgresStore({ url, migrations: MIGRATIONS.slice(0, -1) });
+      const older = openPostgresStore({ url, migrations: MIGRATIONS.slice(0, 1) });
       await expect(older).rejects.toThrow(unavailable(/schema version \d+, this alterd knows up to/));
       const others = MIGRATIONS.map((step, i) => (i === 1 ? { ...step, sql: `${step.sql} ` } : step));
       await expect(openPostgresStore({ url, migrations: others })).rejects.toThrow(unavailable(/not the one/));
