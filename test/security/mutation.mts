@@ -31,8 +31,8 @@ const MUTATIONS: readonly Mutation[] = [
   {
     name: 'host-in-cache-key',
     file: 'src/proxy/authority-view.ts',
-    from: 'let compiled = entry.byHost.get(host);',
-    to: 'let compiled: CompiledInjection | undefined = [...entry.byHost.values()][0];',
+    from: 'let compiled = kept.get(host);',
+    to: 'let compiled: CompiledInjection | undefined = [...kept.values()][0];',
     test: 'hosts',
     title: 'S-17 an injection',
   },
