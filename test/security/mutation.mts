@@ -94,7 +94,7 @@ const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'revoked-caller',
-    file: 'src/proxy/exchange.ts',
+    file: 'src/proxy/admission.ts',
     from: 'if (!plane.vault.isCallerValid(identity))',
     to: 'if (false as boolean)',
     test: 'lifecycle',
