@@ -43,7 +43,11 @@ export async function withOfflineVault<T>(
     });
   const openStore = centralStore(loaded.config);
   if (!mayCreate && openStore === undefined && !existsSync(paths.vaultDb))
-    throw new AlterError('not_found', { what: 'vault', name: paths.vaultDb }, { hint: 'Name its directory with --home.' });
+    throw new AlterError(
+      'not_found',
+      { what: 'vault', name: paths.vaultDb },
+      { hint: 'Name its directory with --home, or make one there: `alterd init`.' },
+    );
   await prepareFiles(paths);
   const catalogue = openProviderLibrary({ builtinDir: builtinProvidersDir(), userDir: paths.providersDir });
   const log: DaemonLog = {

@@ -128,8 +128,10 @@ function tcpAddress(address: string | null): { host: string; port: number } {
   if (match !== null) return { host: (match[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(match[2]) };
   throw new AlterError(
     'conflict',
-    { reason: 'the daemon listens on its Unix socket only, and proxy variables need TCP' },
-    { hint: 'Set listen.tcp = "127.0.0.1:4780" in the configuration and restart the daemon.' },
+    { reason: 'nothing listens for agents on TCP here, which proxy variables need' },
+    {
+      hint: 'On a central vault agents run on its hosts: `alterd vault host assign HOST --agent NAME`. On a daemon set listen.tcp = "127.0.0.1:4780" and restart it.',
+    },
   );
 }
 

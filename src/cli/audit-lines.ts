@@ -14,7 +14,7 @@ export const ENTRY_COLUMNS: readonly Column<EntryView>[] = [
 
 /** What was called, or what happened. */
 export function callOf(entry: EntryView): string {
-  if (entry.kind === 'event') return entry.action;
+  if (entry.kind === 'event') return `${entry.action} ${entry.credential ?? entry.details?.host ?? ''}`.trim();
   const port = entry.port === null || entry.port === 443 ? '' : `:${entry.port}`;
   return `${entry.method ?? (entry.kind === 'tunnel' ? 'CONNECT' : '')} ${entry.host ?? ''}${port}${entry.path ?? ''}`.trim();
 }

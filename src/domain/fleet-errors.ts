@@ -92,6 +92,6 @@ export const FLEET_ERRORS = {
     title: 'Not imported',
     detail: (d) => `${d.problems.length} of the things in the file are different here: ${d.problems.join('; ')}.`,
     hint: () =>
-      'Nothing was changed. Remove or rename here what is named (or at the source, and export again), then look: `alterd import FILE --dry-run`.',
+      'Nothing was changed. Remove here what is named (`alterd agent remove NAME`, `alterd secret remove NAME`), or at the source, and export again; then look: `alterd import FILE --dry-run`.',
   }),
 } as const satisfies Record<string, ErrorSpec<never>>;

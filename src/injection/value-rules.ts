@@ -107,6 +107,12 @@ function jwtProblems(injection: JwtInjection, fieldNames: readonly string[]): st
     ...headerNameProblems(name),
     ...(clash === undefined ? [] : [`a field of a signed credential must not be called ${clash}`]),
     ...(template.includes('{jwt}') ? [] : ['the template of the header does not hold {jwt}']),
+    // SECURITY: a token is readable to who gets it, and a private key has line breaks: neither may carry what signs.
+    ...fieldsIn(injection.key, fieldNames).flatMap((field) =>
+      [template, ...Object.values(header), ...Object.values(claims)].some((text) => fieldsIn(text, fieldNames).includes(field))
+        ? [`${field} signs the token and must not be in it or beside it`]
+        : [],
+    ),
     ...templateProblems(template, [...fieldNames, ...TOKEN_NAMES]),
     ...members.filter((member) => OWN_MEMBERS.has(member)).map((member) => `${member} of the token is set by alterd itself`),
     ...[...Object.values(header), ...Object.values(claims)].flatMap((text) =>
@@ -117,6 +123,9 @@ function jwtProblems(injection: JwtInjection, fieldNames: readonly string[]): st
       : ['lifetime_s must be a whole number from 10 to 3600']),
   ];
 }
+
+const fieldsIn = (template: string, names: readonly string[]): string[] =>
+  names.filter((name) => new RegExp(`\\{${name}(?!\\w)`).test(template));
 
 const isForbidden = (folded: string): boolean =>
   FORBIDDEN_HEADERS.has(folded) || /^(?:x-)?alter-|^x-forwarded-|^forwarded$/.test(folded);

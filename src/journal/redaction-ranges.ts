@@ -74,8 +74,43 @@ function unescaped(name: string): string {
   }
 }
 
+/** Members that name what a member beside them has: `{"name":"DB_PASSWORD","value":"…"}`, as lists of variables and of headers do. */
+const NAMING = new Set(['name', 'key', 'id', 'field', 'header', 'variable']);
+const NAMED = new Set(['value', 'values', 'val', 'data']);
+
+/** Pairs of members of one object, whichever comes first. */
+class NamedValues {
+  readonly #text: string;
+  readonly #out: Range[];
+  #isSecret = false;
+  #value: Range | null = null;
+  #end = 0;
+
+  constructor(text: string, out: Range[]) {
+    this.#text = text;
+    this.#out = out;
+  }
+
+  /** A member, and where it stands. */
+  see(name: string, at: number, valueAt: number): void {
+    const folded = name.toLowerCase();
+    if (!NAMING.has(folded) && !NAMED.has(folded)) return;
+    if (/[{}]/.test(this.#text.slice(this.#end, at))) {
+      this.#isSecret = false;
+      this.#value = null;
+    }
+    const value = jsonValue(this.#text, valueAt, name);
+    if (value === null) return;
+    if (NAMED.has(folded)) this.#value = value;
+    else this.#isSecret = isSecretName(unescaped(this.#text.slice(value.start, value.end)));
+    if (this.#isSecret && this.#value !== null) this.#out.push(this.#value);
+    this.#end = value.end;
+  }
+}
+
 /** By the members of JSON, or of several texts of JSON one behind the other. */
 export function jsonRanges(text: string, out: Range[]): void {
+  const named = new NamedValues(text, out);
   for (let at = text.indexOf('"'); at !== -1; ) {
     const end = closingQuote(text, at + 1);
     const colon = skipSpace(text, end + 1);
@@ -85,6 +120,7 @@ export function jsonRanges(text: string, out: Range[]): void {
     }
     const name = unescaped(text.slice(at + 1, end));
     const valueAt = skipSpace(text, colon + 1);
+    named.see(name, at, valueAt);
     const range = isSecretName(name) ? jsonValue(text, valueAt, name) : null;
     if (range !== null) out.push(range);
     // Behind a value that is a string as well: its end must not be taken for a beginning.
@@ -100,6 +136,14 @@ function decoded(name: string): string {
   }
 }
 
+/** JSON within a form, as webhooks send it: masked as a whole. */
+function hasSecret(value: string): boolean {
+  if (!/^\s*[{[]/.test(value)) return false;
+  const found: Range[] = [];
+  jsonRanges(value, found);
+  return found.length > 0;
+}
+
 /** By the fields of `application/x-www-form-urlencoded`. */
 export function formRanges(text: string, out: Range[]): void {
   for (let start = 0; start < text.length; ) {
@@ -107,7 +151,8 @@ export function formRanges(text: string, out: Range[]): void {
     const end = ampersand === -1 ? text.length : ampersand;
     const equals = text.indexOf('=', start);
     if (equals === -1) return;
-    if (equals < end && isSecretName(decoded(text.slice(start, equals)))) out.push(plain(equals + 1, end));
+    if (equals < end && (isSecretName(decoded(text.slice(start, equals))) || hasSecret(decoded(text.slice(equals + 1, end)))))
+      out.push(plain(equals + 1, end));
     start = end + 1;
   }
 }
@@ -121,10 +166,11 @@ export function multipartRanges(text: string, boundary: string, out: Range[]): v
     const next = text.indexOf(delimiter, start + delimiter.length);
     const end = next === -1 ? text.length : next;
     const head = text.slice(start, Math.min(end, start + MAX_PART_HEAD));
-    const headEnd = head.indexOf('\r\n\r\n');
+    const blank = /\r?\n\r?\n/.exec(head);
+    const headEnd = blank?.index ?? -1;
     const name = /\bname="?([^"\r\n;]{1,256})/i.exec(headEnd === -1 ? head : head.slice(0, headEnd))?.[1];
     if (headEnd !== -1 && name !== undefined && isSecretName(name)) {
-      const valueAt = start + headEnd + 4;
+      const valueAt = start + headEnd + (blank?.[0].length ?? 0);
       out.push(plain(valueAt, Math.max(valueAt, text.startsWith('\r\n', end - 2) ? end - 2 : end)));
     }
     start = next;

@@ -14,10 +14,13 @@ export interface Redacted {
   readonly count: number;
 }
 
-/** Keys of alterd, also where the text ends amid one; what follows `Bearer`; private keys. */
+/** Keys of alterd, also where the text ends amid one; what follows `Bearer`; private keys; tokens that say whose they are; signed URLs. */
 const SHAPES: readonly RegExp[] = [
   /alter_key_\w*/g,
   /\bbearer\s{1,8}((?=\S{0,512}\d)[\w.~+/=-]{16,})/gi,
+  /\b(?:gh[opusr]_|github_pat_|glpat-|[sr]k_(?:live|test)_|sk-|xox[abposr]-|A(?:KI|SI)A(?=[A-Z\d]{16}))[\w-]{12,}/g,
+  /\bhooks\.slack\.com\/services\/([\w/]{8,})/g,
+  /[?&](?:sig|signature|x-(?:amz|goog)-(?:signature|security-token|credential))=([^&\s"'<>]{8,})/gi,
   /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g,
 ];
 /** @param contentType of the message; null when it names none */
@@ -66,7 +69,19 @@ function masked(text: string, bytes: Buffer, ranges: Range[]): Redacted {
 function inUtf8(bytes: Buffer, contentType: string | null): Buffer {
   const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0);
   const said = /charset="?utf-?16(le|be)?/i.exec(contentType ?? '');
-  if (mark !== 0xfffe && mark !== 0xfeff && said === null) return bytes;
-  const isBigEndian = mark === 0xfeff || (mark !== 0xfffe && said?.[1]?.toLowerCase() !== 'le');
+  const guess = mark === 0xfffe || mark === 0xfeff || said !== null ? null : guessed(bytes);
+  if (mark !== 0xfffe && mark !== 0xfeff && said === null && guess === null) return bytes;
+  const isBigEndian = guess === null ? mark === 0xfeff || (mark !== 0xfffe && said?.[1]?.toLowerCase() !== 'le') : guess === 'be';
   return Buffer.from(new TextDecoder(isBigEndian ? 'utf-16be' : 'utf-16le').decode(bytes));
+}
+
+/** Texts in UTF-16 that say so nowhere: every second byte of plain Latin letters is zero. */
+function guessed(bytes: Buffer): 'le' | 'be' | null {
+  const start = bytes.subarray(0, 256);
+  const zeros = [0, 0];
+  for (let i = 0; i < start.length; i += 1) if (start[i] === 0) zeros[i & 1] = (zeros[i & 1] ?? 0) + 1;
+  const [even = 0, odd = 0] = zeros;
+  const many = start.length / 8;
+  if (odd > many && even <= odd / 8) return 'le';
+  return even > many && odd <= even / 8 ? 'be' : null;
 }

@@ -226,7 +226,7 @@ export class EmbeddedGrants implements VaultGrants {
         .join(', ');
       throw new AlterError('conflict', {
         reason: `There are several secrets of "${slug}" (${names})`,
-        hint: 'Say which: --credential NAME.',
+        hint: 'Say which: --secret NAME.',
       });
     }
     if (only) return only;

@@ -78,9 +78,12 @@ export class VaultKeys {
   readonly #watch: KeyWatch | undefined;
   /** Found, and not yet in force here. */
   #found: MasterKey | undefined;
+  /** Check values of keys that were in force, by rows that were checked. */
+  #retired: ReadonlySet<string>;
 
-  private constructor(masterKey: MasterKey, dataKeys: DataKeys, watch: KeyWatch | undefined) {
+  private constructor(masterKey: MasterKey, dataKeys: DataKeys, watch: KeyWatch | undefined, rows: StoreSnapshot) {
     this.#masterKey = masterKey;
+    this.#retired = new Set(retiredIn(rows));
     this.dataKeys = dataKeys;
     this.#watch = watch;
   }
@@ -102,7 +105,7 @@ export class VaultKeys {
         { hint: 'Restore the database from a backup; what was changed can not be trusted.' },
       );
     }
-    return { snapshot, macKey, keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch) };
+    return { snapshot, macKey, keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot) };
   }
 
   get source(): KeySource {
@@ -125,6 +128,13 @@ export class VaultKeys {
    */
   async macKeyFor(rows: StoreSnapshot): Promise<KeyObject> {
     const recorded = recordedKeyOf(rows);
+    // SECURITY: by the rows that were checked already: who has the key of before and the database would put it in force again.
+    if (recorded !== undefined && this.#retired.has(recorded.checkValue))
+      throw new AlterError(
+        'vault_unavailable',
+        { reason: 'its database names a master key that was replaced' },
+        { hint: 'Restore the database from a backup; what was changed can not be trusted.' },
+      );
     const known = [this.#masterKey, this.#found].find((key) => key?.checkValue === recorded?.checkValue);
     if (known !== undefined) return macKeyOf(known);
     this.#found = recorded && (await this.#watch?.find(recorded.checkValue));
@@ -138,6 +148,7 @@ export class VaultKeys {
 
   /** Learns the keys that another replica made or put in force. @throws AlterError vault_unavailable */
   follow(rows: StoreSnapshot): void {
+    this.#retired = new Set(retiredIn(rows));
     const found = this.#found?.checkValue === recordedKeyOf(rows)?.checkValue ? this.#found : undefined;
     const masterKey = found ?? this.#masterKey;
     for (const row of rows.dataKeys) this.dataKeys.add(masterKey, row);
@@ -173,7 +184,13 @@ export class VaultKeys {
       { put: 'meta', name: RETIRED_NAME, value: [from.checkValue, ...retired].slice(0, RETIRED_KEPT).join(' ') },
     ];
     const event = { action: 'vault.master_key_rotated', details: { from: from.source, to: to.source } } as const;
-    await state.commit(event, changes, { macKey: macKeyOf(to), beforePublishing: () => this.#adopt(to, false) });
+    await state.commit(event, changes, {
+      macKey: macKeyOf(to),
+      beforePublishing: () => {
+        this.#retired = new Set([from.checkValue, ...retired]);
+        this.#adopt(to, false);
+      },
+    });
   }
 
   /**

@@ -79,7 +79,9 @@ class Steps {
     const { scopes } = this.#shown(request, provider);
     const begun = await flows.begin({
       provider,
-      scopes: scopes.filter((scope) => scope.required || asked.has(scope.id)).map((scope) => scope.id),
+      // SECURITY: a link for a grant asks for what its account has; a page, or who drives it, widens nothing that others share.
+      scopes:
+        request.grantId === null ? scopes.filter(({ id, required }) => required || asked.has(id)).map(({ id }) => id) : undefined,
       redirectUri: `${origin}${CALLBACK_PATH}`,
       fields: request.fields[provider],
       allowPrivate: request.allowPrivate,

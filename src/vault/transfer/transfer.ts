@@ -131,7 +131,7 @@ export class EmbeddedTransfer implements VaultTransfer {
   }
 
   retire(exportId: string, accounts: readonly Pick<MovedAccount, 'id' | 'version'>[]): Promise<number> {
-    const { state, dataKeys, dropMaterial } = this.#parts;
+    const { state, dropMaterial } = this.#parts;
     return state.exclusive(async () => {
       const changes: StoreChange[] = [];
       for (const { id, version } of accounts) {
@@ -145,7 +145,8 @@ export class EmbeddedTransfer implements VaultTransfer {
         const next = { ...row, version: version + 1, oauth: { ...row.oauth, state: 're_auth_required' as const, reason } };
         changes.push(
           { put: 'credential', row: next },
-          { put: 'sealed', row: dataKeys.seal(id, next.version, dataKeys.open(sealed)) },
+          // SECURITY: what is left here would be read by whoever gets this master key, and revoked at the provider with the last grant.
+          { remove: 'sealed', id },
         );
       }
       if (accounts.length === 0) return 0;
