@@ -238,7 +238,7 @@ describe('an account that has to be connected again', () => {
   it('is refused with a link, which is good for that account alone and heals the grant', async () => {
     const bot = await stage.agent('fourth');
     stage.behaviour.account = 'zoe';
-    const connected = await stage.connect({ agent: 'fourth', label: 'lost' });
+    const connected = await stage.connect({ agent: 'fourth', label: 'lost', scopes: ['write'] });
     stage.behaviour.intercept = (parameters, respond) => {
       if (parameters.get('grant_type') !== 'refresh_token') return false;
       respond(400, '{"error":"invalid_grant"}');
@@ -261,6 +261,8 @@ describe('an account that has to be connected again', () => {
     const consent = async (account: string): Promise<Page & { readonly status: number }> => {
       stage.behaviour.account = account;
       const begun = await step('begin', choice(page.ticket, { scopes: ['read'] }));
+      // What the account has; the page's word widens nothing.
+      expect(new URL(begun.authorization_url as string).searchParams.get('scope')).toBe('write');
       const query = new URLSearchParams(stage.consent(begun.authorization_url as string)).toString();
       return step('complete', { ticket: page.ticket, query: `?${query}` });
     };
