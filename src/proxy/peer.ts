@@ -37,23 +37,26 @@ function procAddress6(ip: string, port: number): string | null {
   return ip === '::1' ? `${'0'.repeat(24)}01000000:${port.toString(16).padStart(4, '0').toUpperCase()}` : null;
 }
 
+const procSocket = (ip: string, port: number): string | null =>
+  procAddress(ip.startsWith('::ffff:') ? ip.slice(7) : ip, port) ?? procAddress6(ip, port);
+
 /** The peer with its uid, and pid and executable where this process may read them. Nulls when the kernel does not say. */
 export async function lookUpPeer(socket: Socket): Promise<Peer> {
   const base = peerOf(socket);
-  const ip = socket.remoteAddress;
-  const port = socket.remotePort;
-  if (ip === undefined || port === undefined) return base;
-  const v4 = ip.startsWith('::ffff:') ? ip.slice(7) : ip;
-  const local = procAddress(v4, port) ?? procAddress6(ip, port);
-  if (local === null) return base;
+  const { remoteAddress: ip, remotePort: port, localAddress: ownIp, localPort: ownPort } = socket;
+  if (ip === undefined || port === undefined || ownIp === undefined || ownPort === undefined) return base;
+  const theirs = procSocket(ip, port);
+  const ours = procSocket(ownIp, ownPort);
+  if (theirs === null || ours === null) return base;
   const table = await readFile(
     ip.includes(':') && !ip.startsWith('::ffff:') ? '/proc/net/tcp6' : '/proc/net/tcp',
     'latin1',
   ).catch(() => '');
   for (const line of table.split('\n')) {
     const cells = line.trim().split(/\s+/);
-    // The client's row: its local address is our remote one, and it is not ours to mistake for (our row has them swapped).
-    if (cells[1]?.toUpperCase() !== local) continue;
+    // SECURITY: both ends. A port may have sockets to other places at the same time, of other users, which would lend theirs; and of a
+    // socket that nobody holds any more the kernel says 0, which is root.
+    if (cells[1]?.toUpperCase() !== theirs || cells[2]?.toUpperCase() !== ours || cells[9] === '0') continue;
     const uid = Number(cells[7]);
     const process = await processOfInode(cells[9] ?? '', uid);
     return { ...base, uid, pid: process?.pid ?? null, executable: process?.executable ?? null, unit: process?.unit ?? null };

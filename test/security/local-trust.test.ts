@@ -62,6 +62,27 @@ const curlAs = (who: object, proxyUrl: string, caFile: string) =>
     (error: { stdout: string }) => error.stdout,
   );
 
+/** Root's sockets to a dozen places, then another user's to the proxy, all from one port: the kernel lists them in no order. */
+const SHARED_PORT = `
+import os, socket, sys
+def bound(port):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", port))
+    return s
+servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(12)]
+first = bound(0)
+port = first.getsockname()[1]
+held = [first] + [bound(port) for _ in servers[1:]]
+for client, server in zip(held, servers):
+    client.connect(server.getsockname())
+os.setresuid(65534, 65534, 65534)
+other = bound(port)
+other.connect(("127.0.0.1", int(sys.argv[1])))
+other.sendall(sys.argv[2].encode())
+sys.stdout.write(other.recv(300).decode())
+`;
+
 /** The CA where every user can read it, as the service unit puts it. */
 function publicCa(): string {
   const file = join(mkdtempSync(join(tmpdir(), 'alterd-ca-')), 'ca.crt');
@@ -101,6 +122,15 @@ describe('other users', () => {
     expect(await curlAs(stolen.who, `http://x:${stolen.key}@127.0.0.1:${wall.daemon.port}`, caFile)).toMatch(/^403 /);
     await wall.row({ error: 'policy_violation', policy_error: 'token_uid_mismatch', status: 403 });
     expect(wall.good.arrivals.length).toBe(before);
+  });
+
+  it('S-75 a port with sockets of another user to other places lends nothing: both ends are looked at', async () => {
+    if (!isRoot) return console.log('not present here: root');
+    const { key } = await wall.daemon.api<{ key: string }>('POST', `/v1/agents/${bot.name}/keys`, { bound_uid: 0 });
+    const head = `CONNECT ${GOOD}:443 HTTP/1.1\r\nHost: ${GOOD}:443\r\nProxy-Authorization: Bearer ${key}\r\n\r\n`;
+    const said = await run('python3', ['-c', SHARED_PORT, String(wall.daemon.port), head]).catch((error: Error) => error);
+    if (said instanceof Error && 'code' in said && said.code === 'ENOENT') return console.log('not present here: python3');
+    expect(said).toMatchObject({ stdout: expect.stringMatching(/^HTTP\/1\.1 403 /) });
   });
 
   it('S-75 a key bound to a user is refused where the kernel says nothing, on the Unix socket', async () => {
