@@ -1,6 +1,6 @@
 /** Stock AWS clients with placeholder keys, against a store that checks each signature with another implementation. */
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -43,7 +43,15 @@ function withoutChunks(body: Buffer): Buffer {
   }
 }
 
+/** Of `/big`, which nobody keeps. */
+let takenBytes = 0;
+
 async function store(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url?.startsWith('/big') === true) {
+    for await (const part of request) takenBytes += (part as Buffer).length;
+    response.setHeader('etag', '"e"').end();
+    return;
+  }
   const body = await readBody(request);
   const problem = await problemOf(request, body);
   if (problem !== null) {
@@ -116,6 +124,25 @@ describe('an AWS client with placeholder keys', () => {
       expect(hashes).toContain('STREAMING-UNSIGNED-PAYLOAD-TRAILER');
       for (const call of provider.at(S3)) expect(JSON.stringify(call)).not.toContain(env.AWS_ACCESS_KEY_ID);
     });
+
+  if (findClient('@aws-sdk/client-s3') !== null)
+    // PUT_MIB=2048 is what the limit was set for: 135 MiB then.
+    it('a large upload is signed as it passes, in bounded memory', async () => {
+      const mib = Number(process.env.PUT_MIB ?? 192);
+      const { status, stderr } = await runProgram(
+        process.execPath,
+        [join(PROJECT, 'test/e2e/programs/aws-big.mjs'), String(mib)],
+        {
+          env,
+          timeoutMs: 240_000,
+        },
+      );
+      expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+      expect(takenBytes).toBeGreaterThan(mib * 1024 * 1024);
+      if (process.platform !== 'linux') return;
+      const peakKib = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${alterd.pid}/status`, 'utf8'))?.[1]);
+      expect(peakKib / 1024).toBeLessThan(150);
+    }, 250_000);
 
   if (findClient('@aws-sdk/client-s3') !== null)
     it('@aws-sdk/client-s3 gets no signature for another region than the one that its grant is pinned to', async () => {
