@@ -12,14 +12,15 @@ import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { VaultLinkStatus } from '../domain/vault-link.ts';
 import { isLive } from '../vault/authority.ts';
-import { changeView, EMPTY_VIEW, type HostView, keptView } from '../vault/host-view.ts';
-import { readWireView, wireView } from '../vault/host-wire.ts';
+import { changeView, EMPTY_VIEW, type HostView } from '../vault/host-view.ts';
 import { reAuthRequired } from '../vault/oauth/refresher.ts';
 import type { ProviderSource } from '../vault/provider-source.ts';
 import type { VaultRooms } from '../vault/vault-rooms.ts';
 import { BorrowedMaterials } from './borrowed-materials.ts';
+import { HostLease } from './host-lease.ts';
+import { KeptLease, longestGraceMs } from './kept-lease.ts';
 import type { LeaseCache } from './lease-cache.ts';
-import { type ClockSource, type Lease, type Moment, momentOf, remainingMs } from './lease-clock.ts';
+import type { ClockSource, Lease, Moment } from './lease-clock.ts';
 import { LeasedRooms } from './leased-rooms.ts';
 import { QuotaPurse } from './quota-purse.ts';
 import type { Bundle, Unchanged, VaultCalls, ViewChanged } from './vault-calls.ts';
@@ -42,8 +43,6 @@ export interface RemoteVaultOptions {
 const TICK_MS = 1_000;
 /** Replicas are a moment apart; a vault that was restored is older for good. */
 const OLDER_COUNTS_AFTER_MS = 15_000;
-/** Of its lease, after which the view is asked for again. */
-const RENEW_SHARE = 1 / 3;
 
 export class RemoteVault implements VaultRooms {
   readonly #options: RemoteVaultOptions;
@@ -58,10 +57,8 @@ export class RemoteVault implements VaultRooms {
   #digest: string | null = null;
   /** By performance.now(): since when the vault answers with views that are older than the one here. */
   #olderSince: number | null = null;
-  #lease: Lease | null = null;
-  /** By performance.now(). */
-  #endsAt = 0;
-  #renewAt = 0;
+  readonly #lease: HostLease;
+  readonly #kept: KeptLease;
   /** The longest that any grant may outlast its lease. */
   #longestGraceMs = 0;
   #grants: { readonly of: Authority; readonly byId: ReadonlyMap<string, Grant> } | null = null;
@@ -76,6 +73,8 @@ export class RemoteVault implements VaultRooms {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     const now = this.#now;
+    this.#lease = new HostLease(clock);
+    this.#kept = new KeptLease({ cache, clock, log: options.log });
     this.#rooms = new LeasedRooms({ vaultUrl: url, catalogue, audit, policiesDir, limits: cache, now });
     this.#link = new VaultLink({
       ...{ calls, clock, log: options.log },
@@ -90,7 +89,7 @@ export class RemoteVault implements VaultRooms {
       versionOf: ({ credentialId }) => this.#view.credential.get(credentialId)?.version,
       isAway: () => this.#link.isAway,
       refusal: (_grant, reason) => this.#away(reason),
-      onFault: (error) => this.#cacheFailed(error),
+      onFault: (error) => this.#kept.failed(error),
     });
     this.quotas = new QuotaPurse({
       ...{ calls: this.#link.observed(calls), clock, isAway: () => this.#link.isAway || this.#ended !== null },
@@ -201,9 +200,8 @@ export class RemoteVault implements VaultRooms {
   }
 
   get status(): VaultLinkStatus {
-    const left = this.#lease === null ? 0 : Math.max(0, Math.round(this.#endsAt - performance.now()));
     return {
-      ...{ url: this.#options.url, ...this.#link.status, epoch: this.#epoch, leaseLeftMs: left },
+      ...{ url: this.#options.url, ...this.#link.status, epoch: this.#epoch, leaseLeftMs: this.#lease.leftMs },
       ...{
         quotas: this.quotas.status,
         held: this.#materials.size,
@@ -236,11 +234,8 @@ export class RemoteVault implements VaultRooms {
   }
 
   #hasLease(graceMs: number): boolean {
-    if (this.#ended !== null || this.#unusable !== null || this.#closed || this.#lease === null) return false;
-    if (performance.now() < this.#endsAt) return true;
-    if (graceMs === 0 || !this.#link.isAway) return false;
-    const extended = { ...this.#lease, durationMs: this.#lease.durationMs + graceMs };
-    return remainingMs(extended, momentOf(this.#options.clock)) > 0;
+    if (this.#ended !== null || this.#unusable !== null || this.#closed) return false;
+    return this.#lease.lasts(this.#link.isAway ? graceMs : 0);
   }
 
   /** @throws AlterError vault_unavailable, host_inactive */
@@ -249,7 +244,7 @@ export class RemoteVault implements VaultRooms {
     if (this.#ended !== null) throw this.#ended;
     if (this.#unusable !== null) throw this.#unusable;
     throw this.#away(
-      this.#lease === null
+      this.#lease.kept === null
         ? 'this host has no lease of it yet, or none that it may still use'
         : 'the lease of this host has ended',
     );
@@ -273,7 +268,7 @@ export class RemoteVault implements VaultRooms {
     if (bundle.view === null) {
       this.#olderSince = null;
       this.#epoch = Math.max(this.#epoch, bundle.epoch);
-      this.#begin(lease);
+      this.#lease.begin(lease);
       this.#persist([]);
       return Promise.resolve();
     }
@@ -297,7 +292,7 @@ export class RemoteVault implements VaultRooms {
   #onChanged({ from, digest, epoch, changes }: ViewChanged): boolean {
     if (digest === this.#digest) return true;
     if (from !== this.#digest || epoch < this.#epoch) return false;
-    void this.#adopt(changeView(this.#view, changes), epoch, digest, this.#lease);
+    void this.#adopt(changeView(this.#view, changes), epoch, digest, null);
     return true;
   }
 
@@ -309,7 +304,7 @@ export class RemoteVault implements VaultRooms {
     this.#epoch = epoch;
     this.#digest = digest;
     this.#olderSince = null;
-    if (lease !== null) this.#begin(lease);
+    if (lease !== null) this.#lease.begin(lease);
     this.#ended = null;
     if (this.#digest !== null && this.#unusable === null && policies?.id === before?.id && policies?.digest === before?.digest)
       this.#putInForce(view, epoch);
@@ -339,55 +334,23 @@ export class RemoteVault implements VaultRooms {
 
   #putInForce(view: HostView, epoch: number): void {
     if (this.#view !== view) return;
-    this.#longestGraceMs = Math.max(0, ...[...view.grant.values()].map(({ offlineGraceMs }) => offlineGraceMs));
+    this.#longestGraceMs = longestGraceMs(view);
     this.#rooms.adopt(view, epoch);
     this.#persist(this.#materials.onView());
   }
 
-  #begin(lease: Lease): void {
-    this.#lease = lease;
-    const now = performance.now();
-    const left = remainingMs(lease, momentOf(this.#options.clock));
-    this.#endsAt = now + left;
-    this.#renewAt = now + left * RENEW_SHARE;
-  }
-
   #persist(gone: readonly string[]): void {
-    if (this.#digest === null || this.#lease === null || this.#ended !== null) return;
-    try {
-      const kept = keptView(this.#view);
-      // A view that lost something on the way to the disk is another one: the vault is asked for all of it.
-      const digest = kept.grant.size === this.#view.grant.size ? this.#digest : null;
-      this.#options.cache.writeHead({ epoch: this.#epoch, digest, lease: this.#lease, rows: wireView(kept) }, gone);
-    } catch (thrown) {
-      this.#cacheFailed(thrown);
-    }
-  }
-
-  #cacheFailed(thrown: unknown): void {
-    this.#options.log.warn({ reason: toAlterError(thrown).message }, 'what is borrowed can not be kept on disk');
+    const lease = this.#lease.kept;
+    if (this.#digest === null || lease === null || this.#ended !== null) return;
+    this.#kept.write({ view: this.#view, epoch: this.#epoch, digest: this.#digest, lease }, gone);
   }
 
   async #restore(): Promise<void> {
-    const { cache, clock, log } = this.#options;
-    if (cache.problem !== null) log.warn({ reason: cache.problem }, 'the leases of before do not open; all is borrowed anew');
-    if (cache.found === null) return;
-    try {
-      const { epoch, digest, lease, rows } = cache.found.head as {
-        epoch: number;
-        digest: string | null;
-        lease: Lease;
-        rows: unknown;
-      };
-      const view = readWireView(rows);
-      const graceMs = Math.max(0, ...[...view.grant.values()].map(({ offlineGraceMs }) => offlineGraceMs));
-      if (remainingMs({ ...lease, durationMs: lease.durationMs + graceMs }, momentOf(clock)) === 0) return;
-      const restored = this.#adopt(view, epoch, digest ?? '', lease);
-      await restored;
-      for (const [grantId, kept] of cache.found.materials) if (view.grant.has(grantId)) this.#materials.restore(grantId, kept);
-    } catch (thrown) {
-      log.warn({ reason: toAlterError(thrown).message }, 'the leases of before can not be read; all is borrowed anew');
-    }
+    const found = this.#kept.read();
+    if (found === null) return;
+    await this.#adopt(found.view, found.epoch, found.digest ?? '', found.lease);
+    for (const [grantId, kept] of this.#options.cache.found?.materials ?? [])
+      if (found.view.grant.has(grantId)) this.#materials.restore(grantId, kept);
   }
 
   /** The vault ended what this host may do: nothing is left, in memory or on disk. */
@@ -397,22 +360,16 @@ export class RemoteVault implements VaultRooms {
     this.#options.log.warn({ reason: error.message }, 'the vault ended what this host may use');
     this.#view = EMPTY_VIEW;
     this.#digest = null;
-    this.#lease = null;
+    this.#lease.end();
     this.quotas.clear();
     this.#materials.clear();
     this.#rooms.adopt(EMPTY_VIEW, this.#epoch);
-    try {
-      this.#options.cache.clear();
-    } catch (thrown) {
-      this.#cacheFailed(thrown);
-    }
+    this.#kept.clear();
   }
 
   #tick(): void {
-    const now = performance.now();
-    if (this.#lease !== null)
-      this.#endsAt = Math.min(this.#endsAt, now + remainingMs(this.#lease, momentOf(this.#options.clock)));
+    this.#lease.look();
     this.#materials.tick();
-    if ((now >= this.#renewAt || this.#olderSince !== null) && !this.#link.isAway) void this.#link.refresh();
+    if ((this.#lease.isDue || this.#olderSince !== null) && !this.#link.isAway) void this.#link.refresh();
   }
 }
