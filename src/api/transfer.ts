@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import { Secret } from '../domain/secret.ts';
 import type { ImportReport, MovedAccount, MovedCounts, VaultExport, VaultTransfer } from '../vault/transfer/transfer.ts';
-import type { ApiDeps } from './deps.ts';
+import type { ApiDeps, ProviderLibrary } from './deps.ts';
 import { readBody } from './input.ts';
 
 /** Of a sealed file, as text. */
@@ -19,7 +19,12 @@ const retiring = z.strictObject({
   export_id: z.string().max(64),
   accounts: z.array(z.strictObject({ id: z.string().max(64), version: z.number().int() })).max(100_000),
 });
-const importing = z.strictObject({ passphrase, file: z.base64(), dry_run: z.boolean().default(false) });
+const importing = z.strictObject({
+  passphrase,
+  file: z.base64(),
+  dry_run: z.boolean().default(false),
+  allow_references: z.boolean().default(false),
+});
 
 export interface ExportView {
   readonly id: string;
@@ -76,12 +81,16 @@ export const importView = (report: ImportReport): ImportView => ({
   accounts: report.accounts,
 });
 
+/** Slugs of the operator's own files: they do not travel. */
+export const ownProviderFiles = (providers: ProviderLibrary): string[] =>
+  providers.list().flatMap(({ slug }) => (providers.isUserDefined(slug) ? [slug] : []));
+
 export function exportRoutes({ vault, providers }: ApiDeps): Hono {
   const routes = new Hono();
 
   routes.post('/', async (c) => {
     const { passphrase: text } = await readBody(c, exporting);
-    const providerFiles = providers.list().flatMap(({ slug }) => (providers.isUserDefined(slug) ? [slug] : []));
+    const providerFiles = ownProviderFiles(providers);
     const made = await required(vault.transfer).exportAll({ passphrase: new Secret(text), providerFiles });
     return c.json({ export: exportView(made) });
   });
@@ -99,8 +108,14 @@ export function importRoutes({ vault }: ApiDeps): Hono {
   const routes = new Hono();
 
   routes.post('/', async (c) => {
-    const { passphrase: text, file, dry_run: dryRun } = await readBody(c, importing, IMPORT_MAX_BYTES);
-    const report = await required(vault.transfer).importAll(Buffer.from(file, 'base64'), new Secret(text), { dryRun });
+    const {
+      passphrase: text,
+      file,
+      dry_run: dryRun,
+      allow_references: allowReferences,
+    } = await readBody(c, importing, IMPORT_MAX_BYTES);
+    const options = { dryRun, allowReferences };
+    const report = await required(vault.transfer).importAll(Buffer.from(file, 'base64'), new Secret(text), options);
     return c.json({ import: importView(report) });
   });
 

@@ -4,7 +4,7 @@ import { printable } from './table.ts';
 
 export const bodiesText = ({ request, response }: BodiesView): string =>
   request === null && response === null
-    ? '\nNo body is kept of it.\n'
+    ? '\nNo body is kept of it. From now on, for a grant: `alterd grant update GRANT --audit-bodies both`.\n'
     : bodyText('request', request) + bodyText('response', response);
 
 function bodyText(side: string, body: BodyView | null): string {

@@ -3,16 +3,17 @@
  * Both ways answer alike. It must never open the files of a daemon that runs.
  */
 import { apiPath } from '../api/client.ts';
-import { type ExportView, exportView, type ImportView, importView } from '../api/transfer.ts';
+import { type ExportView, exportView, type ImportView, importView, ownProviderFiles } from '../api/transfer.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Secret } from '../domain/secret.ts';
+import type { ImportOptions } from '../vault/transfer/transfer.ts';
 import type { Cli } from './cli.ts';
 import { loadSettings } from './settings.ts';
 
 export interface Transfer {
   export(passphrase: Secret): Promise<ExportView>;
   retire(made: ExportView): Promise<number>;
-  import(file: Buffer, passphrase: Secret, dryRun: boolean): Promise<ImportView>;
+  import(file: Buffer, passphrase: Secret, options: ImportOptions): Promise<ImportView>;
 }
 
 /** Runs `use` with the vault of this installation. @throws AlterError of what failed */
@@ -26,11 +27,11 @@ export async function withTransfer<T>(cli: Cli, mayCreate: boolean, use: (transf
   return withOfflineVault(
     { paths, loaded, mayCreate, warn: (message) => cli.output.warn(message) },
     ({ vault: { transfer } }, providers) => {
-      const providerFiles = providers.list().flatMap(({ slug }) => (providers.isUserDefined(slug) ? [slug] : []));
       return use({
-        export: async (passphrase) => exportView(await transfer.exportAll({ passphrase, providerFiles })),
+        export: async (passphrase) =>
+          exportView(await transfer.exportAll({ passphrase, providerFiles: ownProviderFiles(providers) })),
         retire: ({ id, accounts }) => transfer.retire(id, accounts),
-        import: async (file, passphrase, dryRun) => importView(await transfer.importAll(file, passphrase, { dryRun })),
+        import: async (file, passphrase, options) => importView(await transfer.importAll(file, passphrase, options)),
       });
     },
   );
@@ -45,8 +46,9 @@ function online(cli: Cli): Transfer {
       const body = { export_id: id, accounts: accounts.map(({ id: account, version }) => ({ id: account, version })) };
       return (await client.send<{ retired: number }>(apiPath('export', 'retire'), body)).retired;
     },
-    import: async (file, passphrase, dryRun) => {
-      const body = { passphrase: passphrase.reveal(), file: file.toString('base64'), dry_run: dryRun };
+    import: async (file, passphrase, { dryRun, allowReferences }) => {
+      const text = { passphrase: passphrase.reveal(), file: file.toString('base64') };
+      const body = { ...text, dry_run: dryRun, allow_references: allowReferences };
       return (await client.send<{ import: ImportView }>(apiPath('import'), body)).import;
     },
   };

@@ -11,6 +11,7 @@ import { withTransfer } from '../transfer.ts';
 
 interface ImportFlags extends PassphraseFlags {
   readonly dryRun?: boolean;
+  readonly allowReferences?: boolean;
 }
 
 const WORDS: Readonly<Record<ImportView['outcome'], string>> = {
@@ -21,14 +22,23 @@ const WORDS: Readonly<Record<ImportView['outcome'], string>> = {
   conflict: 'would be refused (--dry-run)',
 };
 
+/** As all commands call them. */
+const NAMES: Readonly<Record<string, string>> = { credentials: 'secrets', clients: 'OAuth clients' };
+
 export function defineImport(command: Command, cli: Cli): void {
-  command.argument('<file>', 'as `alterd export` wrote it').option('--dry-run', 'say what would happen, and change nothing');
+  command
+    .argument('<file>', 'as `alterd export` wrote it')
+    .option('--dry-run', 'say what would happen, and change nothing')
+    .option(
+      '--allow-references',
+      'take secrets along whose values are fetched on this machine, from commands, files or variables',
+    );
   withPassphrase(command);
   example(command, 'alterd import vault.sealed --dry-run').action(async (file: string, flags: ImportFlags) => {
     const bytes = read(file);
     const passphrase = await readPassphrase(flags, false);
     const view = await withTransfer(cli, flags.dryRun !== true, (transfer) =>
-      transfer.import(bytes, passphrase, flags.dryRun === true),
+      transfer.import(bytes, passphrase, { dryRun: flags.dryRun === true, allowReferences: flags.allowReferences === true }),
     );
     report(cli, view, file);
     if (view.outcome === 'conflict') throw new ExitStatus(EXIT.conflict);
@@ -50,8 +60,8 @@ function report(cli: Cli, view: ImportView, file: string): void {
     ['outcome', WORDS[view.outcome]],
     ['export', `${view.id} of ${view.exported_at}`],
     ...Object.entries(added).map(([kind, count]): [string, string] => [
-      kind,
-      `${count} new, ${unchanged[kind as keyof typeof unchanged]} here already`,
+      NAMES[kind] ?? kind,
+      `${count} ${view.outcome === 'before' ? 'not here any more' : 'new'}, ${unchanged[kind as keyof typeof unchanged]} here already`,
     ]),
   ]);
   for (const conflict of conflicts)
@@ -62,7 +72,12 @@ function report(cli: Cli, view: ImportView, file: string): void {
       `provider files of the source are missing here: ${view.missing_providers.join(', ')}; \`alterd provider add FILE\``,
     );
   for (const reference of view.references) cli.output.warn(`is fetched on this machine from now on: ${reference}`);
-  if (view.outcome === 'planned') cli.output.hint(`Do it: \`alterd import ${file}\`.`);
+  const more = view.references.length > 0 ? ' --allow-references' : '';
+  if (view.outcome === 'planned') cli.output.hint(`Do it: \`alterd import ${file}${more}\`.`);
+  if (view.outcome === 'before' && Object.values(added).some((count) => count > 0))
+    cli.output.hint(
+      'What was removed here since is meant to be gone. To have it again: export anew at the source, and import that file.',
+    );
   if (view.outcome !== 'imported') return;
   const agents = view.agents.join(',') || 'AGENT';
   cli.output.hint('Everything keeps its id, and keys of agents go on working. For a central vault, once for each machine:');

@@ -81,14 +81,33 @@ export function planImport(moved: MovedRows, here: StoreSnapshot, policyFiles: R
         conflicts.push(`${noun} ${nameOf(row)}: ${unique} is taken by another one here (id ${other.id}, in the file ${row.id})`);
       else if (own === undefined && kind === 'policies' && policyFiles.has((row as Row<'policies'>).name))
         conflicts.push(`${noun} ${nameOf(row)}: a policy file here has the same name`);
-      else if (own === undefined) news.push(row);
-      else same++;
+      else if (own === undefined) {
+        const lender = lenderOf(kind, row, here);
+        if (lender === null) news.push(row);
+        else conflicts.push(`${noun} ${nameOf(row)}: ${lender} is here already, and it would open what that may do here`);
+      } else same++;
     }
     added[kind] = news;
     unchanged[kind] = same;
   };
   ROW_KINDS.forEach(plan);
   return { added: added as unknown as MovedRows, unchanged: unchanged as ImportPlan['unchanged'], conflicts };
+}
+
+/**
+ * What is here already that a new row would open for somebody else.
+ * SECURITY: with a key that its maker knows, a file would open all that was granted here since; with a permit or delegation, what people
+ * were asked about here.
+ */
+function lenderOf<K extends keyof MovedRows>(kind: K, row: Row<K>, here: StoreSnapshot): string | null {
+  if (kind === 'keys') {
+    const agent = here.agents.find(({ id }) => id === (row as Row<'keys'>).agentId);
+    return agent === undefined ? null : `agent ${agent.name}`;
+  }
+  if (kind !== 'delegations' && kind !== 'permits') return null;
+  const { grantId } = row as Row<'delegations' | 'permits'>;
+  const grant = here.grants.find(({ id }) => id === grantId);
+  return grant === undefined ? null : `grant ${grant.id.slice(0, 8)}`;
 }
 
 /** `methods (here null, in the file ["GET"])` for each setting that differs. Moments of use are none. */

@@ -67,6 +67,12 @@ export interface ExportRequest {
   readonly costLog2?: number | undefined;
 }
 
+export interface ImportOptions {
+  readonly dryRun: boolean;
+  /** The operator has seen where values will be fetched from on this machine: commands, files, variables, servers. */
+  readonly allowReferences: boolean;
+}
+
 export interface VaultTransfer {
   /** @throws AlterError invalid_input, conflict, audit_unavailable, vault_unavailable */
   exportAll(request: ExportRequest): Promise<VaultExport>;
@@ -76,7 +82,7 @@ export interface VaultTransfer {
    */
   retire(exportId: string, accounts: readonly Pick<MovedAccount, 'id' | 'version'>[]): Promise<number>;
   /** @throws AlterError sealed_file_refused, import_conflict, invalid_input, audit_unavailable, vault_unavailable */
-  importAll(file: Uint8Array, passphrase: Secret, options: { readonly dryRun: boolean }): Promise<ImportReport>;
+  importAll(file: Uint8Array, passphrase: Secret, options: ImportOptions): Promise<ImportReport>;
 }
 
 export interface TransferParts {
@@ -160,7 +166,7 @@ export class EmbeddedTransfer implements VaultTransfer {
     });
   }
 
-  async importAll(file: Uint8Array, passphrase: Secret, { dryRun }: { readonly dryRun: boolean }): Promise<ImportReport> {
+  async importAll(file: Uint8Array, passphrase: Secret, options: ImportOptions): Promise<ImportReport> {
     const bytes = await openWithPassphrase(file, passphrase, EXPORT_KIND);
     let moved: MovedVault;
     try {
@@ -168,11 +174,11 @@ export class EmbeddedTransfer implements VaultTransfer {
     } finally {
       bytes.fill(0);
     }
-    return this.#parts.state.exclusive(() => this.#import(moved, dryRun));
+    return this.#parts.state.exclusive(() => this.#import(moved, options));
   }
 
   /** Inside exclusive(). */
-  async #import(moved: MovedVault, dryRun: boolean): Promise<ImportReport> {
+  async #import(moved: MovedVault, { dryRun, allowReferences }: ImportOptions): Promise<ImportReport> {
     const { state, catalogue } = this.#parts;
     const plan = planImport(moved, state.rows, this.#policyFileNames());
     const clients = this.#planClients(moved);
@@ -194,7 +200,10 @@ export class EmbeddedTransfer implements VaultTransfer {
     }
     if (Object.values(added).every((count) => count === 0)) return report('unchanged');
     const policies = await this.#parts.policies.prepareAdded(plan.added.policies);
-    if (dryRun) return report('planned');
+    const planned = report('planned');
+    if (dryRun) return planned;
+    // SECURITY: a file says what this machine is to run and to read: a person looks at it first.
+    if (planned.references.length > 0 && !allowReferences) throw unseenReferences(planned.references);
     const { clients: _clients, ...counts } = added;
     await state.commit(
       { action: 'vault.imported', details: { export_id: moved.id, ...counts, provider_clients: added.clients } },
@@ -329,6 +338,13 @@ function isSameMaterial(a: ReadonlyMap<string, Secret> | undefined, b: ReadonlyM
   if (a === undefined || b === undefined) return a === b;
   return a.size === b.size && [...a].every(([name, secret]) => b.get(name)?.reveal() === secret.reveal());
 }
+
+const unseenReferences = (references: readonly string[]): AlterError =>
+  new AlterError(
+    'invalid_input',
+    { problems: references.map((reference) => `would be fetched on this machine: ${reference}`) },
+    { hint: 'When each of them is meant: `alterd import FILE --allow-references`. Nothing was changed.' },
+  );
 
 const renewedSince = (name: string): AlterError =>
   new AlterError('conflict', {

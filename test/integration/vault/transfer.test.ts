@@ -20,8 +20,8 @@ const POLICY = (name: string) =>
 
 const exported = async (vault: Vault): Promise<Buffer> =>
   (await vault.transfer.exportAll({ passphrase: PASSPHRASE, providerFiles: ['acme'], costLog2 })).file;
-const imported = (vault: Vault, file: Uint8Array, dryRun = false): Promise<ImportReport> =>
-  vault.transfer.importAll(file, PASSPHRASE, { dryRun });
+const imported = (vault: Vault, file: Uint8Array, dryRun = false, allowReferences = false): Promise<ImportReport> =>
+  vault.transfer.importAll(file, PASSPHRASE, { dryRun, allowReferences });
 
 async function another(): Promise<OpenedVault> {
   const opened = await openedVault(directory());
@@ -184,6 +184,47 @@ describe('everything of a vault', () => {
     expect((await imported(there, await exported(vault), true)).conflicts).toEqual([
       'secret token: its value is another one here',
     ]);
+  });
+
+  it('a key, a delegation or a permit for what is here already is in the way: it would open what was granted here since', async () => {
+    const { vault: theirs } = await another();
+    await imported(theirs, file);
+    const { vault } = await another();
+    await imported(vault, file);
+    await theirs.agents.createKey('bot', {});
+    const [grant] = theirs.grants.list().filter(({ principal }) => principal.type === 'user');
+    await theirs.delegations.create({ grant: grant?.id as string, agent: 'helper', by: 'operator' });
+    const { epoch } = vault;
+    const more = await exported(theirs);
+    const { conflicts } = await imported(vault, more, true);
+    expect([...conflicts].sort()).toEqual([
+      expect.stringMatching(/^delegation \w+: grant \w+ is here already, and it would open/),
+      expect.stringMatching(/^key alter_key_agent_\w+…: agent bot is here already, and it would open/),
+    ]);
+    expect(await refusal(imported(vault, more))).toMatchObject({ code: 'import_conflict' });
+    expect(vault.epoch).toBe(epoch);
+  });
+
+  it('what would be run or read on this machine is shown first, and taken only when it is meant', async () => {
+    const { vault: theirs } = await another();
+    const reference = `command:${JSON.stringify([process.execPath, '-p', '"SEKRET-marker-fetched"'])}`;
+    await theirs.secrets.create({
+      ...{ name: 'fetched', providerId: 'good', fields: new Map() },
+      sources: { fields: { token: reference }, lifetimeMs: 60_000 },
+    });
+    const { vault } = await another();
+    const { epoch } = vault;
+    const fetching = await exported(theirs);
+    expect(await imported(vault, fetching, true)).toMatchObject({
+      outcome: 'planned',
+      references: [`fetched.token: ${reference}`],
+    });
+    await expect(imported(vault, fetching)).rejects.toMatchObject({
+      code: 'invalid_input',
+      hint: expect.stringContaining('--allow-references'),
+    });
+    expect(vault.epoch).toBe(epoch);
+    expect(await imported(vault, fetching, false, true)).toMatchObject({ outcome: 'imported' });
   });
 
   it('what the journal refuses does not happen', async () => {
