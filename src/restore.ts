@@ -22,7 +22,7 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import { findMasterKey } from './crypto/next-key.ts';
 import { ensurePrivateDirectory } from './crypto/private-file.ts';
-import { type BackupManifest, digestOf, MANIFEST, manifestMac } from './daemon/backup.ts';
+import { type BackupFile, type BackupManifest, digestOf, MANIFEST, manifestMac } from './daemon/backup.ts';
 import { AlterError } from './domain/errors.ts';
 import { masterKeyPlace } from './installation.ts';
 import { withOfflineVault } from './offline-vault.ts';
@@ -71,7 +71,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRep
   const placing = new Placing(paths, from);
   try {
     try {
-      placing.place(manifest);
+      await placing.place(manifest);
     } finally {
       unlock();
     }
@@ -136,13 +136,18 @@ const KEY_HINT =
   'Bring back the master key first, from where it was kept: it is in no backup. Its place is `master.key` beside the configuration, or the unit.';
 
 async function requireWhole(directory: string, { files }: BackupManifest): Promise<void> {
-  for (const { path, bytes, sha256 } of files) {
+  for (const file of files) {
+    const { path } = file;
     if (!KNOWN.test(path))
       throw unusable(directory, `it names ${JSON.stringify(path)}, which is no file of an installation`, OTHER);
-    const found = existsSync(join(directory, path)) ? await digestOf(join(directory, path)) : null;
-    if (found?.bytes !== bytes || found.sha256 !== sha256)
-      throw unusable(directory, found === null ? `${path} is missing` : `${path} is not as it was written`, OTHER);
+    if (!existsSync(join(directory, path))) throw unusable(directory, `${path} is missing`, OTHER);
+    await requireSame(join(directory, path), directory, file);
   }
+}
+
+async function requireSame(file: string, directory: string, { path, bytes, sha256 }: BackupFile): Promise<void> {
+  const found = await digestOf(file);
+  if (found.bytes !== bytes || found.sha256 !== sha256) throw unusable(directory, `${path} is not as it was written`, OTHER);
 }
 
 /** What is sealed beside the vault would open no more: authority, journal. A vault that is gone or damaged says nothing. */
@@ -186,14 +191,15 @@ class Placing {
     this.#from = directory;
   }
 
-  place({ files }: BackupManifest): void {
+  async place({ files }: BackupManifest): Promise<void> {
     const { stateDir, configDir, vaultDb, auditDir } = this.#paths;
     this.isJournalKept = existsSync(join(auditDir, 'audit.db'));
     if (files.some(({ path }) => path === 'vault.db')) for (const side of ['', '-wal', '-shm']) this.#moveAside(vaultDb + side);
-    for (const { path } of files) {
+    for (const file of files) {
+      const { path } = file;
       if (path.startsWith('audit/') && this.isJournalKept) continue;
       const target = path.startsWith('config/') ? join(configDir, path.slice('config/'.length)) : join(stateDir, path);
-      this.#copy(path, target);
+      await this.#copy(file, target);
     }
   }
 
@@ -213,7 +219,8 @@ class Placing {
   }
 
   /** Never over a file: what is there is the operator's, or newer. */
-  #copy(path: string, target: string): void {
+  async #copy(file: BackupFile, target: string): Promise<void> {
+    const { path } = file;
     const source = join(this.#from, path);
     if (existsSync(target)) {
       if (!readFileSync(source).equals(readFileSync(target))) this.left.push(target);
@@ -224,8 +231,15 @@ class Placing {
     mkdirSync(dirname(target), { recursive: true, mode: path.startsWith('ca/') ? 0o755 : 0o700 });
     const draft = `${target}.restore`;
     copyFileSync(source, draft);
-    chmodSync(draft, path.endsWith('.crt') ? 0o644 : 0o600);
-    renameSync(draft, target);
+    try {
+      // SECURITY: of the copy, which is what will be used: whoever may write the backup could change it since it was looked at.
+      await requireSame(draft, this.#from, file);
+      chmodSync(draft, path.endsWith('.crt') ? 0o644 : 0o600);
+      renameSync(draft, target);
+    } catch (thrown) {
+      rmSync(draft, { force: true });
+      throw thrown;
+    }
     this.#made.push(target);
     this.restored.push(path);
   }

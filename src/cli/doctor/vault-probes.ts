@@ -19,13 +19,16 @@ export async function probeListener(fleet: FleetView, config: Config, now: numbe
   const [name] = namesOf(fleet, config);
   try {
     const { shown, readiness } = await lookAt(at, name ?? at.host, fleet, config);
+    const certificate = checkCertificate(shown, now);
+    if (!shown.isPinned)
+      return [skipped('listener', `${fleet.address} was not asked for its health: its certificate is another one`), certificate];
     const isReady = /^HTTP\/1\.1 200 /.test(readiness);
     const line = JSON.stringify(readiness.split('\r\n')[0] ?? '');
     return [
       isReady
         ? ok('listener', `${fleet.address} serves hosts, as ${fleet.url}`)
         : failed('listener', `${fleet.address} answers ${line}`, 'Its database does not answer: `journalctl -u alterd-vault`.'),
-      checkCertificate(shown, now),
+      certificate,
     ];
   } catch (error) {
     const fix = 'Is it still starting, or a firewall between? `journalctl -u alterd-vault`.';
@@ -52,13 +55,17 @@ interface Look {
 function lookAt(at: { host: string; port: number }, name: string, fleet: FleetView, config: Config): Promise<Look> {
   return new Promise((resolve, reject) => {
     const servername = isIP(name) === 0 ? name : undefined;
-    // What it shows is what is asked here; nothing but a question for its health goes out, whoever answers.
+    // SECURITY: unverified on purpose, to say what is wrong with what it shows; not a byte goes to who is not signed by the vault's authority.
     const socket = connect({ ...at, rejectUnauthorized: false, minVersion: 'TLSv1.3', ...(servername && { servername }) });
     let readiness = '';
     socket.setTimeout(WAIT_MS, () => socket.destroy(Object.assign(new Error('no answer'), { code: 'no answer' })));
     socket.once('error', reject);
     socket.once('secureConnect', () => {
       const shown = shownBy(socket.getPeerCertificate(true), fleet, config);
+      if (!shown.isPinned) {
+        socket.destroy();
+        return resolve({ shown, readiness: '' });
+      }
       socket.on('data', (data) => (readiness += data.toString('latin1')));
       socket.once('close', () => resolve({ shown, readiness }));
       socket.write(`GET /readyz HTTP/1.1\r\nHost: ${name}\r\nConnection: close\r\n\r\n`);
@@ -70,12 +77,23 @@ function shownBy(peer: DetailedPeerCertificate, fleet: FleetView, config: Config
   const leaf = new X509Certificate(peer.raw);
   const isFor = (name: string): boolean => (isIP(name) === 0 ? leaf.checkHost(name) : leaf.checkIP(name)) !== undefined;
   const missing = namesOf(fleet, config).filter((name) => !isFor(name));
-  let isPinned = false;
-  for (let each = peer; ; each = each.issuerCertificate) {
-    isPinned ||= each.fingerprint256 === fleet.fingerprint;
-    if (isPinned || !each.issuerCertificate || each.issuerCertificate === each) break;
+  return {
+    notBefore: Date.parse(leaf.validFrom),
+    notAfter: Date.parse(leaf.validTo),
+    isPinned: isSignedBy(peer, fleet.fingerprint),
+    missing,
+  };
+}
+
+/** Whether the chain leads to the authority with this fingerprint, signature by signature: anybody can show its certificate beside theirs. */
+function isSignedBy(leaf: DetailedPeerCertificate, fingerprint: string): boolean {
+  for (let each = leaf; each.fingerprint256 !== fingerprint; ) {
+    const issuer = each.issuerCertificate;
+    if (!issuer?.raw || issuer === each) return false;
+    if (!new X509Certificate(each.raw).verify(new X509Certificate(issuer.raw).publicKey)) return false;
+    each = issuer;
   }
-  return { notBefore: Date.parse(leaf.validFrom), notAfter: Date.parse(leaf.validTo), isPinned, missing };
+  return true;
 }
 
 /** The listener of monitors, which is another one. */

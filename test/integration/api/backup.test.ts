@@ -12,6 +12,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/load.ts';
+import { resolvePaths } from '../../../src/config/paths.ts';
+import { restoreBackup } from '../../../src/restore.ts';
 import { startTestDaemon, type TestDaemon } from '../../helpers/daemon.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { runInside } from './cli-process.ts';
@@ -136,6 +139,29 @@ describe('a backup of a daemon that works', () => {
       expect.arrayContaining(['agent.created', 'vault.backed_up', 'vault.restore_accepted']),
     );
     await there.running.stop();
+  });
+
+  test('what is changed after it was looked at is not taken: the copy is looked at once more, and all is as before', async () => {
+    const target = directory();
+    cpSync(home, target, { recursive: true, filter: (path) => !path.endsWith('.sock') });
+    const copy = join(directory(), 'copy');
+    cpSync(backup, copy, { recursive: true });
+    const paths = resolvePaths({ home: target, env: {} });
+    const before = readFileSync(paths.vaultDb);
+    const filesBefore = readdirSync(paths.stateDir);
+    const swapping = {
+      ...paths,
+      // Asked for once everything was looked at, and before anything is copied.
+      get auditDir(): string {
+        appendFileSync(join(copy, 'vault.db'), 'x');
+        return paths.auditDir;
+      },
+    };
+    const load = () => loadConfig({ file: paths.configFile, env: {} });
+    const restored = restoreBackup({ paths: swapping, from: copy, load, warn: () => {} });
+    await expect(restored).rejects.toMatchObject({ message: expect.stringContaining('vault.db is not as it was written') });
+    expect(readFileSync(paths.vaultDb).equals(before)).toBe(true);
+    expect(readdirSync(paths.stateDir)).toEqual(filesBefore);
   });
 
   test.each<[string, (copy: string, home: string) => void, RegExp]>([

@@ -1,7 +1,15 @@
 /** `alterd vault doctor` on a vault that serves: all well, and then one thing after the other that is not. */
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Finding } from '../../../src/cli/doctor/finding.ts';
+import { probeListener } from '../../../src/cli/doctor/vault-probes.ts';
+import { loadConfig } from '../../../src/config/load.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { runInside } from '../api/cli-process.ts';
 import { startVaultStage, type VaultStage } from './rig.ts';
@@ -42,6 +50,37 @@ test('nothing fails on one that is well, and each part of it was looked at', asy
   // It borrows and has sent nothing of its journal.
   expect(of('audit of web-01')).toMatchObject({ status: 'exposed' });
   expect(of('master key')?.detail).toContain('it is the one of the database');
+});
+
+test('who only shows the certificate of the authority beside a leaf of his own is not it, and gets not a byte', async () => {
+  const dir = directory();
+  const at = (name: string): string => join(dir, name);
+  const openssl = (...args: string[]): Buffer => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'], cwd: dir });
+  const ofCurve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  // An authority of the same name, whose leaf does not say which of the two it is from.
+  const subject = `/${new X509Certificate(vault.ca).subject.split('\n').join('/')}`;
+  openssl('req', '-x509', ...ofCurve, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '1', '-subj', subject);
+  openssl('req', '-new', ...ofCurve, '-keyout', 'leaf.key', '-out', 'leaf.csr', '-subj', '/CN=127.0.0.1');
+  writeFileSync(at('leaf.ext'), 'subjectAltName = IP:127.0.0.1\nauthorityKeyIdentifier = none\n');
+  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '1', '-extfile', 'leaf.ext'];
+  const cert = `${openssl('x509', '-req', '-in', 'leaf.csr', ...signing)}${vault.ca}`;
+  const key = readFileSync(at('leaf.key'));
+  let got = '';
+  const other = createServer({ cert, key }, (socket) => socket.on('data', (data) => (got += data.toString('latin1'))));
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const { fingerprint } = vault.server.fleet;
+  const fleet = { vault_id: '', url: `https://${address}`, address, fingerprint, hosts: [] };
+  const { config } = loadConfig({ file: vault.paths.configFile, env: {} });
+  const findings = await probeListener(fleet, config, Date.now());
+  expect(findings).toMatchObject([
+    { check: 'listener', status: 'skipped' },
+    { check: 'certificate', status: 'failed' },
+  ]);
+  other.close();
+  await once(other, 'close');
+  expect(got).toBe('');
 });
 
 test('another master key, or none, is told before the next start finds out', async () => {
