@@ -108,12 +108,25 @@ export class QuotaAccount {
       this.#noteSpent(host, spent, this.#countsUntil(this.#spec.kind === 'fixed_window' ? endsAt : lastAt));
   }
 
-  /** What the same rule has of it after its limit was changed: nothing that is out is forgotten. */
+  /**
+   * What the same rule has of it after its limit was changed. SECURITY: nothing that is out or was spent is forgotten, or a limit that is
+   * made tighter would begin with all of it: it counts as it did, or as long as the new limit remembers.
+   */
   changed(spec: LimitSpec, now: number): QuotaAccount {
     this.#advance(now);
-    const keepsSpent = spec.kind === this.#spec.kind && spec.perMs === this.#spec.perMs;
-    const next = new QuotaAccount(spec, { ...this.state, spent: keepsSpent ? this.#spent : [], tokens: 0 }, now);
-    next.#tokens = next.#isBucket ? Math.max(0, Math.min(next.#ceiling, keepsSpent ? this.#tokens : spec.burst)) : spec.burst;
+    const next = new QuotaAccount(spec, { ...this.state, spent: [], tokens: 0 }, now);
+    if (next.#isBucket) {
+      const left = this.#isBucket ? this.#tokens : spec.burst - this.#spent.reduce((sum, [, count]) => sum + count, 0);
+      next.#tokens = Math.max(0, Math.min(next.#ceiling, left));
+      return next;
+    }
+    next.#tokens = spec.burst;
+    const until = next.#countsUntil(this.#at + 1);
+    if (!this.#isBucket) for (const [host, count, end] of this.#spent) next.#noteSpent(host, count, Math.max(end, until));
+    else {
+      const spent = Math.max(0, Math.ceil(this.#spec.burst - this.#tokens - this.#out - ROUNDING));
+      if (spent > 0) next.#noteSpent('', spent, until);
+    }
     return next;
   }
 

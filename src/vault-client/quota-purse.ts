@@ -288,7 +288,9 @@ export class QuotaPurse implements SharedLimits {
       );
       if (purse.done.length > 0 && purse.asking === null && !isAway) due.push(purse);
       const isIdle = purse.slices.length === 0 && purse.done.length === 0 && purse.asking === null && now >= purse.emptyUntil;
-      if (isIdle && now / 1_000 - purse.second > FORGET_MS / 1_000) this.#purses.delete(key);
+      // SECURITY: what it was told last is how the vault finds out that its database is an older copy: for as long as a window remembers.
+      const forgetMs = Math.max(FORGET_MS, purse.use.spec.perMs);
+      if (isIdle && now / 1_000 - purse.second > forgetMs / 1_000) this.#purses.delete(key);
     }
     if (due.length > 0) void this.#send(due, false);
   }

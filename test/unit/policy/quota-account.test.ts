@@ -78,6 +78,22 @@ describe('failures first', () => {
   });
 });
 
+test.each(KINDS.flatMap((from) => KINDS.map((to) => [from, to] as const)))(
+  'a limit that becomes another one, %s to %s, forgets nothing that was spent, whatever its window is',
+  (from, to) => {
+    for (const perMs of [MINUTE, 10 * MINUTE, 1_000]) {
+      const account = new QuotaAccount(spec(from, 10), null, T);
+      account.draw('a', 'h1', 9, T);
+      const [slice] = account.state.slices;
+      const taken = slice?.[2] ?? 0;
+      account.settle('a', 'h1', taken, 0, T);
+      const next = account.changed({ ...spec(to, 10), perMs }, T);
+      expect(next.left(T)).toBe(10 - taken);
+      expect(next.left(T + 21 * MINUTE)).toBe(10);
+    }
+  },
+);
+
 test('slices shrink as the remainder shrinks: one host alone can have all of it, and three of them too', () => {
   for (const kind of KINDS) {
     expect(drain(new QuotaAccount(spec(kind, 100), null, T), ['h1'], T)).toBe(100);
