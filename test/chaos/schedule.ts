@@ -1,6 +1,7 @@
 /** What is done to the fleet and when, from a seed alone: a run that failed can be repeated as far as its machine allows. Pure. */
+
+import { Dice } from '../helpers/dice.ts';
 import { FAULTS, type Fault } from '../helpers/fault-proxy.ts';
-import { SeededDice } from './dice.ts';
 
 /** `hosts`: between a daemon and the vault · `database`: between a replica and PostgreSQL. */
 export type Link = 'hosts' | 'database';
@@ -30,7 +31,7 @@ export interface Size {
 const KINDS = ['kill', 'kill', 'crash', 'break', 'break', 'break', 'strike', 'strike', 'end', 'end', 'end'] as const;
 
 export function planStorm(seed: number, size: Size): Planned[] {
-  const dice = new SeededDice(seed);
+  const dice = new Dice(seed);
   const plan: Planned[] = [];
   const longest = Math.max(600, Math.min(8_000, size.stormMs / 3));
   const span = (): number => dice.between(200, longest);
@@ -55,7 +56,7 @@ export function planStorm(seed: number, size: Size): Planned[] {
   return plan;
 }
 
-function killing(dice: SeededDice, size: Size, forMs: number): Deed {
+function killing(dice: Dice, size: Size, forMs: number): Deed {
   const what = dice.pick(['replica', 'daemon'] as const);
   return { do: 'kill', what, n: dice.between(0, what === 'replica' ? size.replicas : size.daemons), forMs };
 }

@@ -11,7 +11,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { parseArgs } from 'node:util';
 import { startOrigin } from '../helpers/origin.ts';
 import { makePki } from '../helpers/pki.ts';
-import { Dice } from './fuzz/dice.ts';
+import { diceOf } from './fuzz/fuzzing.ts';
 import { startProcess } from './support/child.ts';
 import { GOOD, leaks, SECRET, startTrap } from './support/wall.ts';
 import { readAnswer, Wire } from './support/wire.ts';
@@ -24,7 +24,7 @@ const { values } = parseArgs({
   },
 });
 const seconds = Number(values.seconds);
-const dice = new Dice('soak');
+const dice = diceOf('soak');
 const problems: string[] = [];
 const check = (isGood: boolean, what: string): void => {
   console.log(`${isGood ? 'ok  ' : 'FAIL'} ${what}`);

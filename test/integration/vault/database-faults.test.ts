@@ -239,27 +239,9 @@ else {
   else
     test('a full disk of the database is said so, changes nothing, and is over when there is room', async () => {
       const place = join(small, 'space');
-      server.tool('psql', [
-        '-h',
-        server.directory,
-        '-U',
-        'alterd',
-        '-d',
-        'postgres',
-        '-c',
-        `create tablespace small location '${place}'`,
-      ]);
+      psql(`create tablespace small location '${place}'`);
       const { url, direct, name } = await database();
-      server.tool('psql', [
-        '-h',
-        server.directory,
-        '-U',
-        'alterd',
-        '-d',
-        'postgres',
-        '-c',
-        `alter database ${name} set tablespace small`,
-      ]);
+      psql(`alter database ${name} set tablespace small`);
       const { vault, journal } = await replica(url);
       await vault.agents.create({ name: 'bot' });
       writeFileSync(join(small, 'filler'), randomBytes(1));
@@ -294,6 +276,10 @@ else {
       expect((await store.load()).credentials.map((row) => row.name).toSorted()).toEqual([...kept, 'later'].toSorted());
       await store.close();
     });
+}
+
+function psql(command: string): void {
+  server.tool('psql', ['-h', server.directory, '-U', 'alterd', '-d', 'postgres', '-c', command]);
 }
 
 /** A file system that is full soon; null where nobody may make one. Ended with the process that PostgreSQL is in. */

@@ -9,7 +9,7 @@ import { applyInjection } from '../../../src/injection/inject.ts';
 import { readingsOf } from '../../../src/policy/deny-path.ts';
 import { compilePathGlobs, parseTarget } from '../../../src/policy/path.ts';
 import { NO_PROXY_LABEL, parseProxyLabel, parseSelectors } from '../../../src/policy/selectors.ts';
-import { forAWhile, mutate, TIMEOUT_MS } from './dice.ts';
+import { forAWhile, mutate, TIMEOUT_MS } from './fuzzing.ts';
 
 /** The value, or null when it was refused in the one way that is allowed. */
 function tried<T>(read: () => T): T | null {

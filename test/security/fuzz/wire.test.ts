@@ -4,10 +4,11 @@
  */
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Dice } from '../../helpers/dice.ts';
 import { END_HEADERS, END_STREAM, fields, frame, PREFACE } from '../support/h2-bytes.ts';
 import { BEARER, GOOD, leaks, startWall, valuesOf, type Wall, type WallAgent } from '../support/wall.ts';
 import { type RawOrigin, readRequest, startRawOrigin, type Wire } from '../support/wire.ts';
-import { type Dice, forAWhile, mutate, TIMEOUT_MS } from './dice.ts';
+import { forAWhile, mutate, TIMEOUT_MS } from './fuzzing.ts';
 
 const RAW = 'raw.good.test';
 let wall: Wall;

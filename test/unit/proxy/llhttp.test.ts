@@ -14,6 +14,7 @@ import { blockOf } from '../../../src/proxy/http1/serialize.ts';
 import type { AgentReply } from '../../../src/proxy/message.ts';
 import type { Route } from '../../../src/proxy/route.ts';
 import { Sweeper } from '../../../src/proxy/sweeper.ts';
+import { Dice } from '../../helpers/dice.ts';
 
 interface Message {
   readonly method: string;
@@ -224,23 +225,12 @@ const PIECES: readonly string[] = [
   'Connection: close\r\n', 'Connection: keep-alive\r\n', '\r\n\r\n', '0\r\n\r\n', '1\r\nx\r\n', 'X: y\r\n', ' X: y\r\n', 'GET /z HTTP/1.1\r\nHost: z\r\n\r\n',
 ]; // biome-ignore format: a corpus
 
-/** mulberry32. */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-function mutate(random: (below: number) => number): string {
-  let text = SEEDS[random(SEEDS.length)] as string;
-  for (let n = random(4); n > 0; n--) {
-    const at = random(text.length + 1);
-    const span = random(3) === 0 ? random(12) : random(2);
-    const piece = random(4) === 0 ? '' : (PIECES[random(PIECES.length)] as string);
+function mutate(dice: Dice): string {
+  let text = SEEDS[dice.below(SEEDS.length)] as string;
+  for (let n = dice.below(4); n > 0; n--) {
+    const at = dice.below(text.length + 1);
+    const span = dice.below(3) === 0 ? dice.below(12) : dice.below(2);
+    const piece = dice.below(4) === 0 ? '' : (PIECES[dice.below(PIECES.length)] as string);
     text = text.slice(0, at) + piece + text.slice(at + span);
   }
   return text;
@@ -275,12 +265,12 @@ it('reads every seed of the corpus as llhttp does, wherever the bytes are cut', 
 
 it('agrees with llhttp on mutated requests, or is stricter in a way that has a name', async () => {
   const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
-  const random = randomOf(seed);
+  const dice = new Dice(seed);
   const until = performance.now() + Number(process.env.FUZZ_MS ?? 4000);
   while (performance.now() < until) {
     const batch = Array.from({ length: 50 }, () => {
-      const text = mutate(random);
-      return compare(text, random(text.length));
+      const text = mutate(dice);
+      return compare(text, dice.below(text.length));
     });
     for (const found of await Promise.all(batch)) if (found !== null) expect.fail(`FUZZ_SEED=${seed}\n${found}`);
   }

@@ -3,31 +3,16 @@
  * (two seconds in the ordinary tests).
  */
 
+import { Dice } from '../../helpers/dice.ts';
+
 export const FUZZ_MS = Number(process.env.FUZZ_SECONDS ?? 2) * 1000;
 /** For the tests that fuzz. */
 export const TIMEOUT_MS = FUZZ_MS + 60_000;
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
-/** Mulberry32: small, fast, and the same everywhere. */
-export class Dice {
-  #state: number;
-  constructor(salt: string) {
-    this.#state = [...salt].reduce((sum, c) => Math.imul(sum ^ c.charCodeAt(0), 16_777_619), SEED) >>> 0;
-  }
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  }
-  below(n: number): number {
-    return Math.floor(this.next() * n);
-  }
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
-  }
-}
+/** Another one for each target, from the seed of the run. */
+export const diceOf = (target: string): Dice =>
+  new Dice([...target].reduce((sum, c) => Math.imul(sum ^ c.charCodeAt(0), 16_777_619), SEED));
 
 /** A corpus entry with a few edits: bytes and words put in, taken out, doubled, exchanged, or cut off. */
 export function mutate(dice: Dice, corpus: readonly string[], words: readonly string[]): string {
@@ -49,7 +34,7 @@ export function mutate(dice: Dice, corpus: readonly string[], words: readonly st
 
 /** Runs `one` again and again until the time is over; a failure says how to repeat it. */
 export async function forAWhile(name: string, one: (dice: Dice) => void | Promise<void>): Promise<number> {
-  const dice = new Dice(name);
+  const dice = diceOf(name);
   const end = Date.now() + FUZZ_MS;
   let runs = 0;
   for (; Date.now() < end; runs++) {
