@@ -1,6 +1,7 @@
 /** Moving everything of a vault: what arrives, what a second time changes, what is in the way, and tokens that may be lost by nobody. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { NO_NARROWING } from '../../../src/domain/agent.ts';
 import { Secret } from '../../../src/domain/secret.ts';
@@ -245,7 +246,8 @@ describe('connected accounts', () => {
   async function account() {
     const pending: (() => void)[] = [];
     const provider = { calls: 0, hold: false };
-    const opened = await openAccountVault(directory(), async ({ body }) => {
+    const home = directory();
+    const opened = await openAccountVault(home, async ({ body }) => {
       provider.calls++;
       if (provider.hold) await new Promise<void>((resolve) => pending.push(resolve));
       return answerTo(body);
@@ -255,7 +257,7 @@ describe('connected accounts', () => {
     const token = async (): Promise<string> =>
       (await vault.obtain(vault.authority.grants[0]!)).fields.get('access_token')!.reveal();
     const made = () => vault.transfer.exportAll({ passphrase: PASSPHRASE, providerFiles: [], costLog2 });
-    return { ...opened, provider, token, made, answer: () => pending.splice(0).map((each) => each()) };
+    return { ...opened, home, provider, token, made, answer: () => pending.splice(0).map((each) => each()) };
   }
 
   it('go on at the new place with the token that was there last, and the old place renews and uses it no more', async () => {
@@ -275,6 +277,13 @@ describe('connected accounts', () => {
     expect(await refusal(from.token())).toMatchObject({ code: 're_auth_required' });
     expect(from.provider.calls).toBe(0);
     expect(await to.token()).toBe('SEKRET-marker-access-1');
+    // Nothing is left to be read by whoever gets that master key, or to be revoked with the last grant there.
+    const left = new Database(join(from.home, 'vault.db'), { readonly: true });
+    expect(left.prepare('select count(*) from sealed_material').pluck().get()).toBe(0);
+    left.close();
+    await from.vault.grants.revoke(from.vault.authority.grants[0]?.id as string);
+    await from.vault.close();
+    expect(from.provider.calls).toBe(0);
     to.clock.now += 2 * HOUR;
     expect(await to.token()).toBe('SEKRET-marker-access-2');
   });

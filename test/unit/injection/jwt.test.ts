@@ -74,6 +74,9 @@ test.each<[Partial<JwtInjection>, string]>([
   [{ claims: { body: '{body}' } }, 'there is no field {body}'],
   [{ key: '{private}' }, 'there is no field {private}'],
   [{ lifetime_s: 5 }, 'from 10 to 3600'],
+  [{ header: { kid: '{key}' } }, 'key signs the token and must not be in it'],
+  [{ claims: { sub: 'x {key}' } }, 'key signs the token and must not be in it'],
+  [{ template: '{jwt} {key}' }, 'key signs the token and must not be in it'],
 ])('%o is told when it is stored', (change, problem) => {
   expect(validateInjections([{ ...INJECTION, ...change }], ['id', 'key']).join('\n')).toContain(problem);
 });
