@@ -154,7 +154,7 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     const facts = (): DaemonFacts => ({
       ...{ version: VERSION, pid: process.pid, startedAt, proxy: { tcp: null, unix: null } },
       ...{ caFile: ca.caFile, bundleFile: paths.bundleFile, stateDir: paths.stateDir, configDir: paths.configDir },
-      ...{ tunnels: 0, sinks: sinks.status, notices: [] },
+      ...{ servesAt: fleet.url, tunnels: 0, sinks: sinks.status, notices: [] },
       requests: { ended: meter.ended, denied: meter.denied },
       metrics: metrics === null ? null : hostPort(metrics),
     });

@@ -36,6 +36,8 @@ export interface DaemonFacts {
   readonly configDir: string;
   /** The central vault that this daemon borrows from; absent: it has a vault of its own. */
   readonly vaultLink?: VaultLinkStatus | undefined;
+  /** Where hosts reach the central vault that this is; absent: it is none. */
+  readonly servesAt?: string | undefined;
   /** Open tunnels. */
   readonly tunnels: number;
   readonly sinks: readonly SinkStatus[];

@@ -34,6 +34,8 @@ export interface StatusView {
   readonly tunnels: number;
   /** The central vault that this host borrows from; null: it has a vault of its own. */
   readonly vault: VaultLinkView | null;
+  /** Where hosts reach the central vault that this is; null: it is none, and agents come here. */
+  readonly serves_at: string | null;
   readonly sinks: readonly SinkView[];
   readonly notices: readonly NoticeView[];
 }
@@ -141,6 +143,7 @@ export function statusRoutes({ vault, journal, facts, now = Date.now }: ApiDeps)
       memory_rss_bytes: process.memoryUsage.rss(),
       tunnels: own.tunnels,
       vault: own.vaultLink === undefined ? null : linkView(own.vaultLink),
+      serves_at: own.servesAt ?? null,
       sinks: own.sinks.map(sinkView),
       notices: own.notices.map(noticeView),
     } satisfies StatusView);

@@ -18,6 +18,7 @@ import {
   checkPrivacy,
   checkProxyGate,
   checkSudo,
+  checkVaultLink,
 } from '../doctor/installation-checks.ts';
 import { reportFindings } from '../doctor/report.ts';
 import { loadSettings } from '../settings.ts';
@@ -54,10 +55,16 @@ async function examine(cli: Cli, flags: DoctorFlags): Promise<Finding[]> {
       await checkSudo(cli.env),
     ];
   }
+  findings.push(ok('daemon', `version ${status.version}, pid ${status.pid}`), checkJournal(status));
+  // Agents, and all that they need, are on its hosts.
+  if (status.serves_at !== null)
+    return [
+      ...findings,
+      skipped('proxy', `this is a central vault, at ${status.serves_at}`, 'Look at it as one: `alterd vault doctor`.'),
+    ];
   const ca = await client.read<CaView>(apiPath('ca'));
   findings.push(
-    ok('daemon', `version ${status.version}, pid ${status.pid}`),
-    checkJournal(status),
+    ...checkVaultLink(status.vault),
     ...checkCaFiles(ca, Date.now()),
     await checkProxyGate(status.proxy.tcp),
     ...checkPrivacy(status, client.socketPath),
@@ -88,7 +95,13 @@ async function tryClients(cli: Cli, client: ApiClient, status: StatusView, named
   const agent = named ?? agents.find((each) => each.status === 'active')?.name;
   if (agent === undefined)
     return [
-      skipped('clients', 'there is no agent to try them as', 'Make one, then run doctor again: `alterd agent create NAME`.'),
+      skipped(
+        'clients',
+        'there is no agent to try them as',
+        status.vault === null
+          ? 'Make one, then run doctor again: `alterd agent create NAME`.'
+          : 'At the vault: `alterd vault host assign HOST --agent NAME`.',
+      ),
     ];
   cli.output.note(`Trying the clients of this machine as ${agent} …`);
   const session = await openAgentSession(client, { agent, ttlMs: SESSION_MS, label: 'doctor' }, cli.env);

@@ -12,10 +12,7 @@ export function defineStatus(command: Command, cli: Cli): void {
       ['version', status.version],
       ['pid', status.pid],
       ['up for', durationText(status.uptime_ms)],
-      ['proxy', status.proxy.tcp === null ? null : `http://${status.proxy.tcp}`],
-      ['proxy socket', status.proxy.unix],
-      ['CA', status.ca_file],
-      ['CA bundle', status.bundle_file],
+      ...(status.serves_at === null ? listeners(status) : [['serves hosts at', status.serves_at] as const]),
       ['state', status.state_dir],
       ['configuration', status.config_dir],
       ...(status.vault === null ? [] : [['vault', vaultText(status.vault)] as [string, string]]),
@@ -37,10 +34,18 @@ export function defineStatus(command: Command, cli: Cli): void {
     if (!status.audit.healthy) cli.output.warn('the audit journal is not healthy: requests are refused until it is');
     else if (status.vault !== null && status.vault.state !== 'streaming')
       cli.output.warn(`the vault at ${status.vault.url}: ${status.vault.reason ?? status.vault.state}`);
+    else if (status.serves_at !== null) cli.output.hint('Its hosts: `alterd vault host list`; how it is: `alterd vault doctor`.');
     else if (status.vault === null && status.agents === 0)
       cli.output.hint('Next: `alterd secret add github --token-stdin`, then `alterd agent create NAME`.');
   });
 }
+
+const listeners = ({ proxy, ca_file, bundle_file }: StatusView): (readonly [string, string | null])[] => [
+  ['proxy', proxy.tcp === null ? null : `http://${proxy.tcp}`],
+  ['proxy socket', proxy.unix],
+  ['CA', ca_file],
+  ['CA bundle', bundle_file],
+];
 
 const LINK_WORDS = {
   streaming: 'in touch, changes come at once',

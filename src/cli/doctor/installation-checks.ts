@@ -23,6 +23,25 @@ export function checkJournal({ audit }: StatusView): Finding {
       );
 }
 
+/** How a host gets on with its central vault; nothing where it has a vault of its own. */
+export function checkVaultLink(vault: StatusView['vault']): Finding[] {
+  if (vault === null) return [];
+  const { url, state, reason } = vault;
+  if (state === 'streaming') return [ok('vault', `${url}: changes come at once`)];
+  const said = `${url}: ${reason ?? state}`;
+  if (state === 'ended')
+    return [failed('vault', said, 'At the vault: `alterd vault host list`. A host that was revoked is invited anew.')];
+  return state === 'polling'
+    ? [
+        exposed(
+          'vault',
+          `${said}; a revocation takes a second more`,
+          'Does something between cut long answers? `alterd status` shows whether it heals.',
+        ),
+      ]
+    : [failed('vault', said, 'Is it up, and reachable from here? Leases serve until they end: `alterd status`.')];
+}
+
 /** The files that clients are pointed at hold the CA that the daemon signs with. */
 export function checkCaFiles(ca: CaView, now: number): Finding[] {
   return [checkCaFile(ca), checkBundle(ca), checkValidity(ca, now)];

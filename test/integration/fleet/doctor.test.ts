@@ -12,6 +12,7 @@ import { probeListener } from '../../../src/cli/doctor/vault-probes.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { runInside } from '../api/cli-process.ts';
+import { startEnrolled, until } from './enrolled.ts';
 import { startVaultStage, type VaultStage } from './rig.ts';
 
 const directory = temporaryDirectory();
@@ -81,6 +82,35 @@ test('who only shows the certificate of the authority beside a leaf of his own i
   other.close();
   await once(other, 'close');
   expect(got).toBe('');
+});
+
+test('doctor of the machine says that this is a vault, and what to ask; so does status', async () => {
+  const { code, stdout } = await runInside(vault.home, ['doctor', '--output', 'json']);
+  const findings = JSON.parse(stdout) as Finding[];
+  expect([code, findings.find(({ check }) => check === 'proxy')]).toMatchObject([
+    0,
+    { status: 'skipped', fix: expect.stringContaining('alterd vault doctor') },
+  ]);
+  const status = await runInside(vault.home, ['status']);
+  expect(status.stdout).toMatch(new RegExp(`serves hosts at +${vault.server.fleet.url}`));
+  expect(status.stderr).toContain('alterd vault host list');
+});
+
+test('doctor of a host says how it gets on with its vault, and that it was revoked', async () => {
+  const home = directory();
+  const daemon = await startEnrolled(vault, 'web-09', home, []);
+  const looked = async (): Promise<Finding | undefined> => {
+    const { stdout } = await runInside(home, ['doctor', '--no-clients', '--output', 'json']);
+    return (JSON.parse(stdout) as Finding[]).find(({ check }) => check === 'vault');
+  };
+  await until('it streams', async () => (await looked())?.status === 'ok');
+  await vault.api.send('/v1/kill', { kind: 'host', name: 'web-09' });
+  await until('it knows', async () => (await looked())?.status === 'failed');
+  expect(await looked()).toMatchObject({
+    detail: expect.stringContaining('revoked'),
+    fix: expect.stringContaining('invited anew'),
+  });
+  await daemon.stop();
 });
 
 test('another master key, or none, is told before the next start finds out', async () => {
