@@ -11,7 +11,7 @@ import { changeSnapshot } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import { DataKeys, mintDataKey, rewrapDataKeys } from './data-keys.ts';
 import { resealedIdentity } from './fleet-identity.ts';
-import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
+import { isMacRight, MAC_NAME, macOf, RowDigests } from './integrity.ts';
 import type { VaultState } from './state.ts';
 
 const SOURCE_NAME = 'key_source';
@@ -68,6 +68,7 @@ export interface KeyWatch {
 export interface UnlockedVault {
   readonly snapshot: StoreSnapshot;
   readonly macKey: KeyObject;
+  readonly digests: RowDigests;
   readonly keys: VaultKeys;
 }
 
@@ -98,14 +99,20 @@ export class VaultKeys {
     const macKey = macKeyOf(masterKey);
     const snapshot = isUnused(found) ? await initialise(store, found, masterKey, now) : found;
     requireRightKey(snapshot, masterKey, watch);
-    if (!isMacRight(macKey, snapshot)) {
+    const digests = new RowDigests();
+    if (!isMacRight(macKey, snapshot, digests)) {
       throw new AlterError(
         'vault_unavailable',
         { reason: 'its database was changed by something other than alterd' },
         { hint: 'Restore the database from a backup; what was changed can not be trusted.' },
       );
     }
-    return { snapshot, macKey, keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot) };
+    return {
+      snapshot,
+      macKey,
+      digests,
+      keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot),
+    };
   }
 
   get source(): KeySource {
