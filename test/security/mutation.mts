@@ -431,8 +431,8 @@ const MUTATIONS: readonly Mutation[] = [
   {
     name: 'retired-placeholder',
     file: 'src/vault/state.ts',
-    from: '...retirementsOf(this.#rows, changes, this.now()), ',
-    to: '',
+    from: 'retirementsOf(this.#rows, changes, this.now());',
+    to: '[] as typeof changes;',
     test: 'retired-placeholders',
     title: 'S-109 the placeholder of a grant that was removed',
   },
