@@ -1,10 +1,14 @@
 /** `/v1/grants`: which agent may call what with which credential. */
+import { isDeepStrictEqual } from 'node:util';
 import { Hono } from 'hono';
 import * as z from 'zod';
 import { KEPT_BODIES } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
-import type { GrantChange } from '../vault/grants.ts';
+import { isUsable } from '../policy/agent-grants.ts';
+import { type GrantOverlap, type OverlapEffect, overlapsOf } from '../policy/grant-overlap.ts';
+import { compileAuthority } from '../policy/resolve.ts';
+import type { GrantChange } from '../vault/grant-change.ts';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody } from './input.ts';
 import { userNamer } from './people-views.ts';
@@ -18,10 +22,27 @@ const leaseShape = { no_cache: z.boolean().optional(), offline_grace_ms: z.int()
 /** Which bodies the journal keeps of its exchanges. */
 const bodiesShape = { audit_bodies: z.enum(KEPT_BODIES).optional(), audit_body_bytes: z.int().optional() };
 
+/** How its requests go out. */
+const outgoingShape = {
+  override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
+  allow_private: z.boolean().optional(),
+  allow_plaintext: z.boolean().optional(),
+  pass_response_cookies: z.boolean().optional(),
+};
+
 const pin = z.string().min(1).max(64);
 
 const changedGrant = z
-  .strictObject({ ...leaseShape, ...bodiesShape, aws_region: pin.nullish(), aws_service: pin.nullish() })
+  .strictObject({
+    label: z.string().max(128).optional(),
+    approval: texts.nullish(),
+    expires_at: instant.nullish(),
+    ...outgoingShape,
+    ...leaseShape,
+    ...bodiesShape,
+    aws_region: pin.nullish(),
+    aws_service: pin.nullish(),
+  })
   .refine((body) => Object.keys(body).length > 0, 'says nothing to change');
 
 const newGrant = z
@@ -45,10 +66,7 @@ const newGrant = z
     approval: texts.optional(),
     git: z.enum(['read', 'write']).optional(),
     expires_at: instant.nullish(),
-    override: z.enum(['always', 'if_absent', 'placeholder_only']).optional(),
-    allow_private: z.boolean().optional(),
-    allow_plaintext: z.boolean().optional(),
-    pass_response_cookies: z.boolean().optional(),
+    ...outgoingShape,
     /** Narrower than the secret: a request for another region or service gets no signature. */
     aws_region: pin.optional(),
     aws_service: pin.optional(),
@@ -104,7 +122,7 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
       awsRegion: body.aws_region,
       awsService: body.aws_service,
     });
-    return c.json({ grant: view(grant) }, 201);
+    return c.json({ grant: view(grant), overlaps: overlapsOf(grant, besides(grant, vault, now())).map(overlapView) }, 201);
   });
 
   routes.get('/:id', (c) => c.json({ grant: view(vault.grants.find(c.req.param('id'))) }));
@@ -112,10 +130,17 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
   routes.post('/:id', async (c) => {
     const body = await readBody(c, changedGrant);
     const change: GrantChange = {
-      ...(body.no_cache === undefined ? {} : { noCache: body.no_cache }),
-      ...(body.offline_grace_ms === undefined ? {} : { offlineGraceMs: body.offline_grace_ms }),
-      ...(body.audit_bodies === undefined ? {} : { auditBodies: body.audit_bodies }),
-      ...(body.audit_body_bytes === undefined ? {} : { auditBodyBytes: body.audit_body_bytes }),
+      label: body.label,
+      approval: body.approval,
+      expiresAt: body.expires_at,
+      overrideMode: body.override,
+      allowPrivate: body.allow_private,
+      allowPlaintext: body.allow_plaintext,
+      passResponseCookies: body.pass_response_cookies,
+      noCache: body.no_cache,
+      offlineGraceMs: body.offline_grace_ms,
+      auditBodies: body.audit_bodies,
+      auditBodyBytes: body.audit_body_bytes,
       awsRegion: body.aws_region,
       awsService: body.aws_service,
     };
@@ -131,6 +156,33 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
 
   return routes;
 }
+
+/** What the grant stands beside: all that its agent may use, or the other grants of the same owner. */
+function besides(grant: Grant, vault: ApiDeps['vault'], now: number): readonly Grant[] {
+  if (grant.principal.type === 'agent') {
+    const theirs = compileAuthority(vault.authority).grantsOf(grant.principal.agentId);
+    return theirs.all.filter((each) => theirs.isUsable(each, now));
+  }
+  return vault.grants.list().filter((each) => isUsable(each, now) && isDeepStrictEqual(each.principal, grant.principal));
+}
+
+/** Another grant that covers a host of a new one. */
+export interface OverlapView {
+  readonly grant_id: string;
+  readonly label: string;
+  readonly credential: string;
+  readonly host: string;
+  /** `ambiguous`: requests that name none are refused. `first`: the new one is used, `second`: the other one is. */
+  readonly effect: OverlapEffect;
+}
+
+const overlapView = ({ grant, host, effect }: GrantOverlap): OverlapView => ({
+  grant_id: grant.id,
+  label: grant.label,
+  credential: grant.credentialName,
+  host,
+  effect,
+});
 
 /** A group is its issuer's. @throws AlterError not_found, conflict */
 function issuerOf({ issuers }: ApiDeps['identity'], name: string | undefined): string {

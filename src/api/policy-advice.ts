@@ -22,7 +22,9 @@ export function adviseOnDestination(entry: AuditEntry): Advice {
       return {
         why: [`${host} leads to a private, loopback or metadata address, which agents may not reach through alterd.`],
         fix: [
-          `When that is meant, for a grant: \`alterd grant create PROVIDER --agent ${agentOf(entry)} --allow-private\`.`,
+          entry.grant_id === null
+            ? `When that is meant, for a grant: \`alterd grant create PROVIDER --agent ${agentOf(entry)} --allow-private\`.`
+            : `When that is meant: \`alterd grant update ${entry.grant_id} --allow-private\`.`,
           'For traffic without a grant: allow_private in the configuration. Metadata addresses stay refused.',
         ],
       };
@@ -44,16 +46,6 @@ export function adviseOnDestination(entry: AuditEntry): Advice {
         fix: ['Add the name to ca.name_constraints in the configuration, then `alterd ca rotate` after a restart.'],
       };
     default:
-      // Refused when it was dialled: the row was open by then, and its grant stands in it.
-      if (entry.grant_id !== null)
-        return {
-          why: [
-            `A grant covers ${host}, which leads to an address that agents may not reach: private, loopback, metadata, or alterd itself.`,
-          ],
-          fix: [
-            `When that is meant: \`alterd grant create PROVIDER --agent ${agentOf(entry)} --allow-private\`, then \`alterd grant revoke ${entry.grant_id}\`.`,
-          ],
-        };
       return {
         why: [
           `No grant covers ${host} and the configuration does not let such hosts through (${entry.policy_error ?? 'egress'}).`,

@@ -77,6 +77,8 @@ export interface AuditClosing {
   readonly outcome: AuditOutcome;
   readonly status: number | null;
   readonly error: string | null;
+  /** Of an error that came after the opening, which has none then. */
+  readonly policy_error?: string | null;
   readonly latency_ms: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
@@ -87,7 +89,7 @@ export interface AuditClosing {
 }
 
 /** An entry as it is read back: opening and closing in one, plus its identity and its place in the chain. */
-export interface AuditEntry extends AuditOpening, Omit<AuditClosing, 'error' | 'captured'>, BodyMark {
+export interface AuditEntry extends AuditOpening, Omit<AuditClosing, 'error' | 'policy_error' | 'captured'>, BodyMark {
   readonly scrubbed: number;
   readonly request_id: string;
   /** Position in the hash chain; null while the entry is still open. */

@@ -97,7 +97,7 @@ export const ERRORS = {
     detail: (d) => `${quote(d.host)} can't be reached through this proxy (${d.policy_error}).`,
     hint: (d) =>
       d.policy_error === 'address_not_allowed'
-        ? 'The name leads to a private, loopback or metadata address. If that is meant: `alterd grant create … --allow-private`, or allow_private in the configuration.'
+        ? 'The name leads to a private, loopback or metadata address. If that is meant: `alterd grant update GRANT --allow-private`, or allow_private in the configuration.'
         : 'An operator adds a grant for the host (`alterd grant create PROVIDER --agent NAME`) or sets egress = "tunnel".',
   }),
   tunnel_limit: spec<{ reason: string }>({

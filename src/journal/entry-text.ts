@@ -162,7 +162,7 @@ export function openEnd(error: string | null): string {
 /** What ends the text of a closed entry; `closed_at` is always last. */
 export function closedEnd(openingError: string | null, c: AuditClosing, closedAt: number, mark: BodyMark | null = null): string {
   const scrubbed = (c.scrubbed ?? 0) > 0 ? number('scrubbed', c.scrubbed as number) : '';
-  return `${text('error', c.error ?? openingError)}${outcomeText(c.outcome)}${number('status', c.status)},"latency_ms":${whole(c.latency_ms)},"bytes_in":${whole(c.bytes_in)},"bytes_out":${whole(c.bytes_out)}${scrubbed}${mark === null ? '' : markText(mark)},"closed_at":${closedAt}}`;
+  return `${text('error', c.error ?? openingError)}${text('policy_error', c.policy_error ?? null)}${outcomeText(c.outcome)}${number('status', c.status)},"latency_ms":${whole(c.latency_ms)},"bytes_in":${whole(c.bytes_in)},"bytes_out":${whole(c.bytes_out)}${scrubbed}${mark === null ? '' : markText(mark)},"closed_at":${closedAt}}`;
 }
 
 /** The digest stands right before the end, where nothing that an agent says can stand. */

@@ -68,7 +68,7 @@ export class Ticket implements AuditTicket, Waiter {
         : null;
     let end = closedEnd(error, closing, closedAt, mark);
     if (text.length + end.length + MAX_PREFIX_CHARS >= this.#write.maxLineBytes)
-      end = closedEnd(null, { ...closing, error: null }, closedAt, mark);
+      end = closedEnd(null, { ...closing, error: null, policy_error: null }, closedAt, mark);
     const prefix = linePrefix('C', text.length + end.length, this.#requestNo, at, closedAt);
     this.#write.appendUnawaited(prefix, text, `${end}\n`, text.length + CLOSING_BYTES);
     this.#onEntry?.(this.#opening, closing, mark);

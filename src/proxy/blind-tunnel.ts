@@ -4,13 +4,13 @@
  */
 import type { Socket } from 'node:net';
 import type { Destination } from '../domain/destination.ts';
-import { toAlterError } from '../domain/errors.ts';
+import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { Caller } from './caller.ts';
 import type { DataPlane, LiveConnection } from './data-plane.ts';
 import type { AgentReply } from './message.ts';
 import { RecordedRefusal } from './refusal.ts';
 import { ESTABLISHED } from './route.ts';
-import { openingOf } from './row.ts';
+import { openingOf, policyErrorOf } from './row.ts';
 
 /** @throws AlterError destination_refused, upstream_unreachable, upstream_timeout, audit_unavailable */
 export async function openBlindTunnel(
@@ -42,14 +42,15 @@ export async function openBlindTunnel(
   const close = (
     outcome: 'success' | 'refused' | 'provider_error' | 'client_abort',
     status: number | null,
-    error: string | null,
+    error: AlterError | null,
     bytesIn = 0,
     bytesOut = 0,
   ): void =>
     ticket.close({
       outcome,
       status,
-      error,
+      error: error?.code ?? null,
+      policy_error: policyErrorOf(error),
       latency_ms: Math.round((performance.now() - started) * 1000) / 1000,
       bytes_in: bytesIn,
       bytes_out: bytesOut,
@@ -60,7 +61,7 @@ export async function openBlindTunnel(
     origin = (await plane.dialer.connectPlain(destination, addresses)).socket;
   } catch (thrown) {
     const error = toAlterError(thrown);
-    close(error.code === 'destination_refused' ? 'refused' : 'provider_error', error.proxyStatus, error.code);
+    close(error.code === 'destination_refused' ? 'refused' : 'provider_error', error.proxyStatus, error);
     throw new RecordedRefusal(error, ticket.requestId);
   }
   const { stream, rest } = reply.detach();

@@ -25,7 +25,7 @@ import { awaitQuotas } from './quota-wait.ts';
 import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
-import { openingOf } from './row.ts';
+import { openingOf, policyErrorOf } from './row.ts';
 import { type PreparedRequest, signRequest } from './sign-request.ts';
 import { Transfer, type TransferPlan, type TransferResult } from './transfer.ts';
 import { isHandshakeAnswer, isWebSocketHandshake, joinWebSocket } from './upgrade.ts';
@@ -150,6 +150,7 @@ function readmit(
       outcome: 'refused',
       status: error.proxyStatus,
       error: error.code,
+      policy_error: policyErrorOf(error),
       latency_ms: elapsed(started),
       bytes_in: 0,
       bytes_out: 0,
@@ -314,6 +315,7 @@ function finish(
     outcome: result.outcome === 'provider_error' && isOurs(result.error) ? 'refused' : result.outcome,
     status: refused ? (result.error as AlterError).proxyStatus : result.status,
     error: result.error?.code ?? null,
+    policy_error: policyErrorOf(result.error),
     latency_ms: elapsed(started),
     bytes_in: result.bytesIn,
     bytes_out: result.bytesOut,

@@ -40,12 +40,15 @@ export interface RowParts extends RowUser {
   readonly approval?: { readonly id: string; readonly by: string | null } | null;
 }
 
+/** Which rule an error is of, where it is of one. */
+export const policyErrorOf = (error: AlterError | null): string | null =>
+  error === null ? null : ((error.details as { policy_error?: string }).policy_error ?? null);
+
 const NO_KEYS: readonly string[] = [];
 
 export function openingOf(p: RowParts): AuditOpening {
   const identity = p.caller?.identity ?? null;
   const selectors = p.facts?.selectors ?? null;
-  const policyError = p.error === null ? null : ((p.error.details as { policy_error?: string }).policy_error ?? null);
   return {
     kind: p.kind,
     at: p.at,
@@ -80,7 +83,7 @@ export function openingOf(p: RowParts): AuditOpening {
     decision: p.error === null ? 'allow' : 'deny',
     rule: p.rule ?? (p.error === null ? null : ((p.error.details as { rule?: string }).rule ?? null)),
     error: p.error?.code ?? null,
-    policy_error: policyError,
+    policy_error: policyErrorOf(p.error),
     policy_version: p.policyVersion,
     trace_id: p.facts?.traceId ?? null,
     parent_span_id: p.facts?.parentSpanId ?? null,

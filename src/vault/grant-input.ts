@@ -93,10 +93,8 @@ export function checkScope(
   const base = injectionsOf(credential, provider, problems);
   const injections = pinSigning(base, base, input, { credential, provider }, problems);
   problems.push(
-    label === '' || LABEL.test(label)
-      ? undefined
-      : 'label: use 1 to 64 letters, digits, spaces and . _ @ : / + -, beginning with a letter or digit',
-    OVERRIDE_MODES.includes(overrideMode) ? undefined : `override: must be one of ${OVERRIDE_MODES.join(', ')}`,
+    labelProblem(label),
+    overrideProblem(overrideMode),
     input.git === undefined || GIT_ACCESS.includes(input.git) ? undefined : `git: must be one of ${GIT_ACCESS.join(', ')}`,
     expiryProblem(input.expiresAt, now),
     ...leaseProblems(input),
@@ -105,20 +103,19 @@ export function checkScope(
     input.paths?.length === 0 ? 'paths: an empty list would allow nothing; leave it out to allow all' : undefined,
     ...(input.methods ?? []).map((method) => methodProblem('methods', method)),
     ...(input.paths ?? []).map((path) => pathProblem('paths', path)),
-    input.approval?.length === 0 ? 'approval: an empty list would ask for nothing; leave it out' : undefined,
-    ...(input.approval ?? []).map((method) => (method === '*' ? undefined : methodProblem('approval', method))),
+    ...approvalProblems(input.approval ?? null),
     ...(input.operations ?? []).flatMap(operationRuleProblems),
     ...validateInjections(injections, credential.fieldNames),
   );
   const scope: CheckedScope = {
     label,
     destinations: destinationsOf(input, credential, provider, problems),
-    methods: input.methods ? [...new Set(input.methods.map((method) => method.toUpperCase()))] : null,
+    methods: input.methods ? upperCased(input.methods) : null,
     paths: pathsOf(input, provider),
     git: input.git ?? null,
     excludedPaths: [...(provider?.excludedPaths ?? []), ...tokenPathOf(credential, provider)],
     operations: [...(input.operations ?? [])],
-    approval: input.approval ? [...new Set(input.approval.map((method) => method.toUpperCase()))] : null,
+    approval: input.approval ? upperCased(input.approval) : null,
     overrideMode,
     injections,
     allowPrivate: input.allowPrivate === true,
@@ -132,6 +129,24 @@ export function checkScope(
   };
   return { scope, problems };
 }
+
+/** Each once. */
+export const upperCased = (methods: readonly string[]): readonly string[] => [
+  ...new Set(methods.map((method) => method.toUpperCase())),
+];
+
+export const labelProblem = (label: string): string | undefined =>
+  label === '' || LABEL.test(label)
+    ? undefined
+    : 'label: use 1 to 64 letters, digits, spaces and . _ @ : / + -, beginning with a letter or digit';
+
+export const overrideProblem = (mode: OverrideMode): string | undefined =>
+  OVERRIDE_MODES.includes(mode) ? undefined : `override: must be one of ${OVERRIDE_MODES.join(', ')}`;
+
+export const approvalProblems = (approval: readonly string[] | null): (string | undefined)[] => [
+  approval?.length === 0 ? 'approval: an empty list would ask for nothing; leave it out' : undefined,
+  ...(approval ?? []).map((method) => (method === '*' ? undefined : methodProblem('approval', method))),
+];
 
 /** What hosts of a central vault may do with a grant while they can't reach it. */
 export const leaseProblems = ({

@@ -10,19 +10,17 @@ import { signingPinsOf } from '../injection/injection-parts.ts';
 import type { CredentialRow, GrantRow } from '../store/rows.ts';
 import { grantOf, isLive } from './authority.ts';
 import { endings } from './endings.ts';
-import { bodyProblems, checkScope, injectionsOf, leaseProblems, type NewGrant } from './grant-input.ts';
+import { changeDetails, changedGrant, type GrantChange } from './grant-change.ts';
+import { checkScope, injectionsOf, type NewGrant } from './grant-input.ts';
 import { requireNone } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { findCredential } from './secrets.ts';
-import { pinSigning, type SigningPins } from './signing-pins.ts';
+import { pinSigning } from './signing-pins.ts';
 import type { VaultState } from './state.ts';
 import type { VaultUsers } from './users.ts';
 
 const MIN_ID_PREFIX_LENGTH = 8;
-
-/** What may be changed of a grant: what other hosts may keep of it, what it signs for, and which bodies are kept. Absent parts stay as they are. */
-export type GrantChange = Partial<Pick<Grant, 'noCache' | 'offlineGraceMs' | 'auditBodies' | 'auditBodyBytes'>> & SigningPins;
 
 export interface VaultGrants {
   list(): Grant[];
@@ -132,20 +130,16 @@ export class EmbeddedGrants implements VaultGrants {
           reason: `The grant ${before.id} has ended`,
           hint: `Make a new one: \`alterd grant create ${before.providerId}\`.`,
         });
-      const row: GrantRow = {
-        ...before,
-        noCache: change.noCache ?? before.noCache,
-        offlineGraceMs: change.offlineGraceMs ?? before.offlineGraceMs,
-        auditBodies: change.auditBodies ?? before.auditBodies,
-        auditBodyBytes: change.auditBodyBytes ?? before.auditBodyBytes,
-        injections: this.#pinned(before, change),
-      };
-      requireNone([...leaseProblems(row), ...bodyProblems(row)]);
+      const { row: changed, problems } = changedGrant(before, change, state.now());
+      requireNone(problems);
+      if (changed.label !== before.label) this.#requireFreeLabel(changed.label, before.principal, before.providerId);
+      const row: GrantRow = { ...changed, injections: this.#pinned(before, change) };
       if (isDeepStrictEqual(row, before)) return grantOf(row, credentialName);
       const details = {
         ...{ no_cache: row.noCache, offline_grace_ms: row.offlineGraceMs },
         ...pinDetails(row, true),
         ...bodyDetails(row),
+        ...changeDetails(before, row),
       };
       await state.commit({ action: 'grant.changed', ...this.#eventParts({ ...row, credentialName }), details }, [
         { put: 'grant', row },

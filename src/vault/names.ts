@@ -15,6 +15,22 @@ export function requireNone(problems: readonly (string | undefined)[]): void {
   if (found.length > 0) throw new AlterError('invalid_input', { problems: found });
 }
 
+/** Both ways on: a new value for the one that is there, or a second one beside it. */
+export function secretNameIsTaken(taken: {
+  readonly name: string;
+  readonly providerId: string;
+  readonly isAccount: boolean;
+}): AlterError {
+  const { name, providerId, isAccount } = taken;
+  const instead = isAccount
+    ? `It is a connected account: \`alterd secret show ${name}\`.`
+    : `Give it a new value: \`alterd secret rotate ${name}\`.`;
+  return new AlterError('conflict', {
+    reason: `There is a secret "${name}" already`,
+    hint: `${instead} Or keep a second one beside it: \`alterd secret add ${providerId} --name OTHER\`.`,
+  });
+}
+
 /** What is wrong with an end time; undefined when nothing is. */
 export function expiryProblem(expiresAt: unknown, now: number): string | undefined {
   if (expiresAt === null || expiresAt === undefined) return undefined;

@@ -12,7 +12,7 @@ import { credentialInfoOf, isLive } from './authority.ts';
 import type { DataKeys } from './data-keys.ts';
 import type { LastUses } from './last-uses.ts';
 import type { Materials } from './materials.ts';
-import { requireNone, slugProblem } from './names.ts';
+import { requireNone, secretNameIsTaken, slugProblem } from './names.ts';
 import type { TokenEndings } from './oauth/token-endings.ts';
 import type { ProviderSource } from './provider-source.ts';
 import { checkNewSecret, fieldProblems, type NewSecret, withOptionalFields } from './secret-input.ts';
@@ -72,16 +72,14 @@ export class EmbeddedSecrets implements VaultSecrets {
       const input = { ...asked, fields: withOptionalFields(fetched, catalogue.find(asked.providerId)) };
       const { secret, problems } = checkNewSecret(input, catalogue.find(input.providerId), this.#placeholders());
       requireNone([input.name === undefined ? undefined : slugProblem('name', input.name), ...problems]);
-      if (input.name !== undefined && this.#isTaken(input.name)) {
-        throw new AlterError('conflict', {
-          reason: `There is a secret "${input.name}" already`,
-          hint: `Choose another name, or give it a new value: \`alterd secret rotate ${input.name}\`.`,
-        });
-      }
+      // Never under a name that nobody asked for: "the secret of that provider" would mean neither from then on.
+      const name = input.name ?? secret.providerId;
+      const taken = state.rows.credentials.find((row) => row.name === name);
+      if (taken !== undefined) throw secretNameIsTaken({ ...taken, isAccount: taken.oauth !== undefined });
       const row: CredentialRow = {
         ...secret,
         id: randomUUID(),
-        name: input.name ?? this.#freeName(secret.providerId),
+        name,
         version: 1,
         createdAt: state.now(),
         rotatedAt: null,
@@ -192,15 +190,6 @@ export class EmbeddedSecrets implements VaultSecrets {
 
   #placeholders(): string[] {
     return this.#parts.state.rows.grants.flatMap((grant) => grant.placeholder ?? []);
-  }
-
-  #isTaken(name: string): boolean {
-    return this.#parts.state.rows.credentials.some((row) => row.name === name);
-  }
-
-  #freeName(slug: string): string {
-    if (!this.#isTaken(slug)) return slug;
-    for (let n = 2; ; n++) if (!this.#isTaken(`${slug}-${n}`)) return `${slug}-${n}`;
   }
 }
 

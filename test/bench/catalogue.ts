@@ -1,6 +1,6 @@
 /** All targets, in the order of their names. */
 import { TARGET_NAMES } from './names.ts';
-import { alterd, alterdNoScrub, alterdOAuth, alterdSigV4 } from './targets/alterd.ts';
+import { alterd, alterdLease, alterdNoScrub, alterdOAuth, alterdSigV4 } from './targets/alterd.ts';
 import { mitmproxy, nginx, squid } from './targets/native-targets.ts';
 import { blindNode, direct, httpMitmProxy, httpProxy, mockttp } from './targets/node-targets.ts';
 import type { Target } from './targets/target.ts';
@@ -11,6 +11,7 @@ export const TARGETS: Readonly<Record<(typeof TARGET_NAMES)[number], Target>> = 
   'alterd-no-scrub': alterdNoScrub,
   'alterd-oauth': alterdOAuth,
   'alterd-sigv4': alterdSigV4,
+  'alterd-lease': alterdLease,
   'blind-node': blindNode,
   'http-proxy': httpProxy,
   nginx,

@@ -1,5 +1,6 @@
 /** What alterd has to reach, as ratios within one run, and what this run measured. A missed goal is reported, never an error. */
 import { addedRatioByRound, medianOf, ratioByRound, type Sample } from './arithmetic.ts';
+import { VAULT_NAMES } from './names.ts';
 
 const US = 'alterd';
 
@@ -67,6 +68,29 @@ const besideBearer = (what: string, target: string, limit: number): Goal => ({
 const NO_SCRUB = 'alterd-no-scrub';
 const UNSCRUBBED = '× without scrubbing';
 
+const [SQLITE, POSTGRES] = VAULT_NAMES;
+const LEASE_CALLS = { renew: 'renewals', view: 'whole views', secret: 'secrets' } as const;
+
+const ofVault = (
+  what: string,
+  target: string,
+  test: string,
+  key: string,
+  sense: Goal['sense'],
+  limit: number,
+  unit: string,
+): Goal => ({ what, sense, limit, unit, measured: (samples) => medianOf(samples, test, target, key) });
+
+/** What does not grow with the grants: within what one run varies by. */
+const flat = (what: string, target: string, key: string): Goal => ({
+  what,
+  sense: '≤',
+  limit: 1.3,
+  unit: '× with 100',
+  measured: (samples) =>
+    ratioByRound(samples, { test: 'grants', target, key: `many${key}` }, { test: 'grants', target, key: `few${key}` }),
+});
+
 export const GOALS: readonly Goal[] = [
   ...smallRequests('nginx', 1.7),
   ...smallRequests('squid', 0.55),
@@ -108,6 +132,20 @@ export const GOALS: readonly Goal[] = [
   against('CPU a small request with scrubbing', 'ka64', 'cpu', NO_SCRUB, '≤', 1.1, UNSCRUBBED),
   besideBearer('CPU a small request of a connected account', 'alterd-oauth', 1.05),
   besideBearer('CPU a small request with SigV4', 'alterd-sigv4', 2),
+  besideBearer('CPU a small request with a warm lease', 'alterd-lease', 1.05),
+  ...(['renew', 'view', 'secret'] as const).flatMap((kind) => [
+    ofVault(`lease calls on PostgreSQL: ${LEASE_CALLS[kind]}`, POSTGRES, 'leases', `${kind}Rate`, '≥', 1_500, 'calls/s'),
+    ofVault(`the same at 750 a second, p99`, POSTGRES, 'leases', `${kind}P99`, '≤', 25, 'ms'),
+  ]),
+  ...[SQLITE, POSTGRES].flatMap((vault) => [
+    ofVault(`${vault}: 1,000 hosts hold their streams`, vault, 'streams', 'held', '≤', 400, 'MiB'),
+    ofVault(`${vault}: start with 100,000 grants`, vault, 'grants', 'startMs', '≤', 5_000, 'ms'),
+    flat(`${vault}: CPU of a renewal with 100,000 grants`, vault, 'RenewUs'),
+    flat(`${vault}: CPU of lending a secret with 100,000 grants`, vault, 'SecretUs'),
+    flat(`${vault}: a change with 100,000 grants`, vault, 'ChangeMs'),
+  ]),
+  ofVault('a daemon: start with 100,000 grants', US, 'grants', 'startMs', '≤', 5_000, 'ms'),
+  flat('a daemon: a change with 100,000 grants', US, 'ChangeMs'),
 ];
 
 /** What became of each goal. */

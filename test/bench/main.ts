@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Sample } from './arithmetic.ts';
 import { presentTargets } from './catalogue.ts';
+import { measureFleet } from './fleet/measures.ts';
 import { makeKeys } from './keys.ts';
 import { microCosts } from './micro.ts';
 import { type Options, parseOptions } from './options.ts';
@@ -55,8 +56,10 @@ async function measure(options: Options): Promise<Outcome> {
     };
     const surroundings = { keysDir, originPort: workers.originPort };
     const outcome = await runAll({ options, bench, surroundings, dir, say }, present);
+    workers.stop();
+    const fleet = await measureFleet({ options, dir, say });
     const { samples, notes, checkFailed } = outcome;
-    return { samples, notes: [...absent, ...notes], checkFailed };
+    return { samples: [...samples, ...fleet.samples], notes: [...absent, ...notes, ...fleet.notes], checkFailed };
   } finally {
     workers.stop();
   }

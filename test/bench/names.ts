@@ -22,6 +22,9 @@ export const TEST_NAMES = [
   'first-visit',
   'startup',
   'micro',
+  'leases',
+  'streams',
+  'grants',
 ] as const;
 
 export type TestName = (typeof TEST_NAMES)[number];
@@ -32,6 +35,7 @@ export const TARGET_NAMES = [
   'alterd-no-scrub',
   'alterd-oauth',
   'alterd-sigv4',
+  'alterd-lease',
   'blind-node',
   'http-proxy',
   'nginx',
@@ -41,8 +45,13 @@ export const TARGET_NAMES = [
   'mockttp',
 ] as const;
 
+/** Central vaults, which have tests of their own. */
+export const VAULT_NAMES = ['vault-sqlite', 'vault-postgres'] as const;
+
 /** Under this domain the origin plays every host; nobody resolves it. */
 export const DOMAIN = 'bench.test';
 export const hostNumber = (n: number): string => `h${n}.${DOMAIN}`;
 export const HOSTS = 100;
 export const TOKEN = 'SEKRET-marker-bench-0123456789abcdef01234567';
+/** What the certificate of a central vault says besides its address. */
+export const VAULT_NAME = `vault.${DOMAIN}`;

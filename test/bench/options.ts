@@ -1,5 +1,5 @@
 /** What the command line of the benchmark says. Unknown words are errors; nothing is measured before all of it was read. */
-import { TARGET_NAMES, TEST_NAMES } from './names.ts';
+import { TARGET_NAMES, TEST_NAMES, VAULT_NAMES } from './names.ts';
 
 export interface Options {
   /** Length of one measured window. */
@@ -14,9 +14,11 @@ export interface Options {
   readonly record: boolean;
 }
 
+const TARGETS: readonly string[] = [...TARGET_NAMES, ...VAULT_NAMES];
+
 export const USAGE = `npm run bench -- [--quick] [--seconds N] [--rounds N] [--warm N] [--tests a,b] [--targets a,b] [--json FILE] [--record]
 tests:   ${TEST_NAMES.join(' ')}
-targets: ${TARGET_NAMES.join(' ')}`;
+targets: ${TARGETS.join(' ')}`;
 
 const MAX_SECONDS = 30;
 const MAX_ROUNDS = 21;
@@ -58,7 +60,7 @@ export function parseOptions(args: readonly string[]): Options {
     rounds: Math.round(number('--rounds', quick ? 1 : 5, MAX_ROUNDS)),
     warmSeconds: number('--warm', quick ? 1 : 8, MAX_WARM_SECONDS),
     tests: list('--tests', TEST_NAMES),
-    targets: list('--targets', TARGET_NAMES),
+    targets: list('--targets', TARGETS),
     json: given.get('--json') ?? null,
     record: flags.has('--record'),
   };

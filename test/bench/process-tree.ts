@@ -45,6 +45,19 @@ export function cpuMicros(pids: readonly number[]): number {
   return ticks * TICK_US;
 }
 
+/** The same to the nanosecond, without threads that have ended. */
+export function threadMicros(pids: readonly number[]): number {
+  let nanoseconds = 0;
+  for (const pid of pids)
+    try {
+      for (const task of readdirSync(`/proc/${pid}/task`))
+        nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
+    } catch {
+      // It has just ended.
+    }
+  return nanoseconds / 1000;
+}
+
 /** Resident memory of these processes together. Pages that they share count once for each. */
 export function rssBytes(pids: readonly number[]): number {
   let pages = 0;
@@ -58,6 +71,12 @@ let pinning: boolean | undefined;
 export function pinned(cpu: number): string[] {
   pinning ??= spawnSync('taskset', ['-c', '0,1', 'true'], { stdio: 'ignore' }).status === 0;
   return pinning ? ['taskset', '-c', String(cpu)] : [];
+}
+
+/** Moves what runs already, and what it will start, to a CPU. */
+export function moveTree(pid: number, cpu: number): void {
+  if (pinned(cpu).length === 0) return;
+  for (const one of treeOf(pid)) spawnSync('taskset', ['-acp', String(cpu), String(one)], { stdio: 'ignore' });
 }
 
 export const PROXY_CPU = 0;

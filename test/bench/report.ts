@@ -1,7 +1,7 @@
 /** The tables of a run, as text that is also Markdown: medians over the rounds, and ratios that were taken round by round. */
 import { medianOf, ratioByRound, type Sample } from './arithmetic.ts';
 import { judge } from './goals.ts';
-import { TARGET_NAMES, TEST_NAMES } from './names.ts';
+import { TARGET_NAMES, TEST_NAMES, VAULT_NAMES } from './names.ts';
 
 interface Column {
   readonly key: string;
@@ -67,6 +67,41 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   ],
 };
 
+const LEASE_KINDS = [
+  ['renew', 'renewal'],
+  ['view', 'whole view'],
+  ['secret', 'secret'],
+] as const;
+
+const FLEET_COLUMNS: Readonly<Record<string, readonly Column[]>> = {
+  leases: LEASE_KINDS.flatMap(([key, what]) => [
+    { key: `${key}Rate`, title: `${what}: calls/s` },
+    { key: `${key}Us`, title: 'CPU µs' },
+    { key: `${key}DatabaseUs`, title: 'database CPU µs' },
+    { key: `${key}P50`, title: 'p50 ms at 750/s' },
+    { key: `${key}P99`, title: 'p99 ms' },
+  ]),
+  streams: [
+    { key: 'idle', title: 'idle MiB' },
+    { key: 'held', title: 'MiB with 1,000 hosts' },
+    { key: 'told50', title: 'told of a revocation, p50 ms' },
+    { key: 'told99', title: 'p99 ms' },
+  ],
+  grants: [
+    { key: 'startMs', title: 'start ms, 100,000 grants' },
+    { key: 'fewRenewUs', title: 'renewal CPU µs, 100 grants' },
+    { key: 'manyRenewUs', title: '100,000' },
+    { key: 'fewSecretUs', title: 'secret CPU µs, 100 grants' },
+    { key: 'manySecretUs', title: '100,000' },
+    { key: 'fewChangeMs', title: 'change ms, 100 grants' },
+    { key: 'manyChangeMs', title: '100,000' },
+    { key: 'fewChangeCpuMs', title: 'change CPU ms, 100 grants' },
+    { key: 'manyChangeCpuMs', title: '100,000' },
+    { key: 'fewRss', title: 'RSS MiB, 100 grants' },
+    { key: 'manyRss', title: '100,000' },
+  ],
+};
+
 const TITLES: Readonly<Record<string, string>> = {
   check: 'check: the origin sees the credential',
   ka1: 'ka1: 200 B of JSON over 1 kept-alive connection, as fast as it goes; CPU of the target for each request',
@@ -81,6 +116,9 @@ const TITLES: Readonly<Record<string, string>> = {
   'first-visit': 'first-visit: 100 hosts once each, a fresh process',
   startup: 'startup: from the start of the process until it listens',
   micro: 'micro: inside the built product',
+  leases: 'leases: calls of 100 hosts at one replica of a central vault, as fast as they go; p50 and p99 at 750 a second',
+  streams: 'streams: 1,000 hosts hold their streams at one replica',
+  grants: 'grants: the same with 100 and with 100,000 grants in the vault',
 };
 
 /** Ratio columns, for those of them that were measured. */
@@ -94,9 +132,9 @@ export function number(value: number): string {
 }
 
 function tableOf(samples: readonly Sample[], test: string): string[] {
-  const columns = COLUMNS[test] ?? [];
+  const columns = COLUMNS[test] ?? FLEET_COLUMNS[test] ?? [];
   const inTest = samples.filter((sample) => sample.test === test);
-  const targets = TARGET_NAMES.filter((name) => inTest.some((sample) => sample.target === name));
+  const targets = [...TARGET_NAMES, ...VAULT_NAMES].filter((name) => inTest.some((sample) => sample.target === name));
   const heads: string[] = [];
   const cellsOf: ((target: string) => string)[] = [];
   for (const { key, title, ratios } of columns) {

@@ -1,15 +1,31 @@
 /** `alterd grant`: which agent may call what with which secret. */
 import { type Command, Option } from 'commander';
 import { apiPath } from '../../api/client.ts';
-import type { GrantView, OAuthView, SecretView } from '../../api/views.ts';
+import type { OverlapView } from '../../api/grants.ts';
+import type { GrantView, SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { OperationRule } from '../../domain/operation-rule.ts';
-import { parseBytes } from '../byte-count.ts';
 import type { Cli } from '../cli.ts';
 import { collectList, example } from '../define.ts';
-import { parseDuration, parseFuture } from '../duration.ts';
+import { parseFuture } from '../duration.ts';
+import { inFlags } from '../flag-words.ts';
+import {
+  BODY_WORDS,
+  type BodyFlags,
+  bodiesOf,
+  GRANT_WORDS,
+  type LeaseFlags,
+  leaseOf,
+  OVERRIDE_WORDS,
+  overrideOf,
+  type PinFlags,
+  pinsOf,
+} from '../grant-flags.ts';
+import { tellOverlaps } from '../grant-overlaps.ts';
+import { isLost, nameOf, ownerText, showGrant } from '../grant-text.ts';
+import { defineGrantUpdate } from './grant-update.ts';
 
-interface CreateFlags {
+interface CreateFlags extends LeaseFlags, PinFlags, BodyFlags {
   readonly agent?: string;
   readonly user?: string;
   readonly group?: string;
@@ -31,17 +47,11 @@ interface CreateFlags {
   readonly allowPrivate?: boolean;
   readonly allowPlaintext?: boolean;
   readonly passCookies?: boolean;
-  readonly cache?: boolean;
-  readonly offlineGrace?: string;
-  readonly awsRegion?: string;
-  readonly awsService?: string;
-  readonly auditBodies?: string;
-  readonly auditBodyBytes?: string;
 }
 
 export function defineGrant(command: Command, cli: Cli): void {
   defineCreate(command, cli);
-  defineUpdate(command, cli);
+  defineGrantUpdate(command, cli);
   defineReading(command, cli);
   defineEnding(command, cli);
   example(command, "alterd grant create github --agent research-bot --methods GET --paths '/user,/repos/**'");
@@ -70,13 +80,7 @@ function defineCreate(command: Command, cli: Cli): void {
       new Option('--git <access>', 'for git alone: clone and fetch (read), or push as well (write)').choices(['read', 'write']),
     )
     .option('--expires <when>', 'a duration (30d) or a time (2031-01-31T12:00:00Z)')
-    .addOption(
-      new Option('--override <mode>', 'what happens to a value that the client sent itself').choices([
-        'always',
-        'if-absent',
-        'placeholder-only',
-      ]),
-    )
+    .addOption(new Option('--override <mode>', 'what happens to a value that the client sent itself').choices(OVERRIDE_WORDS))
     .option('--aws-region <region>', 'requests that are signed for AWS: for this region alone')
     .option('--aws-service <name>', 'and for this service alone, such as s3')
     .option('--allow-private', 'the host may have a private or loopback address')
@@ -96,7 +100,7 @@ function defineCreate(command: Command, cli: Cli): void {
           problems: ['say whose it is: one of --agent NAME, --user USER, --group NAME and --system'],
         });
       }
-      const { grant } = await cli.client().send<{ grant: GrantView }>(apiPath('grants'), {
+      const made = cli.client().send<{ grant: GrantView; overlaps: OverlapView[] }>(apiPath('grants'), {
         ...(await target(cli, provider, flags.secret)),
         agent: flags.agent,
         user: flags.user,
@@ -111,7 +115,7 @@ function defineCreate(command: Command, cli: Cli): void {
         approval: flags.approval,
         git: flags.git,
         expires_at: flags.expires === undefined ? undefined : parseFuture(flags.expires, '--expires'),
-        override: flags.override?.replace('-', '_'),
+        override: overrideOf(flags.override),
         allow_private: flags.allowPrivate,
         allow_plaintext: flags.allowPlaintext,
         pass_response_cookies: flags.passCookies,
@@ -119,62 +123,13 @@ function defineCreate(command: Command, cli: Cli): void {
         ...leaseOf(flags),
         ...bodiesOf(flags),
       });
+      const { grant, overlaps } = await inFlags(GRANT_WORDS, made);
       showGrant(cli, grant);
+      tellOverlaps(cli, grant, overlaps);
       const isOfPeople = grant.principal === 'user' || grant.principal === 'group';
       cli.output.hint(isOfPeople ? `Next: \`alterd delegate ${grant.id} --agent NAME\`.` : `Next: \`${trial(grant)}\`.`);
     },
   );
-}
-
-/** commander makes `--no-cache` the negation of a flag that is true without it. */
-const leaseOf = ({ cache, offlineGrace }: Pick<CreateFlags, 'cache' | 'offlineGrace'>): object => ({
-  ...(cache === false ? { no_cache: true } : {}),
-  ...(offlineGrace === undefined ? {} : { offline_grace_ms: parseDuration(offlineGrace, '--offline-grace') }),
-});
-
-/** In an update, `any` takes a pin of the grant away. */
-const pinsOf = ({ awsRegion, awsService }: Pick<CreateFlags, 'awsRegion' | 'awsService'>, none?: string): object => ({
-  ...(awsRegion === undefined ? {} : { aws_region: awsRegion === none ? null : awsRegion }),
-  ...(awsService === undefined ? {} : { aws_service: awsService === none ? null : awsService }),
-});
-
-const BODY_WORDS = ['none', 'request', 'response', 'both'];
-
-const bodiesOf = ({ auditBodies, auditBodyBytes }: Pick<CreateFlags, 'auditBodies' | 'auditBodyBytes'>): object => ({
-  ...(auditBodies === undefined ? {} : { audit_bodies: auditBodies }),
-  ...(auditBodyBytes === undefined ? {} : { audit_body_bytes: parseBytes(auditBodyBytes, '--audit-body-bytes') }),
-});
-
-interface UpdateFlags extends Pick<CreateFlags, 'awsRegion' | 'awsService' | 'offlineGrace' | 'auditBodies' | 'auditBodyBytes'> {
-  readonly cache: boolean;
-  readonly allowCache?: boolean;
-}
-
-function defineUpdate(command: Command, cli: Cli): void {
-  const update = command
-    .command('update <grant>')
-    .description('change what a grant signs for, which bodies are kept, and what hosts of a central vault may keep of it')
-    .option('--aws-region <region>', 'sign for this AWS region alone; "any" for what its secret says')
-    .option('--aws-service <name>', 'sign for this AWS service alone; "any" for what its secret says')
-    .option('--no-cache', 'hosts of a central vault ask for the secret each time, and keep nothing of it')
-    .option('--allow-cache', 'they keep it, encrypted, until their lease ends')
-    .option(
-      '--offline-grace <duration>',
-      "how long they may use it after their lease, while the vault can't be reached; 0s for none",
-    )
-    .addOption(new Option('--audit-bodies <which>', 'keep these bodies beside the audit rows').choices(BODY_WORDS))
-    .option('--audit-body-bytes <count>', 'how much of each body, such as 64KiB');
-  example(update, 'alterd grant update github-read --offline-grace 1h').action(async (id: string, flags: UpdateFlags) => {
-    const cache = flags.cache === false ? { no_cache: true } : flags.allowCache === true ? { no_cache: false } : {};
-    const change = { ...leaseOf({ offlineGrace: flags.offlineGrace }), ...cache, ...pinsOf(flags, 'any'), ...bodiesOf(flags) };
-    if (Object.keys(change).length === 0)
-      throw new AlterError('invalid_input', {
-        problems: [
-          'say what to change: --aws-region, --aws-service, --audit-bodies, --audit-body-bytes, --no-cache, --allow-cache or --offline-grace',
-        ],
-      });
-    showGrant(cli, (await cli.client().send<{ grant: GrantView }>(apiPath('grants', id), change)).grant);
-  });
 }
 
 function operationsOf({ graphql, graphqlAt, rpc, rpcAt }: CreateFlags): OperationRule[] | undefined {
@@ -191,16 +146,20 @@ function operationsOf({ graphql, graphqlAt, rpc, rpcAt }: CreateFlags): Operatio
   return rules.length === 0 ? undefined : rules;
 }
 
-/** `graphql query on /graphql`. */
-const operationText = ({ kind, at, allow }: OperationRule): string =>
-  `${kind === 'graphql' ? 'graphql' : 'rpc'} ${allow.join(', ')}${at === null ? '' : ` on ${at.join(', ')}`}`;
-
-/** A provider with one secret, a secret by its name, or what the daemon makes of it (and says what is missing). */
+/** A secret by its exact name, a provider with one secret, or what the daemon makes of it (and says what is missing). */
 async function target(cli: Cli, word: string, secret: string | undefined): Promise<{ provider?: string; credential?: string }> {
   if (secret !== undefined) return { provider: word, credential: secret };
   const { secrets } = await cli.client().read<{ secrets: SecretView[] }>(apiPath('secrets'));
-  const isProvider = secrets.some((each) => each.provider === word);
-  return !isProvider && secrets.some((each) => each.name === word) ? { credential: word } : { provider: word };
+  const named = secrets.find((each) => each.name === word);
+  const others = secrets.filter((each) => each.provider === word && each !== named).map((each) => each.name);
+  if (named === undefined) return { provider: word };
+  if (named.provider !== word && others.length > 0)
+    throw new AlterError('conflict', {
+      reason: `"${word}" is a secret of ${named.provider}, and a provider with the secret ${others.join(', ')}`,
+      hint: `Say which: \`alterd grant create ${named.provider} --secret ${word} …\` or \`alterd grant create ${word} --secret ${others[0]} …\`.`,
+    });
+  if (others.length > 0) cli.output.note(`It is for the secret ${word}; for ${others.join(' or ')} say --secret NAME.`);
+  return { credential: word };
 }
 
 function trial(grant: GrantView): string {
@@ -261,62 +220,3 @@ function defineEnding(command: Command, cli: Cli): void {
     cli.output.hint('See what is left: `alterd grant list`.');
   });
 }
-
-/** Agents by their name alone; people with what they are. */
-const ownerText = (grant: GrantView): string | null => {
-  if (grant.principal === 'agent') return grant.agent;
-  if (grant.principal === 'user') return `user ${grant.user ?? grant.user_id}`;
-  return grant.principal === 'group' ? `group ${grant.group}` : '(system)';
-};
-const GIT_WORDS = { read: 'only clone and fetch', write: 'only clone, fetch and push' } as const;
-
-const nameOf = (grant: GrantView): string =>
-  `${grant.label === '' ? grant.id : grant.label} (${grant.provider} for ${grant.principal === 'system' ? 'every agent' : ownerText(grant)})`;
-
-function showGrant(cli: Cli, grant: GrantView): void {
-  cli.output.record(grant, [
-    ['grant', grant.id],
-    ['label', grant.label],
-    ['owner', grant.principal === 'system' ? '(system: every active agent)' : ownerText(grant)],
-    ['provider', grant.provider],
-    ['secret', grant.credential],
-    ['hosts', grant.hosts.join(', ')],
-    ['methods', grant.methods?.join(', ') ?? 'any'],
-    ['paths', grant.paths?.join(', ') ?? 'any'],
-    ['operations', grant.operations.map(operationText).join('; ') || 'any'],
-    ['asks before', grant.approval?.join(', ') ?? 'nothing'],
-    ['git', grant.git === null ? null : GIT_WORDS[grant.git]],
-    ['never on', grant.excluded_paths.join(', ')],
-    ['injects', grant.injects.join(', ')],
-    ['override', grant.override],
-    ['placeholder', grant.placeholder],
-    ['private addresses', grant.allow_private ? 'allowed' : 'refused'],
-    ['plain http', grant.allow_plaintext ? 'allowed' : 'refused'],
-    ['on other hosts', leaseText(grant)],
-    ['bodies kept', bodiesText(grant)],
-    ['cookies of answers', grant.pass_response_cookies ? 'passed to the agent' : 'left out'],
-    ['status', grant.status],
-    ['expires', grant.expires_at],
-    ...(grant.oauth === null ? [] : accountFields(grant.oauth)),
-  ]);
-  if (isLost(grant)) cli.output.hint(`Connect it again: \`alterd connect ${grant.provider} --grant ${grant.id}\`.`);
-}
-
-/** Only said where it is not what it is by itself. */
-const leaseText = ({ no_cache, offline_grace_ms }: GrantView): string | null => {
-  if (no_cache) return 'nothing is kept; asked for each time';
-  return offline_grace_ms === 0 ? null : `${offline_grace_ms / 1_000} s after their lease, while the vault is away`;
-};
-
-const bodiesText = ({ audit_bodies, audit_body_bytes }: GrantView): string | null =>
-  audit_bodies === 'none' ? null : `${audit_bodies}, up to ${audit_body_bytes} bytes each`;
-
-const isLost = (grant: GrantView): boolean => grant.status === 'active' && grant.oauth?.state === 're_auth_required';
-
-const accountFields = (oauth: OAuthView): [string, string | null][] => [
-  ['account', oauth.account_name ?? oauth.account_id],
-  ['scopes', oauth.scopes.join(' ')],
-  ['connected by', oauth.flow.replaceAll('_', ' ')],
-  ['token ends', oauth.token_expires_at],
-  ['tokens', oauth.state === 'ok' ? 'ok' : `${oauth.state.replaceAll('_', ' ')}: ${oauth.reason ?? ''}`],
-];

@@ -7,9 +7,11 @@ import { apiPath } from '../../api/client.ts';
 import type { ProviderView } from '../../api/provider-view.ts';
 import type { SecretView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
+import { requireNone, secretNameIsTaken, slugProblem } from '../../vault/names.ts';
 import type { Cli } from '../cli.ts';
 import { customInjection, KINDS, type SecretKind } from '../custom-secret.ts';
 import { collect, collectList, example } from '../define.ts';
+import { type FlagWords, inFlags } from '../flag-words.ts';
 import {
   importRefreshToken,
   type RefreshTokenFlags,
@@ -70,23 +72,36 @@ function defineAdd(command: Command, cli: Cli): void {
       const provider = await findProvider(cli, slug);
       const rest = add.args.slice(1);
       if (takesRefreshToken(provider, flags)) return importRefreshToken(cli, slug, flags, rest);
+      requireNone([flags.name === undefined ? undefined : slugProblem('--name', flags.name)]);
       const custom = provider === null || flags.kind !== undefined ? customInjection(slug, flags) : null;
       const fields = custom?.fields ?? provider?.fields ?? [];
       const sources = readSources(fields, flags);
       const asked = fields.filter((field) => sources?.fields[field.name] === undefined);
       const plan = planFields(asked, flags, withRefreshTokenField(flags, rest));
-      const { secret } = await cli.client().send<{ secret: SecretView }>(apiPath('secrets'), {
+      // Before anybody types a secret for nothing.
+      await requireFreeName(cli, flags.name ?? provider?.slug ?? slug);
+      const body = {
         provider: provider?.slug ?? slug,
         name: flags.name,
         fields: await readFields(asked, plan),
         sources,
         hosts: flags.host,
         ...(custom === null ? {} : { kind: custom.kind, inject: custom.inject }),
-      });
+      };
+      const { secret } = await inFlags(SECRET_WORDS, cli.client().send<{ secret: SecretView }>(apiPath('secrets'), body));
       showSecret(cli, secret);
       cli.output.hint(`Next: \`alterd agent create NAME\`, then \`alterd grant create ${secret.name} --agent NAME\`.`);
     },
   );
+}
+
+const SECRET_WORDS: FlagWords = { name: '--name', hosts: '--host', inject: '--header', sources: '--from', provider: 'PROVIDER' };
+
+/** @throws AlterError conflict */
+async function requireFreeName(cli: Cli, name: string): Promise<void> {
+  const { secrets } = await cli.client().read<{ secrets: SecretView[] }>(apiPath('secrets'));
+  const taken = secrets.find((secret) => secret.name === name);
+  if (taken !== undefined) throw secretNameIsTaken({ name, providerId: taken.provider, isAccount: taken.oauth !== null });
 }
 
 async function findProvider(cli: Cli, slug: string): Promise<ProviderView | null> {

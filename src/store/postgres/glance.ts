@@ -1,6 +1,6 @@
 /** A look at the database of a vault's replicas: changes nothing, makes no table, and brings no schema up to date. */
 import type { StoreGlance } from '../glance.ts';
-import { MIGRATIONS } from '../sqlite/migrations.ts';
+import { MIGRATIONS } from '../migrations.ts';
 import { connectionOf } from './connection.ts';
 import { asStoreError } from './failures.ts';
 

@@ -4,7 +4,7 @@
  */
 
 import { AlterError } from '../../domain/errors.ts';
-import { checksumOf, type Migration } from '../sqlite/migrations.ts';
+import { checksumOf, type Migration } from '../migrations.ts';
 import type { Connection } from './connection.ts';
 import { asStoreError } from './failures.ts';
 import type { Transactions } from './transactions.ts';

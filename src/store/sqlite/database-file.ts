@@ -7,8 +7,8 @@ import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { ensurePrivateDirectory, isMissing, requirePrivate, syncDirectory } from '../../crypto/private-file.ts';
 import { AlterError } from '../../domain/errors.ts';
+import { APPLICATION_ID, type Migration } from '../migrations.ts';
 import { migrate, requireKnownSchema } from './migrate.ts';
-import { APPLICATION_ID, type Migration } from './migrations.ts';
 import { createEmpty, lockWriter } from './writer-lock.ts';
 
 const BUSY_TIMEOUT_MS = 5000;

@@ -7,9 +7,9 @@ import Database from 'better-sqlite3';
 import { isMissing, requirePrivate } from '../../crypto/private-file.ts';
 import { AlterError } from '../../domain/errors.ts';
 import type { StoreGlance } from '../glance.ts';
+import { MIGRATIONS } from '../migrations.ts';
 import { asVaultError } from './database-file.ts';
 import { requireKnownSchema } from './migrate.ts';
-import { MIGRATIONS } from './migrations.ts';
 
 const BUSY_TIMEOUT_MS = 2_000;
 

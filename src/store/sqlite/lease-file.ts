@@ -3,8 +3,8 @@
  * them. Same care as for the vault's own file: 0600, one process, no symlinks.
  */
 import type Database from 'better-sqlite3';
+import type { Migration } from '../migrations.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
-import type { Migration } from './migrations.ts';
 
 const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'leases', sql: 'create table leases (name text primary key, sealed blob not null) strict;' },

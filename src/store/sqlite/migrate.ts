@@ -1,7 +1,7 @@
 /** Brings a database to the newest schema, one transaction a step, and refuses one that is newer or was tampered with. */
 import type { Database } from 'better-sqlite3';
 import { AlterError } from '../../domain/errors.ts';
-import { APPLICATION_ID, checksumOf, type Migration } from './migrations.ts';
+import { APPLICATION_ID, checksumOf, type Migration } from '../migrations.ts';
 
 const LEDGER = `create table if not exists migrations (
   version integer primary key,

@@ -11,12 +11,12 @@ import { rateLimitColumns, rateLimitRow } from '../columns/policies.ts';
 import { columnsOf, REMOVALS, removal, selectAll, snapshotOf, upsert, valuesOf } from '../columns/statements.ts';
 import { TABLES, type TableKey } from '../columns/tables.ts';
 import { StaleEpoch } from '../conflicts.ts';
+import { MIGRATIONS, type Migration } from '../migrations.ts';
 import type { LastUse, RateLimitRow, SealedRow, StoreChange, StoreSnapshot } from '../rows.ts';
 import type { HeldLease, HostAuditRow, HostChain, Nonce, QuotaRow, Store } from '../store.ts';
 import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
 import { SqliteHostAudit } from './host-audit.ts';
-import { MIGRATIONS, type Migration } from './migrations.ts';
 import { SqliteQuotas } from './quotas.ts';
 import { createEmpty } from './writer-lock.ts';
 

@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { enrollHome } from '../fleet/lent-home.ts';
 import { DOMAIN, HOSTS, hostNumber, TOKEN } from '../names.ts';
 import { freePort, launch, type Prepared, type Running, type Surroundings, type Target, throughConnect } from './target.ts';
 
@@ -51,6 +52,8 @@ interface Variant {
   readonly only?: Pick<Target, 'tests' | 'authorization'>;
   /** What is in the home before the first start. */
   readonly furnish?: (home: string, surroundings: Surroundings) => void;
+  /** Its grants are those of a central vault. */
+  readonly isLent?: boolean;
   /** Another way to a grant for the agent than a stored bearer token. */
   readonly grant?: (cli: Cli, host: string, home: string, grantFlags: readonly string[]) => Promise<void>;
   absent(): string | null;
@@ -93,7 +96,7 @@ function writeProvider(home: string, surroundings: Surroundings): void {
   writeFileSync(join(dir, 'benchoauth.toml'), lines.join('\n'), { mode: 0o600 });
 }
 
-function alterdTarget({ name, note, program, grantFlags, only, furnish, grant = grantBearer, absent }: Variant): Target {
+function alterdTarget({ name, note, program, grantFlags, only, furnish, isLent, grant = grantBearer, absent }: Variant): Target {
   return {
     ...only,
     name,
@@ -125,15 +128,21 @@ function alterdTarget({ name, note, program, grantFlags, only, furnish, grant = 
         );
         return { ...started, via: throughConnect(port, authorization), caFile: join(home, 'state', 'ca', 'ca.crt') };
       };
-      const first = await start();
-      try {
-        const cli: Cli = (args, input) => runCli(program, home, args, input);
+      const fill = async (vaultHome: string): Promise<void> => {
+        const cli: Cli = (args, input) => runCli(program, vaultHome, args, input);
         const agent = await cli(['--output', 'json', 'agent', 'create', AGENT]);
-        await grant(cli, hostsOf(surroundings), home, grantFlags);
+        await grant(cli, hostsOf(surroundings), vaultHome, grantFlags);
         const { key } = JSON.parse(agent) as { key: string };
         authorization = `Basic ${Buffer.from(`${AGENT}:${key}`).toString('base64')}`;
-      } finally {
-        await first.stop();
+      };
+      if (isLent === true) await enrollHome(home, AGENT, fill);
+      else {
+        const first = await start();
+        try {
+          await fill(home);
+        } finally {
+          await first.stop();
+        }
       }
       return { launch: start } satisfies Prepared;
     },
@@ -189,5 +198,16 @@ export const alterdSigV4 = alterdTarget({
     authorization: /^AWS4-HMAC-SHA256 Credential=AKIABENCHBENCHBENCH0\/\d{8}\/eu-central-1\/execute-api\/aws4_request, /,
   },
   grant: grantSigV4,
+  absent: () => null,
+});
+
+/** The same on a host of a central vault, with its lease in memory. */
+export const alterdLease = alterdTarget({
+  name: 'alterd-lease',
+  note: 'the same on a host of a central vault, with a warm lease',
+  program: ALTERD,
+  grantFlags: [],
+  only: { tests: ['check', 'warm', 'ka64'] },
+  isLent: true,
   absent: () => null,
 });

@@ -83,11 +83,17 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Starts a program on the target's CPU and waits until it accepts connections on the port. */
-export async function launch(command: readonly string[], port: number, dir: string, env: NodeJS.ProcessEnv = {}) {
+/** Starts a program, on the target's CPU if no other is named, and waits until it accepts connections on the port. */
+export async function launch(
+  command: readonly string[],
+  port: number,
+  dir: string,
+  env: NodeJS.ProcessEnv = {},
+  { cpu = PROXY_CPU, waitMs = START_WAIT_MS }: { readonly cpu?: number; readonly waitMs?: number } = {},
+) {
   const logFile = join(dir, 'output.log');
   const log = openSync(logFile, 'w');
-  const [program = '', ...args] = [...pinned(PROXY_CPU), ...command];
+  const [program = '', ...args] = [...pinned(cpu), ...command];
   const startedAt = performance.now();
   const base = { PATH: process.env.PATH, HOME: dir, LANG: 'C.UTF-8' };
   const child = spawn(program, args, { cwd: dir, env: { ...base, ...env }, stdio: ['ignore', log, log] });
@@ -96,7 +102,7 @@ export async function launch(command: readonly string[], port: number, dir: stri
   if (pid === undefined) throw new Error(`${program} can't be started`);
   alive.add(pid);
   while (!(await accepts(port))) {
-    if (child.exitCode !== null || performance.now() - startedAt > START_WAIT_MS) {
+    if (child.exitCode !== null || performance.now() - startedAt > waitMs) {
       await stopTree(child);
       throw new Error(`it did not start: ${readFileSync(logFile, 'utf8').trim().slice(-400)}`);
     }

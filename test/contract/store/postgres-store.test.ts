@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
+import { MIGRATIONS } from '../../../src/store/migrations.ts';
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts';
-import { MIGRATIONS } from '../../../src/store/sqlite/migrations.ts';
 import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
 import { describeCoordination } from './coordination-contract.ts';
 import { describeStore, type StoreFactory } from './store-contract.ts';

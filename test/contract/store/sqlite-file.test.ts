@@ -16,7 +16,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
-import { MIGRATIONS, type Migration } from '../../../src/store/sqlite/migrations.ts';
+import { MIGRATIONS, type Migration } from '../../../src/store/migrations.ts';
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { agentRow, credentialRow, dataKeyRow, sealedRow } from './store-rows.ts';

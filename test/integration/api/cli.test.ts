@@ -246,10 +246,72 @@ describe('what is refused, and how it ends', () => {
   });
 });
 
+describe('what is there already', () => {
+  const add = (...args: readonly string[]): Promise<CliResult> =>
+    cli(['secret', 'add', 'bearer', '--host', 'api.twice.test', '--token-stdin', ...args], { input: MARKER });
+
+  test('a second secret of a name is refused with both ways on, and nothing is stored under another name', async () => {
+    expect((await add()).code).toBe(0);
+    const again = await add();
+    expect(again).toMatchObject({ code: 5, stdout: '', stderr: expect.stringContaining('There is a secret "bearer" already') });
+    expect(again.stderr).toMatch(/`alterd secret rotate bearer`.*`alterd secret add bearer --name OTHER`/);
+    expect((await add('--name', 'Not A Name')).stderr).toMatch(/error: --name: use 1 to 63/);
+    expect((await add('--name', 'bearer-2')).code).toBe(0);
+    const secrets = await json<{ name: string }[]>('secret', 'list');
+    expect(secrets.map(({ name }) => name).filter((name) => name.startsWith('bearer'))).toEqual(['bearer', 'bearer-2']);
+  });
+
+  test('a grant for a name is for the secret of exactly that name, and another one beside it is told before it refuses', async () => {
+    const first = await inside('grant', 'create', 'bearer', '--agent', 'runner', '--methods', 'GET', '--label', 'one');
+    expect(first).toMatchObject({ code: 0, stdout: expect.stringMatching(/^secret +bearer$/m) });
+    expect(first.stderr).toContain('for bearer-2 say --secret NAME');
+    expect(first.stderr).not.toContain('warning');
+    const second = await inside('grant', 'create', 'bearer-2', '--agent', 'runner', '--methods', 'POST', '--label', 'two');
+    expect(second).toMatchObject({ code: 0, stdout: expect.stringMatching(/^secret +bearer-2$/m) });
+    expect(second.stderr).toMatch(/warning: runner has another grant for api\.twice\.test: \S+ \(one\)\. .*\(ambiguous_grant\)/);
+    expect(second.stderr).toMatch(/`alterd run --grant \S+`, the header `Alter-Grant-Id: \S+`, `Alter-Label: two`/);
+    const third = await inside('grant', 'create', 'bearer', '--system', '--label', 'three');
+    expect(third.stderr).not.toContain('warning');
+  });
+});
+
+describe('grant update', () => {
+  test('changes how a grant is used, records what it was changed to, and takes it back', async () => {
+    const { stdout } = await inside('grant', 'update', 'two', '--allow-private', '--allow-plaintext', '--approval', 'post');
+    expect(stdout).toMatch(/^private addresses +allowed$/m);
+    expect(stdout).toMatch(/^hosts +api\.twice\.test, http:\/\/api\.twice\.test$/m);
+    expect(stdout).toMatch(/^asks before +POST$/m);
+    const [entry] = await json<EntryView[]>('audit', 'list', '--action', 'grant.changed', '--limit', '1');
+    expect(entry?.details).toMatchObject({ allow_private: true, allow_plaintext: true, approval: 'POST' });
+    expect(entry?.details).not.toHaveProperty('expires_at');
+    const back = await json<{ hosts: string[] }>(
+      ...['grant', 'update', 'two', '--no-allow-private', '--no-allow-plaintext', '--approval', 'none', '--expires', '30d'],
+    );
+    expect(back).toMatchObject({ hosts: ['api.twice.test'], allow_private: false, allow_plaintext: false, approval: null });
+    expect(await json('grant', 'update', 'two', '--expires', 'never')).toMatchObject({ expires_at: null });
+  });
+
+  test.each<[string, string[], RegExp]>([
+    ['nothing', [], /say what to change[\s\S]*--help/],
+    ['what it covers', ['--methods', 'GET,POST'], /--methods can't be changed[\s\S]*`alterd grant revoke two`/],
+    ['a moment in the past', ['--expires', '2001-01-01'], /past/],
+    ['a method that is never forwarded', ['--approval', 'TRACE'], /error: --approval: TRACE is never forwarded/],
+  ])('%s is refused in the words of the command line', async (_name, args, pattern) => {
+    const result = await inside('grant', 'update', 'two', ...args);
+    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result.stderr).toMatch(pattern);
+  });
+
+  test('a host over plain http names the flag that it needs', async () => {
+    const { stderr } = await inside('grant', 'create', 'bearer', '--agent', 'runner', '--host', 'http://api.twice.test');
+    expect(stderr).toMatch(/error: --host: http:\/\/ needs --allow-plaintext/);
+  });
+});
+
 describe('output', () => {
   test('lists are JSON arrays, or a value a line', async () => {
     expect(await json<object[]>('agents', 'list')).toEqual(
-      expect.arrayContaining([expect.objectContaining({ name: 'runner', status: 'active', grants: 0 })]),
+      expect.arrayContaining([expect.objectContaining({ name: 'runner', status: 'active', grants: 2 })]),
     );
     const { stdout } = await inside('provider', 'list', '--output', 'jsonl');
     expect(

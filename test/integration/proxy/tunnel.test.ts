@@ -156,7 +156,7 @@ describe('an address that is not allowed is refused', () => {
     const answer = await readAnswer(await ask(authority));
     expect(answer).toMatchObject({ status: 403 });
     expect(answer.json()).toMatchObject({ error: 'destination_refused', policy_error: policyError });
-    await row(agent, { outcome: 'refused', status: 403, error: 'destination_refused' });
+    await row(agent, { outcome: 'refused', status: 403, error: 'destination_refused', policy_error: policyError });
   });
 
   it('also where a grant names it without allow_private', async () => {
@@ -166,7 +166,10 @@ describe('an address that is not allowed is refused', () => {
     const answer = await readAnswer(client);
     expect(answer).toMatchObject({ status: 403 });
     expect(answer.json()).toMatchObject({ policy_error: 'address_not_allowed' });
-    await row(mine, { outcome: 'refused', error: 'destination_refused', grant_id: mine.grantId });
+    await row(mine, {
+      ...{ outcome: 'refused', decision: 'allow', error: 'destination_refused' },
+      ...{ policy_error: 'address_not_allowed', grant_id: mine.grantId },
+    });
   });
 
   it.each(['127.0.0.1', '[::ffff:127.0.0.1]'])("the proxy's own port on %s, even with allow_private", async (host) => {

@@ -283,11 +283,15 @@ describe('secrets', () => {
     await vault.close();
   });
 
-  it('are named after their provider, with a number when that is taken', async () => {
+  it('are named after their provider; a second one only under a name of its own', async () => {
     const { vault } = await opened();
-    const names = [];
-    for (let i = 0; i < 3; i++) names.push((await vault.secrets.create({ providerId: 'shp', fields: TOKEN })).name);
-    expect(names).toEqual(['shaped', 'shaped-2', 'shaped-3']);
+    expect((await vault.secrets.create({ providerId: 'shp', fields: TOKEN })).name).toBe('shaped');
+    const again = await vault.secrets.create({ providerId: 'shp', fields: TOKEN }).catch((error: unknown) => error);
+    expect(again).toMatchObject({
+      code: 'conflict',
+      hint: expect.stringMatching(/`alterd secret rotate shaped`.*`alterd secret add shaped --name OTHER`/),
+    });
+    await vault.secrets.create({ name: 'shaped-2', providerId: 'shp', fields: TOKEN });
     expect(vault.secrets.find('shaped-2')).toMatchObject({
       providerId: 'shaped',
       kind: 'bearer',
@@ -390,7 +394,7 @@ describe('grants', () => {
       code: 'not_found',
       hint: expect.stringContaining('alterd secret add shaped'),
     });
-    await vault.secrets.create({ providerId: 'good', fields: TOKEN });
+    await vault.secrets.create({ name: 'good-2', providerId: 'good', fields: TOKEN });
     expect((await refusal(vault.grants.create(forBot({})))).text).toMatch(/several secrets of "good" \(good, good-2\)/);
     expect((await vault.grants.create(forBot({ credential: 'good-2' }))).credentialName).toBe('good-2');
     await vault.secrets.create({ providerId: 'selfhosted', fields: TOKEN });

@@ -44,6 +44,12 @@ describe('checks of a central vault', () => {
     expect(all.filter(({ status }) => status !== 'ok')).toEqual([]);
   });
 
+  it('say ok of a clock only where it was compared with something, or something keeps it', () => {
+    const said = (isKept: boolean | null, clockAheadMs: number | null): string =>
+      checkClock(database({ clockAheadMs }), isKept).status;
+    expect([said(null, null), said(true, null), said(null, 3)]).toEqual(['skipped', 'ok', 'ok']);
+  });
+
   const finding = (list: readonly Finding[]): Finding | undefined => list.find(({ status }) => status !== 'ok');
   it.each<[string, Finding['status'], () => Finding | undefined]>([
     ['a database that is away', 'failed', () => finding(checkDatabase({ database: away, key: null }))],

@@ -31,7 +31,9 @@ describe('texts', () => {
     const start = openingText('req_000000000001', opening());
     const text = start + closedEnd('first', closing({ error: 'second' }), 5);
     expect(text.match(/"error"/g)).toHaveLength(1);
-    expect(entryOf({ n: 1, body: text, hash: '' }).error).toBe('second');
+    expect(entryOf({ n: 1, body: text, hash: '' })).toMatchObject({ error: 'second', policy_error: null });
+    const late = start + closedEnd(null, closing({ error: 'destination_refused', policy_error: 'own_listener' }), 5);
+    expect(entryOf({ n: 1, body: late, hash: '' })).toMatchObject({ policy_error: 'own_listener', closed_at: 5 });
     expect(entryOf({ n: null, body: start + openEnd('first'), hash: null }).error).toBe('first');
     expect(entryOf({ n: 1, body: unknownText(start + openEnd('first'), 9), hash: '' })).toMatchObject({
       error: 'first',
