@@ -116,6 +116,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       ...{ config: loaded.config, vault, audit: unsent ?? journal, approvals, log, saved, shared },
       tcp: () => listener.tcp,
     });
+    plane.alarms.onRaise = (alarm) => notifier.alarm(alarm);
     const limitKeeper = await LimitKeeper.open(vault.policies, limits, plane.policies.ledger, journal);
     undo.push(() => limitKeeper.close());
     undo.push(() => plane.pools.destroy());
