@@ -18,6 +18,7 @@ import type { Grant } from '../domain/grant.ts';
 import type { Selectors } from '../domain/selectors.ts';
 import { AgentGrants, isOfOneUser, topRank } from './agent-grants.ts';
 import { indexDelegations } from './delegated-grants.ts';
+import { PlaceholderIndex } from './placeholder-index.ts';
 import { type Choice, noGrantLeft, notSelected, severalUsers, wrongPlaceholder } from './resolve-refusals.ts';
 
 export interface CompiledAuthority {
@@ -29,6 +30,8 @@ export interface CompiledAuthority {
   covers(host: string, port: number): boolean;
   /** Placeholders of all grants, also of ended ones. */
   readonly placeholders: ReadonlySet<string>;
+  /** The same with those of grants that are gone, and whose they are or were. */
+  readonly placeholderIndex: PlaceholderIndex;
   /** Grants that the agent may use and that match the destination, active or not; the same array for the same destination. */
   candidates(agentId: string, destination: Destination, userId?: string | null): readonly Grant[];
   /** The agent's view when it calls for this user, or for nobody known; built when first asked for. */
@@ -92,6 +95,7 @@ export function compileAuthority(authority: Authority): CompiledAuthority {
   return {
     version: authority.version,
     placeholders,
+    placeholderIndex: new PlaceholderIndex(authority, placeholders),
     grantsOf,
     covers(host) {
       if (names.has(host)) return true;

@@ -3,6 +3,7 @@ import type { Authority } from '../domain/authority.ts';
 import type { CredentialInfo } from '../domain/credential.ts';
 import type { Grant } from '../domain/grant.ts';
 import type { CredentialRow, GrantRow, StoreSnapshot } from '../store/rows.ts';
+import { retiredIn } from './retired-placeholders.ts';
 
 /** Frozen: a consumer that could change it would change what is allowed. */
 export function authorityOf(snapshot: StoreSnapshot, version: number): Authority {
@@ -13,6 +14,7 @@ export function authorityOf(snapshot: StoreSnapshot, version: number): Authority
     grants: Object.freeze(snapshot.grants.map((row) => grantOf(row, names.get(row.credentialId) ?? ''))),
     users: new Map(snapshot.users.map((user) => [user.id, Object.freeze({ ...user })])),
     delegations: Object.freeze(snapshot.delegations.map((row) => Object.freeze({ ...row }))),
+    retired: retiredIn(snapshot),
   });
 }
 

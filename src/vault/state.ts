@@ -15,6 +15,7 @@ import type { HeldLease, Store } from '../store/store.ts';
 import { authorityOf } from './authority.ts';
 import { closingOf, openingOf, type VaultEvent } from './events.ts';
 import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
+import { metaAfter, retirementsOf } from './retired-placeholders.ts';
 import { notVouchedFor, unusable } from './rows-refused.ts';
 
 /** In the vault's meta, and so under its MAC. */
@@ -204,8 +205,9 @@ export class VaultState {
   ): Promise<void> {
     const { epoch } = this.#rows;
     const macKey = options.macKey ?? this.#macKey;
+    const retired = retirementsOf(this.#rows, changes, this.now());
     // In the form that the others will read, so that the MAC is over what is stored.
-    const all = [...changes, ...this.#binding()].map(storedForm);
+    const all = [...changes, ...retired, ...this.#binding()].map(storedForm);
     const draft = changeSnapshot(this.#rows, all);
     const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft) };
     await this.#record(event, epoch + 1, null);
@@ -233,7 +235,7 @@ export class VaultState {
 
   /** Puts rows in force that were changed elsewhere: nothing is stored, and nothing audited here. */
   adopt(rows: StoreSnapshot): void {
-    this.#rows = rows;
+    this.#rows = { ...rows, meta: metaAfter(this.#rows, rows, this.now()) };
     this.#indexKeys();
     this.#publish();
   }
