@@ -15,6 +15,7 @@ import type { DataPlane, LiveConnection } from '../proxy/data-plane.ts';
 import { httpsCaller } from '../proxy/egress/https-call.ts';
 import type { Listener } from '../proxy/listener.ts';
 import { LiveCheck } from '../proxy/live-check.ts';
+import { PlaceholderAlarms } from '../proxy/placeholder-alarms.ts';
 import { Policies } from '../proxy/policies.ts';
 import { Roster } from '../proxy/roster.ts';
 import { type PlaneSettings, planeSettings } from '../proxy/settings.ts';
@@ -63,6 +64,7 @@ export function joinPlane({ config, vault, audit, approvals, log, tcp, saved, sh
     log,
     live,
     loopNonce,
+    alarms: new PlaceholderAlarms(),
   } as unknown as MutablePlane;
   plane.pools = new PoolRegistry(plane);
   const check = new LiveCheck(plane);

@@ -5,6 +5,7 @@
 import type { Agent } from './agent.ts';
 import type { Delegation } from './delegation.ts';
 import type { Grant } from './grant.ts';
+import type { RetiredPlaceholder } from './retired-placeholder.ts';
 import type { User } from './user.ts';
 
 export interface Authority {
@@ -16,6 +17,8 @@ export interface Authority {
   readonly users: ReadonlyMap<string, User>;
   /** Also revoked ones. */
   readonly delegations: readonly Delegation[];
+  /** Placeholders of grants that are deleted; absent for none. */
+  readonly retired?: readonly RetiredPlaceholder[];
 }
 
 export const EMPTY_AUTHORITY: Authority = { version: 0, agents: new Map(), grants: [], users: new Map(), delegations: [] };

@@ -1,4 +1,4 @@
-/** How notices of approvals are doing, for status. */
+/** How notices are doing, for status. */
 export interface NoticeStatus {
   readonly name: string;
   /** Never the path, which may be a secret. */

@@ -11,9 +11,21 @@ import { credentialWords, PLACEHOLDER_PREFIX } from './placeholder-forms.ts';
 import { filterQuery, foldParameter } from './query.ts';
 import { keyIdOf } from './sigv4-scope.ts';
 
+type Known = Pick<ReadonlySet<string>, 'has'>;
+
+/** Two in one request, which is refused; kept for the alarm, never for a message. */
+export class TwoPlaceholders extends AlterError<'malformed_request'> {
+  readonly words: readonly [string, string];
+
+  constructor(first: string, second: string) {
+    super('malformed_request', { reason: 'there are two different placeholders where one credential goes' });
+    this.words = [first, second];
+  }
+}
+
 export interface InjectablePlaces {
   /** Every placeholder that was minted, whoever it belongs to. */
-  readonly known: ReadonlySet<string>;
+  readonly known: Known;
   /** Folded. */
   readonly headers: readonly string[];
   readonly query: ReadonlySet<string>;
@@ -32,7 +44,7 @@ const SIGNED_QUERY = 'x-amz-credential';
 const memo = new WeakMap<readonly Grant[], InjectablePlaces>();
 
 /** Places that these grants fill; made once for each array. */
-export function placesOf(grants: readonly Grant[], known: ReadonlySet<string>): InjectablePlaces {
+export function placesOf(grants: readonly Grant[], known: Known): InjectablePlaces {
   let places = memo.get(grants);
   if (places === undefined || places.known !== known) {
     const injections = grants.flatMap((grant) => grant.injections);
@@ -69,10 +81,9 @@ export function findPlaceholder(headers: readonly string[], target: string, plac
 }
 
 /** What is found so far, with this word if it is a placeholder. */
-function oneOf(found: string | null, word: string, known: ReadonlySet<string>): string | null {
+function oneOf(found: string | null, word: string, known: Known): string | null {
   if (!known.has(word) && !word.startsWith(PLACEHOLDER_PREFIX)) return found;
-  if (found !== null && found !== word)
-    throw new AlterError('malformed_request', { reason: 'there are two different placeholders where one credential goes' });
+  if (found !== null && found !== word) throw new TwoPlaceholders(found, word);
   return word;
 }
 

@@ -5,11 +5,13 @@
 import type { AuditClosing, AuditOpening } from '../domain/audit.ts';
 import type { BodyMark } from '../domain/audit-body.ts';
 import { ERRORS } from '../domain/errors.ts';
+import { alarmAction } from '../domain/placeholder-alarm.ts';
 import { Counters, Histogram } from './families.ts';
 
 const CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
 const MAX_PROVIDERS = 200;
+const ALARMS: ReadonlySet<string> = new Set([alarmAction('removed'), alarmAction('foreign')]);
 
 const classOf = (status: number | null): (typeof CLASSES)[number] =>
   status === null ? 'none' : (CLASSES[Math.floor(status / 100)] ?? 'none');
@@ -34,6 +36,11 @@ export class RequestMeter {
     ['result'],
   );
   readonly #events = new Counters('alterd_events_total', 'Audit events that are no requests.', []);
+  readonly #alarms = new Counters(
+    'alterd_placeholder_alarms_total',
+    'Alarms because a placeholder was used that nobody may use, by the reason.',
+    ['why'],
+  );
   /** Series keys by provider, so that none is joined anew for each request. */
   readonly #keys = new Map<string, Map<string, { readonly key: string; readonly values: readonly string[] }>>();
   #ended = 0;
@@ -43,6 +50,7 @@ export class RequestMeter {
   observe(opening: AuditOpening, closing: AuditClosing, mark: BodyMark | null = null): void {
     if (opening.kind === 'event') {
       this.#events.add('', []);
+      if (ALARMS.has(opening.action)) this.#countAlarm(String(opening.details?.why));
       return;
     }
     this.#ended += 1;
@@ -77,6 +85,7 @@ export class RequestMeter {
       this.#bytesOut,
       this.#events,
       this.#bodies,
+      this.#alarms,
     ])
       family.write(out);
   }
@@ -84,6 +93,10 @@ export class RequestMeter {
   #countBodies({ bodies, body_dropped }: BodyMark): void {
     if (bodies !== null) this.#bodies.add('kept', ['kept']);
     if (body_dropped !== null) this.#bodies.add(body_dropped, [body_dropped]);
+  }
+
+  #countAlarm(why: string): void {
+    this.#alarms.add(why, [why]);
   }
 
   #countError(error: string): void {

@@ -1,7 +1,12 @@
-/** Tells the operator's receivers when an approval begins to wait and when it is over. It hears of approvals; it can never decide one. */
+/**
+ * Tells the operator's receivers when an approval begins to wait, when it is over, and when there is an alarm. It hears of approvals; it can never
+ * decide one.
+ */
 import type { Approval, ApprovalStatus } from '../domain/approval.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
+import type { PlaceholderAlarm } from '../domain/placeholder-alarm.ts';
+import type { Notice } from './notice.ts';
 import { type OnTrouble, Outbox } from './outbox.ts';
 import type { NoticeTarget } from './targets.ts';
 
@@ -46,7 +51,16 @@ export class Notifier {
     this.#told.delete(id);
     this.#told.set(id, status);
     if (this.#told.size > REMEMBERED) this.#told.delete(this.#told.keys().next().value as string);
-    for (const outbox of this.#outboxes.values()) outbox.push(approval);
+    this.#push({ about: 'approval', approval });
+  }
+
+  /** Returns at once, never throws. */
+  alarm(alarm: PlaceholderAlarm): void {
+    this.#push({ about: 'alarm', alarm });
+  }
+
+  #push(notice: Notice): void {
+    for (const outbox of this.#outboxes.values()) outbox.push(notice);
   }
 
   close(): void {

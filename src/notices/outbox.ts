@@ -2,10 +2,10 @@
  * What waits to be posted to one receiver: bounded, in order, tried a few times. Nobody ever waits for it, and it must never keep the daemon alive.
  * SECURITY: errors name the host alone: the rest of the URL may be a secret, and an answer is somebody else's text.
  */
-import type { Approval } from '../domain/approval.ts';
 import { type AlterError, toAlterError } from '../domain/errors.ts';
 import type { HttpsCall } from '../domain/https-call.ts';
 import type { NoticeStatus } from '../domain/notice-status.ts';
+import type { Notice } from './notice.ts';
 import type { NoticeTarget } from './targets.ts';
 
 const MAX_QUEUED = 256;
@@ -19,7 +19,7 @@ export class Outbox {
   target: NoticeTarget;
   readonly #call: HttpsCall;
   readonly #onTrouble: OnTrouble;
-  readonly #queue: Approval[] = [];
+  readonly #queue: Notice[] = [];
   readonly #closing = new AbortController();
   #running = false;
   #delivered = 0;
@@ -45,14 +45,14 @@ export class Outbox {
     };
   }
 
-  push(approval: Approval): void {
+  push(notice: Notice): void {
     if (this.#closing.signal.aborted) return;
     // The oldest says the least: what it is about is over first.
     if (this.#queue.length >= MAX_QUEUED) {
       this.#queue.shift();
       this.#failed++;
     }
-    this.#queue.push(approval);
+    this.#queue.push(notice);
     if (!this.#running) void this.#run();
   }
 
@@ -68,9 +68,9 @@ export class Outbox {
   }
 
   /** Answers what kept it from being delivered; null when it was. Never throws. */
-  async #deliver(approval: Approval): Promise<string | null> {
+  async #deliver(notice: Notice): Promise<string | null> {
     for (let attempt = 0; ; attempt++) {
-      const { problem, isFinal, retryAfterS } = await this.#post(approval);
+      const { problem, isFinal, retryAfterS } = await this.#post(notice);
       if (problem === null || this.#closing.signal.aborted) return problem;
       const pause = PAUSES_MS[attempt];
       if (isFinal || pause === undefined) return problem;
@@ -78,10 +78,10 @@ export class Outbox {
     }
   }
 
-  async #post(approval: Approval): Promise<{ problem: string | null; isFinal: boolean; retryAfterS: number | null }> {
+  async #post(notice: Notice): Promise<{ problem: string | null; isFinal: boolean; retryAfterS: number | null }> {
     try {
       const { status, retryAfterS } = await this.#call({
-        ...this.target.request(approval, Date.now()),
+        ...this.target.request(notice, Date.now()),
         signal: this.#closing.signal,
       });
       if (status >= 200 && status <= 299) return { problem: null, isFinal: true, retryAfterS: null };
@@ -111,13 +111,12 @@ export class Outbox {
     if (this.#closing.signal.aborted) return;
     const { name, host } = this.target;
     if (problem === null) {
-      if (this.#error !== null) this.#onTrouble({ notice: name, host }, 'notices of approvals are delivered again');
+      if (this.#error !== null) this.#onTrouble({ notice: name, host }, 'notices are delivered again');
       this.#delivered++;
       this.#deliveredAt = Date.now();
     } else {
       this.#failed++;
-      if (this.#error === null)
-        this.#onTrouble({ notice: name, host, error: problem }, 'a notice of an approval could not be delivered');
+      if (this.#error === null) this.#onTrouble({ notice: name, host, error: problem }, 'a notice could not be delivered');
     }
     this.#error = problem;
   }

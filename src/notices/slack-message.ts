@@ -26,7 +26,7 @@ export interface SlackMessage {
   readonly blocks: readonly Block[];
 }
 
-const MAX_NAME = 64;
+export const MAX_NAME = 64;
 const MAX_KEYS = 120;
 
 const TITLES: Readonly<Record<string, string>> = {
@@ -80,10 +80,10 @@ function wordsOf({ path, queryKeys, agentSays: { reason, runId, tool } }: Approv
   ].map((line) => line.replace(/^> /, '\u203a '));
 }
 
-const plain = (text: string): PlainText => ({ type: 'plain_text', text, emoji: false });
+export const plain = (text: string): PlainText => ({ type: 'plain_text', text, emoji: false });
 
 /** Cut, then escaped. A scheme is broken, because clients make links of bare addresses, and `@` may call somebody. */
-const shown = (text: string, most?: number): string =>
+export const shown = (text: string, most?: number): string =>
   agentText(text, most)
     .replace(/:\/\//g, ': //')
     .replace(/@/g, '\uff20')

@@ -7,10 +7,11 @@ import { readNoticeUrl } from '../config/notice-reader.ts';
 import type { Config } from '../config/schema.ts';
 import { readSignatureKey } from '../crypto/body-signature.ts';
 import { readPrivateFile } from '../crypto/private-file.ts';
-import type { Approval } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { HttpsRequest } from '../domain/https-call.ts';
 import { Secret } from '../domain/secret.ts';
+import { alarmMessage, alarmRequest } from './alarm-message.ts';
+import type { Notice } from './notice.ts';
 import { slackMessage } from './slack-message.ts';
 import { type NoticeRequest, webhookRequest } from './webhook-request.ts';
 
@@ -18,7 +19,7 @@ export interface NoticeTarget {
   readonly name: 'webhook' | 'slack';
   readonly host: string;
   /** Made for each attempt anew. */
-  readonly request: (approval: Approval, now: number) => HttpsRequest;
+  readonly request: (notice: Notice, now: number) => HttpsRequest;
 }
 
 /** @throws AlterError invalid_input when a file can't be used */
@@ -32,7 +33,9 @@ export function noticeTargets({
   if (webhookUrl !== null && webhookKeyFile !== null) {
     const key = readNamed('approvals.webhook_key_file', () => readSignatureKey(webhookKeyFile));
     targets.push(
-      targetOf('webhook', new Secret(webhookUrl), webhookPrivate, (approval, now) => webhookRequest(key, approval, now)),
+      targetOf('webhook', new Secret(webhookUrl), webhookPrivate, (notice, now) =>
+        notice.about === 'alarm' ? alarmRequest(key, notice.alarm, now) : webhookRequest(key, notice.approval, now),
+      ),
     );
   }
   if (slackWebhookFile !== null) {
@@ -42,24 +45,24 @@ export function noticeTargets({
   return targets;
 }
 
-const slackRequest = (approval: Approval): NoticeRequest => ({
+const slackRequest = (notice: Notice): NoticeRequest => ({
   headers: { 'content-type': 'application/json' },
-  body: Buffer.from(JSON.stringify(slackMessage(approval))),
+  body: Buffer.from(JSON.stringify(notice.about === 'alarm' ? alarmMessage(notice.alarm) : slackMessage(notice.approval))),
 });
 
 function targetOf(
   name: NoticeTarget['name'],
   url: Secret,
   allowPrivate: boolean,
-  make: (approval: Approval, now: number) => NoticeRequest,
+  make: (notice: Notice, now: number) => NoticeRequest,
 ): NoticeTarget {
   return {
     name,
     host: new URL(url.reveal()).host,
-    request: (approval, now) => ({
+    request: (notice, now) => ({
       method: 'POST',
       url: url.reveal(),
-      ...make(approval, now),
+      ...make(notice, now),
       allowPrivate,
       allowLoopbackHttp: true,
     }),

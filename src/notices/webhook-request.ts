@@ -48,12 +48,16 @@ export function webhookRequest(key: KeyObject, a: Approval, now: number): Notice
     },
     agent_says: { reason: a.agentSays.reason, run_id: a.agentSays.runId, tool: a.agentSays.tool },
   };
+  return signedNotice(key, now, `${a.id}-${a.status}`, notice);
+}
+
+/** @param delivery the same for each attempt, so that a receiver can tell one that it has already */
+export function signedNotice(key: KeyObject, now: number, delivery: string, notice: object): NoticeRequest {
   const body = Buffer.from(JSON.stringify(notice));
   return {
     headers: {
       'content-type': 'application/json',
-      // The same for each attempt, so that a receiver can tell one that it has already.
-      'Alter-Delivery': `${a.id}-${a.status}`,
+      'Alter-Delivery': delivery,
       'Alter-Signature': signatureOf(key, body, now),
     },
     body,

@@ -18,6 +18,7 @@ import type { Grant } from '../domain/grant.ts';
 import type { Selectors } from '../domain/selectors.ts';
 import { AgentGrants, isOfOneUser, topRank } from './agent-grants.ts';
 import { indexDelegations } from './delegated-grants.ts';
+import { PlaceholderIndex } from './placeholder-index.ts';
 import { Reach } from './reach-index.ts';
 import { type Choice, noGrantLeft, notSelected, severalUsers, wrongPlaceholder } from './resolve-refusals.ts';
 
@@ -30,6 +31,8 @@ export interface CompiledAuthority {
   covers(host: string, port: number): boolean;
   /** Placeholders of all grants, also of ended ones. */
   readonly placeholders: ReadonlySet<string>;
+  /** The same with those of grants that are gone, and whose they are or were. */
+  readonly placeholderIndex: PlaceholderIndex;
   /** Grants that the agent may use and that match the destination, active or not; the same array for the same destination. */
   candidates(agentId: string, destination: Destination, userId?: string | null): readonly Grant[];
   /** The agent's view when it calls for this user, or for nobody known; built when first asked for. */
@@ -82,6 +85,7 @@ export function compileAuthority(authority: Authority, before: CompiledAuthority
   const compiled: CompiledAuthority = {
     version: authority.version,
     placeholders,
+    placeholderIndex: new PlaceholderIndex(authority, placeholders),
     grantsOf,
     covers: (host) => reach.covers(host),
     candidates: (agentId, destination, userId) => grantsOf(agentId, userId).matching(destination).all,

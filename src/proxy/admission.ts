@@ -39,6 +39,8 @@ export interface Progress {
   facts: Facts | null;
   grant: Grant | null;
   rule: string | null;
+  /** What the client sent where a credential goes: for the alarm alone, never for a row. */
+  placeholder: string | null;
   user: ProvenUser | null;
   operations: string | null;
   approval: { readonly id: string; readonly by: string | null } | null;
@@ -57,6 +59,7 @@ export const noProgress = (user: ProvenUser | null = null): Progress => ({
   facts: null,
   grant: null,
   rule: null,
+  placeholder: null,
   user,
   operations: null,
   approval: null,
@@ -92,7 +95,9 @@ export function admit(plane: DataPlane, route: Route, request: AgentRequest, pro
   }
   const userId = user?.userId ?? null;
   const candidates = view.compiled.candidates(identity.agentId, route.destination, userId);
-  const placeholder = findPlaceholder(request.headers, facts.target.raw, placesOf(candidates, view.compiled.placeholders));
+  const places = placesOf(candidates, view.compiled.placeholderIndex.known);
+  const placeholder = findPlaceholder(request.headers, facts.target.raw, places);
+  progress.placeholder = placeholder;
   const grant = resolveGrant(view.compiled, identity, route.destination, facts.selectors, placeholder, now, userId);
   progress.grant = grant;
   const rules = view.rulesOf(grant);

@@ -10,6 +10,7 @@ import type { VaultPort } from '../domain/vault-port.ts';
 import type { AuthorityView } from './authority-view.ts';
 import type { Resolver } from './egress/resolver.ts';
 import type { Http1Limits } from './http1/agent-http1.ts';
+import type { PlaceholderAlarms } from './placeholder-alarms.ts';
 import type { Policies } from './policies.ts';
 import type { Roster } from './roster.ts';
 import type { Sweeper } from './sweeper.ts';
@@ -58,6 +59,7 @@ export interface DataPlane {
   /** Marks requests that went through this daemon to an upstream proxy. */
   readonly loopNonce: string;
   readonly live: Roster<LiveConnection>;
+  readonly alarms: PlaceholderAlarms;
   /** A refusal with what only the whole daemon knows of it, such as where an account is connected again. */
   readonly explained?: (error: AlterError) => Promise<AlterError>;
 }

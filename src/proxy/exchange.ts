@@ -22,7 +22,7 @@ import type { AgentReply, AgentRequest } from './message.ts';
 import { outgoingHeaders } from './outgoing.ts';
 import { outgoingOf } from './outgoing-request.ts';
 import { awaitQuotas } from './quota-wait.ts';
-import { audienceOf, RecordedRefusal, sendRefusal } from './refusal.ts';
+import { audienceOf, logFailure, RecordedRefusal, sendRefusal } from './refusal.ts';
 import type { Renewal } from './renewal.ts';
 import { INTERNAL_HOST, type Route } from './route.ts';
 import { openingOf, policyErrorOf } from './row.ts';
@@ -384,16 +384,8 @@ async function refuse(
   if (left) return;
   logFailure(plane, error, requestId);
   sendRefusal(reply, error, requestId, audienceOf(request.headers));
-}
-
-/** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */
-function logFailure(plane: DataPlane, error: AlterError, requestId: string | null): void {
-  if (error.code === 'internal_error')
-    plane.log.error(
-      { request_id: requestId, stack: (error.cause as Error | undefined)?.stack },
-      'a request failed in an unexpected way',
-    );
-  else plane.log.debug({ request_id: requestId, error: error.code }, 'request refused');
+  // SECURITY: behind the answer, so that its time does not tell another agent's placeholder from one that nobody minted (S-64).
+  void plane.alarms.look(plane, route, progress, thrown, at);
 }
 
 function elapsed(started: number): number {

@@ -2,6 +2,7 @@
  * Our own answers in the provider's place: RFC 9457 problem documents with the headers that tell them from the provider's.
  */
 import { type AlterError, problemOf } from '../domain/errors.ts';
+import type { DataPlane } from './data-plane.ts';
 import { findHeader } from './header-kinds.ts';
 import { blockOf } from './http1/serialize.ts';
 import type { AgentReply } from './message.ts';
@@ -107,4 +108,14 @@ export class RecordedRefusal extends Error {
     this.error = error;
     this.requestId = requestId;
   }
+}
+
+/** Bugs with their stack, everything else by code only: messages of foreign errors may quote what they were given (S-68). */
+export function logFailure({ log }: Pick<DataPlane, 'log'>, error: AlterError, requestId: string | null): void {
+  if (error.code === 'internal_error')
+    log.error(
+      { request_id: requestId, stack: (error.cause as Error | undefined)?.stack },
+      'a request failed in an unexpected way',
+    );
+  else log.debug({ request_id: requestId, error: error.code }, 'request refused');
 }

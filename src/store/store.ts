@@ -57,7 +57,9 @@ export interface Store {
   apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number>;
   /** @throws AlterError vault_unavailable */
   currentEpoch(): Promise<number>;
-  /** What was applied after an epoch, in order; null when that is not known any more: load again. @throws AlterError vault_unavailable */
+  /** True when the schema has steps that this alterd does not know; absent where that can't be. @throws AlterError vault_unavailable */
+  readonly isBehindSchema?: (() => Promise<boolean>) | undefined;
+  /** What was applied after an epoch, in order; null when that can't be told from the log: load again. @throws AlterError vault_unavailable */
   changesSince(epoch: number): Promise<readonly EpochChanges[] | null>;
   /** True for each that was new; a text is new once, whoever asks, also within one call. @throws AlterError vault_unavailable */
   useNonces(nonces: readonly Nonce[]): Promise<boolean[]>;

@@ -4,6 +4,7 @@ import type { CredentialInfo } from '../domain/credential.ts';
 import type { Grant } from '../domain/grant.ts';
 import { changedRows, mapRows } from '../domain/row-lists.ts';
 import type { CredentialRow, GrantRow, StoreSnapshot } from '../store/rows.ts';
+import { retiredIn } from './retired-placeholders.ts';
 
 /** An authority and the rows that it was made of. */
 export interface MadeAuthority {
@@ -31,6 +32,7 @@ export function authorityOf(snapshot: StoreSnapshot, version: number, before: Ma
       before !== null && isSame('delegations')
         ? before.authority.delegations
         : Object.freeze(delegations.map((row) => Object.freeze({ ...row }))),
+    retired: retiredIn(snapshot),
   });
 }
 

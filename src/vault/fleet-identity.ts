@@ -4,8 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { AlterError } from '../domain/errors.ts';
-import type { StoreChange } from '../store/rows.ts';
+import type { StoreChange, StoreSnapshot } from '../store/rows.ts';
 import type { DataKeys } from './data-keys.ts';
+import { inTurn } from './in-turn.ts';
 import type { VaultState } from './state.ts';
 
 const ID_NAME = 'vault_id';
@@ -17,9 +18,13 @@ export interface FleetIdentity {
   readonly authority: Buffer;
 }
 
+/** Whether hosts borrow from it, or did. */
+export const isCentral = ({ meta }: Pick<StoreSnapshot, 'meta'>): boolean => meta.has(ID_NAME) || meta.has(AUTHORITY_NAME);
+
 /** The identity; made by `mint` when there is none. @throws AlterError audit_unavailable, vault_unavailable */
 export function openFleetIdentity(state: VaultState, dataKeys: DataKeys, mint: () => Buffer): Promise<FleetIdentity> {
-  return state.exclusive(async () => {
+  // Another replica that starts in the same moment may be first: then its identity is read.
+  return inTurn(state, async () => {
     const known = readIdentity(state, dataKeys);
     if (known !== null) return known;
     const authority = mint();
@@ -30,11 +35,6 @@ export function openFleetIdentity(state: VaultState, dataKeys: DataKeys, mint: (
         { put: 'meta', name: ID_NAME, value: vaultId },
         { put: 'meta', name: AUTHORITY_NAME, value: sealed },
       ]);
-    } catch (thrown) {
-      // Another replica that started in the same moment was first.
-      const made = (thrown as { code?: string }).code === 'conflict' ? readIdentity(state, dataKeys) : null;
-      if (made === null) throw thrown;
-      return made;
     } finally {
       authority.fill(0);
     }

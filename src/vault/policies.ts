@@ -11,6 +11,7 @@ import { byCreation } from '../domain/row-lists.ts';
 import { NO_POLICIES, type PolicySet } from '../policy/policy-set.ts';
 import type { PolicyRow, PolicySetRow, RateLimitRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import type { VaultEvent } from './events.ts';
+import { inTurn } from './in-turn.ts';
 import type { VaultState } from './state.ts';
 
 /** A set that was in force from an epoch on. */
@@ -154,7 +155,8 @@ export class EmbeddedPolicies implements VaultPolicies {
   }
 
   apply({ files }: PreparedPolicies): Promise<boolean> {
-    return this.#state.exclusive(async () => {
+    // Replicas with the same files that start together put them in force once.
+    return inTurn(this.#state, async () => {
       const sources = [...files, ...this.#stored()];
       const before = this.versions()[0];
       const isNew = before === undefined ? sources.length > 0 : before.digest !== digestOf(sources);

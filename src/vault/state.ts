@@ -7,6 +7,7 @@ import type { Agent } from '../domain/agent.ts';
 import type { AuditPort } from '../domain/audit.ts';
 import type { Authority } from '../domain/authority.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
+import { storedForm } from '../store/columns/stored-form.ts';
 import { CommitUnknown } from '../store/conflicts.ts';
 import type { KeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
@@ -14,6 +15,8 @@ import type { HeldLease, Store } from '../store/store.ts';
 import { authorityOf, type MadeAuthority } from './authority.ts';
 import { closingOf, openingOf, type VaultEvent } from './events.ts';
 import { isMacRight, MAC_NAME, macOf, RowDigests } from './integrity.ts';
+import { metaAfter, retirementsOf } from './retired-placeholders.ts';
+import { notVouchedFor, unusable } from './rows-refused.ts';
 
 /** In the vault's meta, and so under its MAC. */
 const JOURNAL_NAME = 'journal';
@@ -161,22 +164,19 @@ export class VaultState {
 
   async #follow(): Promise<void> {
     const askedAt = performance.now();
-    const log = await this.store.changesSince(this.#rows.epoch);
+    const before = this.#rows;
+    const log = await this.store.changesSince(before.epoch);
     if (log === null || log.length > 0) {
-      const next = log?.reduce((rows, { changes }) => changeSnapshot(rows, changes), this.#rows) ?? (await this.store.load());
+      const next = log?.reduce((rows, { changes }) => changeSnapshot(rows, changes), before) ?? (await this.store.load());
       const macKey = await this.#unlock(next);
       // SECURITY: the log and the rows are as good as the MAC over them; a database that went back would undo revocations.
-      if (next.epoch < this.#rows.epoch || !isMacRight(macKey, next, this.#digests))
-        throw new AlterError(
-          'vault_unavailable',
-          {
-            reason:
-              next.epoch < this.#rows.epoch
-                ? `its database went back in time (from change ${this.#rows.epoch} to ${next.epoch})`
-                : `its database was changed by something other than alterd (between change ${this.#rows.epoch} and ${next.epoch})`,
-          },
-          { hint: 'Restore the database from a backup, then start again.' },
-        );
+      if (next.epoch < before.epoch || !isMacRight(macKey, next, this.#digests))
+        throw next.epoch < before.epoch
+          ? unusable(
+              `its database went back in time (from change ${before.epoch} to ${next.epoch})`,
+              'Restore the database from a backup, then start again.',
+            )
+          : await notVouchedFor(this.store, ` (between change ${before.epoch} and ${next.epoch})`);
       for (const follower of this.#followers) await follower(next);
       this.#macKey = macKey;
       this.#rows = next;
@@ -210,7 +210,9 @@ export class VaultState {
   ): Promise<void> {
     const { epoch } = this.#rows;
     const macKey = options.macKey ?? this.#macKey;
-    const all = [...changes, ...this.#binding()];
+    const retired = retirementsOf(this.#rows, changes, this.now());
+    // In the form that the others will read, so that the MAC is over what is stored.
+    const all = [...changes, ...retired, ...this.#binding()].map(storedForm);
     const draft = changeSnapshot(this.#rows, all);
     const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft, this.#digests) };
     await this.#record(event, epoch + 1, null);
@@ -238,7 +240,7 @@ export class VaultState {
 
   /** Puts rows in force that were changed elsewhere: nothing is stored, and nothing audited here. */
   adopt(rows: StoreSnapshot): void {
-    this.#rows = rows;
+    this.#rows = { ...rows, meta: metaAfter(this.#rows, rows, this.now()) };
     this.#indexKeys();
     this.#publish();
   }

@@ -11,7 +11,9 @@ import { changeSnapshot } from '../store/snapshot.ts';
 import type { Store } from '../store/store.ts';
 import { DataKeys, mintDataKey, rewrapDataKeys } from './data-keys.ts';
 import { resealedIdentity } from './fleet-identity.ts';
+import { inTurn } from './in-turn.ts';
 import { isMacRight, MAC_NAME, macOf, RowDigests } from './integrity.ts';
+import { notVouchedFor } from './rows-refused.ts';
 import type { VaultState } from './state.ts';
 
 const SOURCE_NAME = 'key_source';
@@ -22,8 +24,6 @@ const SINCE_NAME = 'key_since';
 const RETIRED_NAME = 'keys_retired';
 /** Nobody restores an older one by mistake. */
 const RETIRED_KEPT = 32;
-/** Another replica may change something in the moment between the look and the change. */
-const ATTEMPTS = 5;
 /** A replica that has not followed for five seconds answers nothing. */
 const LEARNT_MS = 6_000;
 
@@ -100,19 +100,9 @@ export class VaultKeys {
     const snapshot = isUnused(found) ? await initialise(store, found, masterKey, now) : found;
     requireRightKey(snapshot, masterKey, watch);
     const digests = new RowDigests();
-    if (!isMacRight(macKey, snapshot, digests)) {
-      throw new AlterError(
-        'vault_unavailable',
-        { reason: 'its database was changed by something other than alterd' },
-        { hint: 'Restore the database from a backup; what was changed can not be trusted.' },
-      );
-    }
-    return {
-      snapshot,
-      macKey,
-      digests,
-      keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot),
-    };
+    if (!isMacRight(macKey, snapshot, digests)) throw await notVouchedFor(store);
+    const keys = new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot);
+    return { snapshot, macKey, digests, keys };
   }
 
   get source(): KeySource {
@@ -249,17 +239,6 @@ export class VaultKeys {
     await state.commit({ action: 'vault.data_key_rotated', details: { secrets: sealed.length } }, changes, {
       beforePublishing: () => this.dataKeys.use(row.id),
     });
-  }
-}
-
-/** One change after the other; again when another replica has changed something in between. */
-async function inTurn<T>(state: VaultState, work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await state.exclusive(work);
-    } catch (thrown) {
-      if (!(thrown instanceof StaleEpoch) || attempt === ATTEMPTS) throw thrown;
-    }
   }
 }
 

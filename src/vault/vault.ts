@@ -141,9 +141,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       macKeyFor: (rows) => keys.macKeyFor(rows),
     });
     const policies = new EmbeddedPolicies(state, options.policiesDir ?? null);
-    const policyProblems = await policies.start();
+    // Before anything of its own is changed: what another replica does meanwhile is taken over with that.
     state.onFollow((rows) => keys.follow(rows));
     state.onFollow((rows) => policies.follow(rows));
+    const policyProblems = await policies.start();
     const https = options.https ?? noNetwork;
     const vault = new EmbeddedVault({ store, state, keys, catalogue: options.catalogue, https, policies, policyProblems });
     if (options.followEveryMs !== undefined) vault.follow(options.followEveryMs);

@@ -20,8 +20,8 @@ export interface Way {
 export interface FaultProxyOptions {
   /** Where a new connection leads; null: nowhere. */
   readonly target: () => NetConnectOpts | null;
-  /** Sees what a client sends before it goes on; false keeps it from going on. */
-  readonly tap?: ((bytes: Buffer, way: Way) => boolean) | undefined;
+  /** Sees what a client sends before it goes on; false keeps it from going on, a promise holds it, and all that comes after it, up. */
+  readonly tap?: ((bytes: Buffer, way: Way) => boolean | Promise<boolean>) | undefined;
   readonly slowMs?: number | undefined;
 }
 
@@ -108,11 +108,22 @@ function join(client: Socket, server: Socket, delayMs: () => number, tap: FaultP
   };
   let left = both.length;
   for (const socket of both) socket.once('close', () => --left === 0 && pair.onGone());
-  const carry = (from: Socket, to: Socket, look: ((bytes: Buffer) => boolean) | null): void => {
+  const carry = (from: Socket, to: Socket, look: ((bytes: Buffer) => boolean | Promise<boolean>) | null): void => {
     let lastAt = 0;
     from.on('error', () => {});
     from.on('data', (bytes: Buffer) => {
-      if (hasVanished || (look !== null && !look(bytes)) || hasVanished) return;
+      if (hasVanished) return;
+      const mayPass = look === null || look(bytes);
+      if (mayPass === true) return pass(bytes);
+      if (mayPass === false) return;
+      from.pause();
+      void mayPass.then((may) => {
+        if (may) pass(bytes);
+        from.resume();
+      });
+    });
+    const pass = (bytes: Buffer): void => {
+      if (hasVanished) return;
       const now = performance.now();
       // In order, also where the delay has just ended.
       const at = Math.max(lastAt, now + delayMs());
@@ -123,7 +134,7 @@ function join(client: Socket, server: Socket, delayMs: () => number, tap: FaultP
         if (!hasVanished) to.write(bytes);
       }, at - now);
       timers.add(timer);
-    });
+    };
     from.once('close', () => {
       // Nobody tells the other one: that is what half-open means. The socket itself ends when its own side gives up.
       if (!hasVanished) to.destroy();

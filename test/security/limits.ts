@@ -19,8 +19,5 @@ export const LIMITS: Readonly<Record<string, Limit>> = {
   },
   'S-86': { gap: 'vault and journal rolled back together are not noticed: an installation of its own has no counter elsewhere' },
   'S-88': { open: 'there is no installer: a checkout and a lock file are all that there is' },
-  'S-109': {
-    open: 'unknown and foreign placeholders are refused and leave a row (S-64, S-67); an alarm comes with notifications',
-  },
   'S-114': { gap: 'there are no rules about frames' },
 };

@@ -170,7 +170,7 @@ const MUTATIONS: readonly Mutation[] = [
     from: 'headers[i + 1] = rememberedCodings(value);',
     to: '',
     test: 'scrub',
-    title: 'S-60',
+    title: 'S-60 codings that',
   },
   {
     name: 'answers-under-way',
@@ -427,6 +427,22 @@ const MUTATIONS: readonly Mutation[] = [
     to: '',
     test: 'audit-bodies',
     title: 'S-116 whoever reads',
+  },
+  {
+    name: 'retired-placeholder',
+    file: 'src/vault/state.ts',
+    from: 'retirementsOf(this.#rows, changes, this.now());',
+    to: '[] as typeof changes;',
+    test: 'retired-placeholders',
+    title: 'S-109 the placeholder of a grant that was removed',
+  },
+  {
+    name: 'placeholder-alarm',
+    file: 'src/proxy/exchange.ts',
+    from: 'void plane.alarms.look(plane, route, progress, thrown, at);',
+    to: '',
+    test: 'retired-placeholders',
+    title: 'S-109 the placeholder of a grant that was revoked',
   },
 ];
 

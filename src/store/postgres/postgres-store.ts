@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import { toAlterError } from '../../domain/errors.ts';
-import { type EpochChanges, KEPT_EPOCHS, readChanges, wholeLog, writeChanges } from '../change-log.ts';
+import { type EpochChanges, KEPT_EPOCHS, type LogRow, wholeLog, writeChanges } from '../change-log.ts';
 import type { Columns } from '../columns/columns.ts';
 import { sealedRow } from '../columns/credentials.ts';
 import { rateLimitColumns, rateLimitRow } from '../columns/policies.ts';
@@ -40,13 +40,14 @@ const mark = (n: number): string => `$${n}`;
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const connection = connectionOf(options.url);
   const transactions = new Transactions(connection);
+  const migrations = options.migrations ?? MIGRATIONS;
   try {
-    await migratePostgres(connection, transactions, options.migrations ?? MIGRATIONS, randomUUID());
+    await migratePostgres(connection, transactions, migrations, randomUUID());
   } catch (thrown) {
     await transactions.close();
     throw thrown;
   }
-  return new PostgresStore(transactions);
+  return new PostgresStore(transactions, migrations.length);
 }
 
 async function epochOf(client: PoolClient): Promise<number> {
@@ -61,9 +62,12 @@ async function applyOne(client: PoolClient, change: StoreChange): Promise<void> 
 
 class PostgresStore implements Store {
   readonly #transactions: Transactions;
+  readonly #steps: number;
 
-  constructor(transactions: Transactions) {
+  /** @param steps of the schema that are known here */
+  constructor(transactions: Transactions, steps: number) {
     this.#transactions = transactions;
+    this.#steps = steps;
   }
 
   load(): Promise<StoreSnapshot> {
@@ -144,14 +148,18 @@ class PostgresStore implements Store {
     return this.#transactions.read(epochOf);
   }
 
+  async isBehindSchema(): Promise<boolean> {
+    const sql = 'select count(*) as steps from alterd_migrations';
+    const { rows } = await this.#transactions.read((client) => client.query<{ steps: number }>(sql));
+    return (rows[0]?.steps ?? 0) > this.#steps;
+  }
+
   changesSince(epoch: number): Promise<readonly EpochChanges[] | null> {
     return this.#transactions.read(async (client) => {
-      const { rows } = await client.query<{ epoch: number; changes: string }>(
-        'select epoch, changes from change_log where epoch > $1 order by epoch',
-        [epoch],
-      );
-      const log = rows.map((row) => ({ epoch: row.epoch, changes: readChanges(row.changes) }));
-      return wholeLog(log, epoch, await epochOf(client));
+      const { rows } = await client.query<LogRow>('select epoch, changes from change_log where epoch > $1 order by epoch', [
+        epoch,
+      ]);
+      return wholeLog(rows, epoch, await epochOf(client));
     });
   }
 

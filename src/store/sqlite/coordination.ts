@@ -1,6 +1,6 @@
 /** What replicas need of each other, on SQLite: the change log, one-time texts and leases. Runs inside the store's transactions. */
 import type { Database, Statement } from 'better-sqlite3';
-import { type EpochChanges, KEPT_EPOCHS, readChanges, writeChanges } from '../change-log.ts';
+import { KEPT_EPOCHS, type LogRow, writeChanges } from '../change-log.ts';
 import { LostLease } from '../conflicts.ts';
 import type { StoreChange } from '../rows.ts';
 import type { HeldLease, Nonce } from '../store.ts';
@@ -8,7 +8,7 @@ import type { HeldLease, Nonce } from '../store.ts';
 export class SqliteCoordination {
   readonly #addLog: Statement;
   readonly #trimLog: Statement;
-  readonly #readLog: Statement<unknown[], { epoch: number; changes: string }>;
+  readonly #readLog: Statement<unknown[], LogRow>;
   readonly #useNonce: Statement;
   readonly #forgetNonces: Statement;
   readonly #acquire: Statement<unknown[], { fence: number }>;
@@ -38,8 +38,8 @@ export class SqliteCoordination {
     if (text !== null) this.#addLog.run(epoch, text);
   }
 
-  log(after: number): EpochChanges[] {
-    return this.#readLog.all(after).map(({ epoch, changes }) => ({ epoch, changes: readChanges(changes) }));
+  log(after: number): LogRow[] {
+    return this.#readLog.all(after);
   }
 
   useNonce({ key, expiresAt }: Nonce): boolean {

@@ -11,6 +11,7 @@
 import { randomUUID } from 'node:crypto';
 import { AlterError, toAlterError } from '../../domain/errors.ts';
 import type { Secret } from '../../domain/secret.ts';
+import { LostLease, StaleEpoch } from '../../store/conflicts.ts';
 import type { CredentialRow } from '../../store/rows.ts';
 import type { HeldLease } from '../../store/store.ts';
 import type { DataKeys } from '../data-keys.ts';
@@ -165,8 +166,13 @@ export class Refresher {
 
   #pause(credentialId: string, version: number | undefined, thrown: unknown): void {
     const failure = thrown instanceof TokenFailure ? thrown : new TokenFailure('transient', toAlterError(thrown).code);
-    const before = this.#pauses.get(credentialId);
-    const failures = before?.version === version ? (before?.failures ?? 0) + 1 : 1;
+    const known = this.#pauses.get(credentialId);
+    const before = known?.version === version ? (known?.failures ?? 0) : 0;
+    if (asksNobody(thrown, failure)) {
+      const until = this.#parts.state.now() + FIRST_PAUSE_MS;
+      return void this.#pauses.set(credentialId, { version, until, failures: before, code: failure.code });
+    }
+    const failures = before + 1;
     const first = failure.kind === 'setup' ? SETUP_PAUSE_MS : FIRST_PAUSE_MS;
     const asked = failure.retryAfterS === null ? 0 : failure.retryAfterS * 1000;
     // What only has to be stored asks nobody.
@@ -307,6 +313,12 @@ export class Refresher {
     throw new TokenFailure('permanent', reason);
   }
 }
+
+/** Failures that no provider has anything to do with: to look again soon costs it nothing, and who waits for it waits no longer than it lasts. */
+const asksNobody = (thrown: unknown, { code }: TokenFailure): boolean =>
+  thrown instanceof StaleEpoch ||
+  thrown instanceof LostLease ||
+  ['renewed_elsewhere', 'changed_meanwhile', 'vault_unavailable', 'audit_unavailable'].includes(code);
 
 /** The refusal of a request whose credential could not be renewed. */
 export function refusalOf(

@@ -166,7 +166,7 @@ it('a receiver that refuses shows in the status and in the log, without the path
   await decide(id, 'deny');
   await expect.poll(async () => (await noticeOf('slack')).error).toBeNull();
   const text = daemon.logged.join('\n') + JSON.stringify(await daemon.api('GET', '/v1/status'));
-  expect(text).toContain('a notice of an approval could not be delivered');
+  expect(text).toContain('a notice could not be delivered');
   expect(text).not.toMatch(/SEKRET/);
 });
 

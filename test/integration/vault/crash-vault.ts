@@ -19,7 +19,7 @@ const vault = await openVault({
     }),
 });
 for (;;) {
-  const { name } = await vault.secrets.create({ providerId: 'good', fields: TOKEN });
+  const { name } = await vault.secrets.create({ name: `good-${vault.secrets.list().length}`, providerId: 'good', fields: TOKEN });
   await vault.grants.create({ credential: name, system: true });
   writeSync(1, `${vault.secrets.list().length}\n`);
 }

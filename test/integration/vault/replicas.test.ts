@@ -149,5 +149,29 @@ if (!isPostgresHere) {
       expect(calls).toBe(1);
       await closed(vaults);
     });
+
+    it('renew an account as soon as the lease of one that died is over, however often it was asked for meanwhile', async () => {
+      const clock = { now: Date.now() };
+      const vaults = await replicas(1, {
+        catalogue: { find: (slug) => (slug === 'acme' ? SPEC : undefined) },
+        https: async ({ body }) => answerTo(body),
+        now: () => clock.now,
+      });
+      const [vault] = vaults as [Vault];
+      const url = `postgresql://alterd@localhost/r${made - 1}?host=${encodeURIComponent(server!.directory)}`;
+      await connectAccount(vault);
+      const grant = vault.authority.grants[0]!;
+      clock.now += 2 * 3_600_000;
+      const dead = await openPostgresStore({ url: url });
+      await dead.acquireLease(`refresh:${grant.credentialId}`, 'dead', 120_000, clock.now);
+      await dead.close();
+      const endsAt = clock.now + 120_000;
+      while (clock.now < endsAt) {
+        await expect(vault.obtain(grant)).rejects.toMatchObject({ message: expect.stringContaining('renewed_elsewhere') });
+        clock.now += 1_500;
+      }
+      expect((await vault.obtain(grant)).fields.get('access_token')?.reveal()).toBe('SEKRET-marker-access-2');
+      await closed(vaults);
+    });
   });
 }

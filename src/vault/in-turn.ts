@@ -1,0 +1,17 @@
+/** A change that is the vault's own, so that nobody is there to try it again when another replica was quicker. Never for what a person asked for. */
+import { StaleEpoch } from '../store/conflicts.ts';
+import type { VaultState } from './state.ts';
+
+/** Another replica may change something in the moment between the look and the change. */
+const ATTEMPTS = 5;
+
+/** One change after the other; looked at and made again when another replica has changed something in between. */
+export async function inTurn<T>(state: VaultState, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await state.exclusive(work);
+    } catch (thrown) {
+      if (!(thrown instanceof StaleEpoch) || attempt === ATTEMPTS) throw thrown;
+    }
+  }
+}
