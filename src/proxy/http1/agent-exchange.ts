@@ -147,25 +147,25 @@ export class Http1Exchange implements AgentBody, AgentReply, BodyEvents {
     if (this.finished) return;
     this.finished = true;
     if (this.#chunked && this.#method !== 'HEAD') this.#outlet.text(`0\r\n${fieldLines(trailers)}\r\n`);
-    this.#outlet.flush();
+    this.#outlet.settle();
     this.#owner.finish(this);
   }
 
   abort(): void {
     this.finished = true;
-    this.#outlet.flush();
+    this.#outlet.settle();
     // An honest cut: with a known length or chunks the agent sees an incomplete message, not a short complete one.
     this.#owner.socket.destroy();
   }
 
   detach(): { stream: Duplex; rest: Buffer | null } {
-    this.#outlet.flush();
+    this.#outlet.settle();
     this.finished = true;
     return { stream: this.#owner.socket, rest: this.#owner.detach() };
   }
 
   switchOver(): { socket: Socket; reader: SocketReader; rest: Buffer | null } {
-    this.#outlet.flush();
+    this.#outlet.settle();
     this.finished = true;
     return { socket: this.#owner.socket, ...this.#owner.switchOver() };
   }

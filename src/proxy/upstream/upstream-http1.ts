@@ -101,7 +101,7 @@ export class UpstreamHttp1 implements Expiring, UpstreamStream, BodyEvents {
   end(trailers: readonly string[]): void {
     if (this.#gone || this.#requestDone) return;
     if (this.#requestChunked) this.#outlet.text(`0\r\n${fieldLines(trailers)}\r\n`);
-    this.#outlet.flush();
+    this.#outlet.settle();
     this.#requestDone = true;
     if (this.#headSeen) this.deadlineAt = this.#owner.deadlineIn(this.#owner.bodyIdleMs);
     else this.deadlineAt = this.#owner.deadlineIn(this.#owner.responseHeadMs);
