@@ -147,7 +147,7 @@ export class Http1Exchange implements AgentBody, AgentReply, BodyEvents {
     if (this.finished) return;
     this.finished = true;
     if (this.#chunked && this.#method !== 'HEAD') this.#outlet.text(`0\r\n${fieldLines(trailers)}\r\n`);
-    this.#outlet.settle();
+    this.#outlet.flush();
     this.#owner.finish(this);
   }
 
