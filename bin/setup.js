@@ -4,8 +4,9 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { installedProblems, lockProblems, scriptedPackages } from './pinned.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -98,7 +99,7 @@ function newest(dir) {
 /** @param script of package.json: `build` checks types too, `bundle` does not */
 function build(script) {
   const marker = join(root, 'dist', `.${script}`);
-  const main = join(root, 'dist', 'bundle', 'cli', 'main.js');
+  const main = join(root, 'dist', 'bundle', 'cli', 'main.cjs');
   if (existsSync(main) && existsSync(marker) && statSync(marker).mtimeMs >= newest(join(root, 'src'))) return;
   say('building');
   const started = new Date();
@@ -110,9 +111,9 @@ function build(script) {
   }
 }
 
-async function runCli(args) {
+function runCli(args) {
   process.argv = [process.argv[0], join(root, 'bin', 'alterd'), ...args];
-  await import(pathToFileURL(join(root, 'dist', 'bundle', 'cli', 'main.js')).href);
+  createRequire(import.meta.url)('../dist/bundle/cli/main.cjs');
 }
 
 function runTool(file, args) {
@@ -128,4 +129,4 @@ if (what === 'test') runTool(['vitest', 'vitest.mjs'], ['run', ...rest]);
 else if (what === 'bench') runTool(['tsx', 'dist', 'cli.mjs'], [join(root, 'test', 'bench', 'main.ts'), ...rest]);
 else if (what === 'prepare') say('ready');
 else if (what === 'bundle') process.exitCode = 0;
-else await runCli([what, ...rest]);
+else runCli([what, ...rest]);

@@ -11,8 +11,8 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Paths } from './config/paths.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
 import { explainerOf, openPages } from './daemon/connect-pages.ts';
-import { openEmbeddedSource } from './daemon/embedded-source.ts';
 import { keepRequestsYoung } from './daemon/heap.ts';
+import { openOwnSource } from './daemon/own-source.ts';
 import { joinIdentity, joinPlane, listen, type MutablePlane, settingsOf } from './daemon/plane.ts';
 import { reloadAll } from './daemon/reload.ts';
 import { stopAll } from './daemon/shutdown.ts';
@@ -82,7 +82,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     const isEnrolled = loaded.config.vault.url !== null;
     // Loaded where it is needed: what speaks to a central vault.
     const openSource =
-      options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openEmbeddedSource);
+      options.openSource ?? (isEnrolled ? (await import('./daemon/enrolled-source.ts')).openEnrolledSource : openOwnSource);
     const { acceptRestore = false } = options;
     const { vault, journal, ring, rotation, link, shared, auditTo, backup } = await openSource({
       paths,

@@ -3,13 +3,14 @@
  * of the proxy. It forwards nothing for anybody; what it dials are token endpoints and sources of secrets.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CaInfo, DaemonFacts, FleetPort, ReloadReport } from './api/deps.ts';
 import { deferredApi, serveApi } from './api/server.ts';
-import { authorityFromRecord, type LocalCa, mintAuthorityRecord } from './ca/authority.ts';
+import { authorityFiles, authorityFromRecord, type LocalCa, mintAuthorityRecord } from './ca/authority.ts';
 import { replaceFile } from './ca/own-file.ts';
 import { builtinProvidersDir } from './config/catalogue.ts';
+import type { Paths } from './config/paths.ts';
 import { openProviderLibrary } from './config/provider-library.ts';
 import type { Config } from './config/schema.ts';
 import { centralStore } from './daemon/central-database.ts';
@@ -35,9 +36,13 @@ import { httpsCaller } from './proxy/egress/https-call.ts';
 import type { PlaneSettings } from './proxy/settings.ts';
 import { VERSION } from './runtime/version.ts';
 import { Approvals } from './vault/approvals.ts';
+import { isCentral } from './vault/fleet-identity.ts';
 import type { Vault } from './vault/vault.ts';
 
-export type VaultServerOptions = Omit<DaemonOptions, 'openSource'>;
+export interface VaultServerOptions extends Omit<DaemonOptions, 'openSource'> {
+  /** The vault was a daemon's own until now, which it can't be again: goes on when this does. */
+  readonly onTakeOver?: (agents: number) => Promise<void>;
+}
 
 export interface RunningVaultServer {
   readonly facts: () => DaemonFacts;
@@ -82,6 +87,8 @@ export async function startVaultServer(options: VaultServerOptions): Promise<Run
     undo.push(() => vault.close());
     for (const problem of vault.policyProblems)
       log.error({ problem }, 'a policy file is wrong; the policies of before stay in force');
+    requireNames(loaded.config);
+    if (openStore === undefined && isDaemonsOwn(vault, paths)) await options.onTakeOver?.(vault.rows.agents.length);
     const { ca, vaultId } = await openIdentityOf(vault, join(paths.caDir, 'vault-ca.crt'));
     const identityOfServer = serverIdentity(loaded.config, ca);
     // Nothing waits here: approvals, and notices of them, are the business of the hosts.
@@ -211,6 +218,10 @@ async function ended(step: () => void | Promise<void>, log: VaultServerOptions['
   }
 }
 
+/** A daemon has run on it, with agents or secrets of its own. */
+const isDaemonsOwn = ({ rows }: Vault, { caDir }: Paths): boolean =>
+  !isCentral(rows) && rows.agents.length + rows.credentials.length > 0 && existsSync(authorityFiles(caDir).key);
+
 /** The authority of the vault, from its database; its certificate is written beside, for people. */
 async function openIdentityOf(vault: Vault, caFile: string): Promise<{ readonly ca: LocalCa; readonly vaultId: string }> {
   const { authority, vaultId } = await vault.fleetIdentity(() => mintAuthorityRecord(CA_NAME));
@@ -225,10 +236,18 @@ async function openIdentityOf(vault: Vault, caFile: string): Promise<{ readonly 
 }
 
 function serverIdentity({ vaultServer }: Config, ca: LocalCa): ServerIdentity {
-  const { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsCaFile: caFile, listen, publicNames } = vaultServer;
+  const { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsCaFile: caFile } = vaultServer;
   if (certFile !== null && keyFile !== null) return filesIdentity({ certFile, keyFile, caFile });
-  const names = publicNames.length > 0 ? publicNames : isAny(listen.host) ? [] : [listen];
-  if (names.length > 0) return ownIdentity(ca, names);
+  return ownIdentity(ca, namesOf(vaultServer));
+}
+
+const namesOf = ({ listen, publicNames }: Config['vaultServer']): Config['vaultServer']['publicNames'] =>
+  publicNames.length > 0 ? publicNames : isAny(listen.host) ? [] : [listen];
+
+/** Before the vault becomes a central one: a start that fails must not leave it changed. @throws AlterError invalid_input */
+function requireNames({ vaultServer }: Config): void {
+  const { tlsCertFile, tlsKeyFile, listen } = vaultServer;
+  if ((tlsCertFile !== null && tlsKeyFile !== null) || namesOf(vaultServer).length > 0) return;
   throw new AlterError(
     'invalid_input',
     { problems: [`vault_server.public_names must be set: hosts can't be sent to ${listen.host}`] },

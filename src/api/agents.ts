@@ -1,6 +1,6 @@
 /** `/v1/agents`: named workload identities and their keys. A key is in an answer once, when it is made. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody, readOptionalBody } from './input.ts';
 import { bindingOf, boundTo } from './key-binding.ts';

@@ -4,7 +4,7 @@
  */
 import { Hono } from 'hono';
 import { stream } from 'hono/streaming';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Approval } from '../domain/approval.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { PermitTerm } from '../domain/permit.ts';

@@ -2,7 +2,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { stream } from 'hono/streaming';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AuditEntry } from '../domain/audit.ts';
 import { AlterError } from '../domain/errors.ts';
 import { CSV_HEADER, csvLineOf } from '../journal/export.ts';

@@ -1,6 +1,6 @@
 /** `/v1/backup`: a backup into a directory of the daemon's machine. Nothing of its content is in an answer. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import type { ApiDeps, BackupFacts } from './deps.ts';
 import { readBody } from './input.ts';

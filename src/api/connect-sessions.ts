@@ -3,7 +3,7 @@
  * Alter's Connect session. SECURITY: the answer to a new session is the only time that its token is told.
  */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import { userLabel } from '../domain/user.ts';
 import type { ConnectSession } from '../vault/connect-sessions.ts';

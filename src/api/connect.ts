@@ -3,7 +3,7 @@
  * here; no route ever answers one.
  */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Secret } from '../domain/secret.ts';
 import type { ConnectedGrant, ConnectRequest } from '../vault/oauth/connect-flows.ts';
 import type { ApiDeps } from './deps.ts';

@@ -1,6 +1,6 @@
 /** `/v1/delegations`: which agent may use which grant of a person. With a sign-in it is that person's word, else the operator's. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ApiDeps } from './deps.ts';
 import { instant, readBody, readOptionalBody } from './input.ts';
 import { delegationView } from './people-views.ts';

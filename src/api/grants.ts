@@ -1,7 +1,7 @@
 /** `/v1/grants`: which agent may call what with which credential. */
 import { isDeepStrictEqual } from 'node:util';
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { KEPT_BODIES } from '../domain/audit-body.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';

@@ -1,6 +1,6 @@
 /** `/v1/hosts`: the machines that borrow from a central vault. A token is in an answer once, when it is made. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import type { FleetHost } from '../domain/fleet-host.ts';
 import type { Secret } from '../domain/secret.ts';

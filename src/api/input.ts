@@ -3,7 +3,7 @@
  * SECURITY: bodies carry secrets, so no message may quote what was sent: only names of keys and what was expected.
  */
 import type { Context } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 
 const BODY_MAX_BYTES = 1024 * 1024;

@@ -1,5 +1,5 @@
 /** What a new key is bound to, as the API takes it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { KeyBinding } from '../domain/agent.ts';
 
 export const boundTo = {

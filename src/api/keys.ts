@@ -1,6 +1,6 @@
 /** `/v1/keys`: what can be done to a key by its id or prefix alone. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ApiDeps } from './deps.ts';
 import { instant, readOptionalBody } from './input.ts';
 import { bindingOf, boundTo } from './key-binding.ts';

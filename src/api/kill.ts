@@ -1,6 +1,6 @@
 /** `/v1/kill`: ends one thing at once, everywhere: what is under way with it is cut, and every host of the fleet is told. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import { userLabel } from '../domain/user.ts';
 import type { ApiDeps } from './deps.ts';

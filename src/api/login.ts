@@ -3,7 +3,7 @@
  * it is in one answer only, and says who somebody is, never more.
  */
 import { type Context, Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SignedIn } from '../identity/logins.ts';
 import type { ApiDeps } from './deps.ts';
 import { readBody } from './input.ts';

@@ -1,6 +1,6 @@
 /** `/v1/master-key`: how old the master key is, and its replacement. The key itself is in no answer. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import type { MasterKeyFacts, RotationReport } from '../domain/master-key-report.ts';
 import type { ApiDeps, MasterKeyPort } from './deps.ts';

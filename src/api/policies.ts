@@ -3,7 +3,7 @@
  * the audit journal; nothing here changes a grant.
  */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type LoadedPolicies, type LoadedPolicy, loadPolicies } from '../config/policy-directory.ts';
 import { type PolicyProblem, problemText } from '../config/policy-problem.ts';
 import type { AuditEntry } from '../domain/audit.ts';

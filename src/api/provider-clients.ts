@@ -1,6 +1,6 @@
 /** `/v1/provider-clients`: the operator's own OAuth clients. Write-only: the secret comes in here and is never answered. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Secret } from '../domain/secret.ts';
 import type { ProviderClientInfo } from '../vault/oauth/provider-clients.ts';
 import type { ApiDeps } from './deps.ts';

@@ -1,6 +1,6 @@
 /** `/v1/providers`: the catalogue, and the operator's own provider files. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ProviderSpec } from '../config/provider.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { ApiDeps } from './deps.ts';

@@ -2,7 +2,7 @@
  * `/v1/secrets`: managed secrets. Write-only: material comes in here and no route of this API ever answers it.
  */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Injection } from '../domain/credential.ts';
 import { Secret } from '../domain/secret.ts';
 import { DEFAULT_LIFETIME_MS } from '../vault/sources/source.ts';

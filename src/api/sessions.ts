@@ -3,7 +3,7 @@
  * it lives in memory and dies with the daemon.
  */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import { compileAuthority } from '../policy/resolve.ts';
 import type { SessionInfo } from '../vault/sessions.ts';

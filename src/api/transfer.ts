@@ -3,7 +3,7 @@
  * daemon, so that no answer of this API ever holds a value in the clear.
  */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AlterError } from '../domain/errors.ts';
 import { Secret } from '../domain/secret.ts';
 import type { ImportReport, MovedAccount, MovedCounts, VaultExport, VaultTransfer } from '../vault/transfer/transfer.ts';

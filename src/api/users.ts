@@ -1,6 +1,6 @@
 /** `/v1/users`: the people who signed in or whose tokens came. They are made by verified tokens alone; here they are looked at and ended. */
 import { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ApiDeps } from './deps.ts';
 import { readBody } from './input.ts';
 import { delegationView, userNamer, userView } from './people-views.ts';

@@ -8,11 +8,14 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
-const argv = process.argv.slice(2);
-if (argv.length === 1 && argv[0] === '--version') {
-  // Scripts ask this often, and it needs no command tree.
-  process.stdout.write(`${VERSION}\n`);
-} else {
+async function run(argv: readonly string[]): Promise<void> {
+  if (argv.length === 1 && argv[0] === '--version') {
+    // Scripts ask this often, and it needs no command tree.
+    process.stdout.write(`${VERSION}\n`);
+    return;
+  }
   const { runProgram } = await import('./program.ts');
   process.exitCode = await runProgram({ argv, env: process.env, stdout: process.stdout, stderr: process.stderr });
 }
+
+void run(process.argv.slice(2));

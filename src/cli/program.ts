@@ -8,6 +8,7 @@ import { VERSION } from '../runtime/version.ts';
 import { type Cli, type GlobalOptions, openCli, type Surroundings } from './cli.ts';
 import { COMMANDS, type CommandEntry } from './command-table.ts';
 import { Cancelled, EXIT, ExitStatus, exitCodeOf } from './exit-codes.ts';
+import { suggestionFor } from './nearest.ts';
 import { FORMATS } from './output.ts';
 
 export interface Program {
@@ -82,14 +83,14 @@ export async function runProgram(surroundings: Surroundings): Promise<number> {
     await command.parseAsync(argv.length === 0 ? ['--help'] : helpFirst(argv), { from: 'user' });
     return EXIT.ok;
   } catch (thrown) {
-    return statusOf(thrown, cli);
+    return await statusOf(thrown, cli);
   }
 }
 
 /** `alterd help agent create` is `alterd agent create --help`. */
 const helpFirst = (argv: readonly string[]): string[] => (argv[0] === 'help' ? [...argv.slice(1), '--help'] : [...argv]);
 
-function statusOf(thrown: unknown, cli: Cli): number {
+async function statusOf(thrown: unknown, cli: Cli): Promise<number> {
   if (thrown instanceof CommanderError) {
     // Help that was asked for is an answer; help that came because something was missing is a usage error.
     return thrown.code === 'commander.helpDisplayed' || thrown.code === 'commander.version' ? EXIT.ok : EXIT.usage;
@@ -100,7 +101,7 @@ function statusOf(thrown: unknown, cli: Cli): number {
     return EXIT.cancelled;
   }
   if (thrown instanceof AlterError) {
-    reportFailure(thrown, cli);
+    await reportFailure(thrown, cli);
     return exitCodeOf(thrown.code);
   }
   cli.output.error(thrown instanceof Error ? thrown.message : String(thrown));
@@ -108,9 +109,11 @@ function statusOf(thrown: unknown, cli: Cli): number {
   return EXIT.error;
 }
 
-function reportFailure(error: AlterError, cli: Cli): void {
+async function reportFailure(error: AlterError, cli: Cli): Promise<void> {
   const { problems } = error.details as { problems?: readonly string[] };
   for (const text of problems ?? [error.message]) cli.output.error(text);
+  const suggestion = cli.globals.quiet === true ? null : await suggestionFor(error, cli);
+  if (suggestion !== null) cli.output.hint(suggestion);
   if (error.hint !== undefined) cli.output.hint(error.hint);
 }
 

@@ -25,6 +25,9 @@ export function mintPlaceholder(template: string): string {
   );
 }
 
+/** Whether a text can have been minted from a template that is allowed. */
+export const isPlaceholder = (text: string): boolean => text.length >= MIN_RANDOM_CHARACTERS && /^[!-~]{1,512}$/.test(text);
+
 /** What is wrong with a template; null when nothing is. */
 export function placeholderProblem(template: string): string | null {
   const random = [...template.matchAll(SLOT)].reduce((sum, match) => sum + Number(match[2]), 0);

@@ -1,4 +1,5 @@
 /** Readers for [vault], which makes a daemon borrow from a central vault, and [vault_server], by which one is served to hosts. */
+import { parseDatabaseUrl } from '../domain/database-url.ts';
 import { type HostPort, listOf, type Reader, type Reading, readHost, readHostPort } from './reader.ts';
 
 /** A name or address under which hosts reach the vault, with its port where it is another than that of the listener. */
@@ -61,13 +62,9 @@ export const databaseUrl: Reader<string | null> = {
   read: (raw) => {
     if (raw === '') return { value: null };
     const problem =
-      'must be "postgres://USER@HOST/DATABASE" without a password (see vault_server.database_password_file), or "" for the file in the state directory';
-    if (typeof raw !== 'string' || !/^postgres(ql)?:\/\//.test(raw)) return { problem };
-    try {
-      return new URL(raw).password === '' ? { value: raw } : { problem };
-    } catch {
-      return { problem };
-    }
+      'must be "postgres://USER@HOST/DATABASE", or with several hosts "postgres://USER@A,B:5433/DATABASE", without a password (see vault_server.database_password_file), or "" for the file in the state directory';
+    const parsed = typeof raw === 'string' ? parseDatabaseUrl(raw) : null;
+    return parsed === null || parsed.url.password !== '' ? { problem } : { value: raw as string };
   },
   fromText: (text) => text,
 };

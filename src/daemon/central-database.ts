@@ -4,6 +4,7 @@
  */
 import { readOwnFile } from '../ca/own-file.ts';
 import type { Config } from '../config/schema.ts';
+import { withPassword } from '../domain/database-url.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { Store } from '../store/store.ts';
 
@@ -22,9 +23,7 @@ export function centralStore(config: Pick<Config, 'vaultServer'>): (() => Promis
 export function centralUrl({ vaultServer }: Pick<Config, 'vaultServer'>): string | undefined {
   const { database, databasePasswordFile } = vaultServer;
   if (database === null) return undefined;
-  const url = new URL(database);
-  if (databasePasswordFile !== null) url.password = encodeURIComponent(passwordOf(databasePasswordFile));
-  return url.href;
+  return databasePasswordFile === null ? database : withPassword(database, passwordOf(databasePasswordFile));
 }
 
 /** @throws AlterError invalid_input, forbidden when others can read it */

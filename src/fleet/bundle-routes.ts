@@ -1,5 +1,5 @@
 /** `/v1/host/bundle` and `/v1/host/events`: what a host may use, and what of it changes. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BundleAnswer } from '../domain/fleet-wire.ts';
 import type { FleetDeps } from './deps.ts';
 import type { HostStreams } from './host-streams.ts';

@@ -2,7 +2,7 @@
  * The OpenAPI 3.1 document of the fleet API, written from the routes and their schemas. `openapi.json` beside this file is what it gives;
  * a test compares the two. Pure: it serves nothing and looks at no vault.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { SIGNING_HEADERS, SKEW_MS, TIME_HEADER } from '../crypto/request-signing.ts';
 import { ERRORS, type ErrorCode } from '../domain/errors.ts';
 import type { FleetRoute } from './route.ts';

@@ -1,5 +1,5 @@
 /** The messages of the fleet API as schemas: what the listener checks and what the OpenAPI document is written from. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { verifyingKey } from '../crypto/request-signing.ts';
 
 /** The journal's longest row, and what stands around it in a line. */

@@ -19,7 +19,7 @@ export const ownFile = (path: string): string => join(ROOT, path);
 
 /** A module of alterd that is a program of its own: the entry of a thread or of a child. @param module below src: `journal/writer` */
 export const ownModule = (module: string): URL =>
-  pathToFileURL(ownFile(FROM_SOURCE ? `src/${module}.ts` : `dist/bundle/${module}.js`));
+  pathToFileURL(ownFile(FROM_SOURCE ? `src/${module}.ts` : `dist/bundle/${module}.cjs`));
 
 function rootAbove(dir: string): string {
   for (let at = dir; ; at = dirname(at)) {

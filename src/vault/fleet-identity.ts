@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { AlterError } from '../domain/errors.ts';
-import type { StoreChange } from '../store/rows.ts';
+import type { StoreChange, StoreSnapshot } from '../store/rows.ts';
 import type { DataKeys } from './data-keys.ts';
 import { inTurn } from './in-turn.ts';
 import type { VaultState } from './state.ts';
@@ -17,6 +17,9 @@ export interface FleetIdentity {
   /** The authority as its maker wrote it, with its private key. The caller zeroes it. */
   readonly authority: Buffer;
 }
+
+/** Whether hosts borrow from it, or did. */
+export const isCentral = ({ meta }: Pick<StoreSnapshot, 'meta'>): boolean => meta.has(ID_NAME) || meta.has(AUTHORITY_NAME);
 
 /** The identity; made by `mint` when there is none. @throws AlterError audit_unavailable, vault_unavailable */
 export function openFleetIdentity(state: VaultState, dataKeys: DataKeys, mint: () => Buffer): Promise<FleetIdentity> {

@@ -95,7 +95,7 @@ export function checkScope(
   problems.push(
     labelProblem(label),
     overrideProblem(overrideMode),
-    input.git === undefined || GIT_ACCESS.includes(input.git) ? undefined : `git: must be one of ${GIT_ACCESS.join(', ')}`,
+    gitProblem(input.git),
     expiryProblem(input.expiresAt, now),
     ...leaseProblems(input),
     ...bodyProblems(input),
@@ -142,6 +142,9 @@ export const labelProblem = (label: string): string | undefined =>
 
 export const overrideProblem = (mode: OverrideMode): string | undefined =>
   OVERRIDE_MODES.includes(mode) ? undefined : `override: must be one of ${OVERRIDE_MODES.join(', ')}`;
+
+export const gitProblem = (git: GitAccess | undefined): string | undefined =>
+  git === undefined || GIT_ACCESS.includes(git) ? undefined : `git: must be one of ${GIT_ACCESS.join(', ')}`;
 
 export const approvalProblems = (approval: readonly string[] | null): (string | undefined)[] => [
   approval?.length === 0 ? 'approval: an empty list would ask for nothing; leave it out' : undefined,

@@ -126,8 +126,8 @@ export function fieldProblems(
     }
     const value = secret.reveal();
     const spec = provider?.fields.find((field) => field.name === name);
-    if (!FIELD_NAME.test(name))
-      problems.push(`fields: ${JSON.stringify(name)} is not a field name (lower-case letters, digits and _)`);
+    const unnamed = fieldNameProblem(name);
+    if (unnamed !== undefined) problems.push(unnamed);
     if (value === '' && spec?.optional === true) continue;
     if (value === '') problems.push(`fields.${name}: is empty`);
     else problems.push(...valueProblems(name, value, placeholders, multiline.has(name)));
@@ -152,7 +152,11 @@ function keyProblems(injections: readonly Injection[], fields: ReadonlyMap<strin
   });
 }
 
-function valueProblems(name: string, value: string, placeholders: readonly string[], mayHaveLines: boolean): string[] {
+export const fieldNameProblem = (name: string): string | undefined =>
+  FIELD_NAME.test(name) ? undefined : `fields: ${JSON.stringify(name)} is not a field name (lower-case letters, digits and _)`;
+
+/** @param placeholders those of all grants */
+export function valueProblems(name: string, value: string, placeholders: readonly string[], mayHaveLines: boolean): string[] {
   const problem = validateFieldValue(value, mayHaveLines);
   // SECURITY: a stored value with a placeholder inside would be swapped for another secret, or hide where one came from.
   const holdsPlaceholder = value.includes(PLACEHOLDER_MARK) || placeholders.some((placeholder) => value.includes(placeholder));

@@ -2,4 +2,4 @@
 import { fileURLToPath } from 'node:url';
 
 /** Runs with Node, from any directory. */
-export const PROGRAM: string = fileURLToPath(new URL('../../dist/bundle/cli/main.js', import.meta.url));
+export const PROGRAM: string = fileURLToPath(new URL('../../dist/bundle/cli/main.cjs', import.meta.url));

@@ -78,13 +78,18 @@ function packed(name: string, more = ''): Buffer {
 
 const GOOD: Record<string, Buffer> = { listed: packed('listed'), unlisted: packed('unlisted') };
 
-/** A checkout with the real installer, two packages, and a build that is done. */
+/** A checkout with the real installer, two packages, and nothing to build. */
 function checkout(more: Record<string, string> = {}): string {
   const dir = directory();
   cpSync(join(ROOT, 'bin'), join(dir, 'bin'), { recursive: true });
-  for (const each of ['src', 'dist/bundle/cli']) mkdirSync(join(dir, each), { recursive: true });
-  for (const each of ['dist/bundle/cli/main.js', 'dist/.build']) writeFileSync(join(dir, each), '');
-  const project = { name: 'checkout', version: '1.0.0', type: 'module', dependencies: { listed: '1.0.0', unlisted: '1.0.0' } };
+  for (const each of ['src', 'dist']) mkdirSync(join(dir, each));
+  const project = {
+    name: 'checkout',
+    version: '1.0.0',
+    type: 'module',
+    scripts: { build: 'true' },
+    dependencies: { listed: '1.0.0', unlisted: '1.0.0' },
+  };
   const pinned = Object.keys(project.dependencies).map((name) => [
     `node_modules/${name}`,
     { version: '1.0.0', integrity: integrityOf(GOOD[name] as Buffer), hasInstallScript: true },

@@ -12,6 +12,7 @@ import type { Cli } from '../cli.ts';
 import { customInjection, KINDS, type SecretKind } from '../custom-secret.ts';
 import { collect, collectList, example } from '../define.ts';
 import { type FlagWords, inFlags } from '../flag-words.ts';
+import { meant, namesIn, nearestOf } from '../nearest.ts';
 import {
   importRefreshToken,
   type RefreshTokenFlags,
@@ -73,6 +74,7 @@ function defineAdd(command: Command, cli: Cli): void {
       const rest = add.args.slice(1);
       if (takesRefreshToken(provider, flags)) return importRefreshToken(cli, slug, flags, rest);
       requireNone([flags.name === undefined ? undefined : slugProblem('--name', flags.name)]);
+      if (provider === null && flags.host === undefined) await requireKnown(cli, slug);
       const custom = provider === null || flags.kind !== undefined ? customInjection(slug, flags) : null;
       const fields = custom?.fields ?? provider?.fields ?? [];
       const sources = readSources(fields, flags);
@@ -96,6 +98,17 @@ function defineAdd(command: Command, cli: Cli): void {
 }
 
 const SECRET_WORDS: FlagWords = { name: '--name', hosts: '--host', inject: '--header', sources: '--from', provider: 'PROVIDER' };
+
+/** @throws AlterError invalid_input when another provider may be meant */
+async function requireKnown(cli: Cli, slug: string): Promise<void> {
+  const suggestion = meant(nearestOf(slug, await namesIn(cli, 'providers', 'slug')));
+  if (suggestion === null) return;
+  throw new AlterError(
+    'invalid_input',
+    { problems: [`there is no provider ${JSON.stringify(slug)} in the catalogue`] },
+    { hint: `${suggestion} If not, say where the secret may go: \`alterd secret add ${slug} --host HOST\`.` },
+  );
+}
 
 /** @throws AlterError conflict */
 async function requireFreeName(cli: Cli, name: string): Promise<void> {

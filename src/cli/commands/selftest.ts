@@ -34,9 +34,9 @@ export function defineSelftest(command: Command, cli: Cli): void {
     const onSignal = (): void => stop.abort();
     for (const signal of SIGNALS) process.once(signal, onSignal);
     try {
-      cli.output.note(
-        `Attacking the running daemon with ${only?.size ?? CHECKS.length} checks; everything made for it is removed again …`,
-      );
+      // With the one that comes first, and says whether anything is injected at all: each has a line.
+      const planned = CHECKS.filter(({ id }) => only === undefined || only.has(id)).length + 1;
+      cli.output.note(`Attacking the running daemon with ${planned} checks; everything made for it is removed again …`);
       const report = await runSelfTest({
         client: cli.client(),
         onResult: (result) => tell(cli, result),
@@ -45,7 +45,7 @@ export function defineSelftest(command: Command, cli: Cli): void {
       });
       if (cli.output.format === 'json') cli.output.list(report.results, [], '');
       for (const what of report.left) cli.output.warn(`${what} could not be removed; its name begins with selftest-`);
-      conclude(cli, report.results, flags.strict === true);
+      conclude(cli, report.results, planned, flags.strict === true);
       if (report.wasStopped) throw new ExitStatus(INTERRUPTED);
       if (report.left.length > 0 || isBad(report.results, flags.strict === true)) throw new ExitStatus(EXIT.error);
     } finally {
@@ -91,11 +91,17 @@ function tell({ output }: Cli, result: CheckResult): void {
   );
 }
 
-function conclude({ output }: Cli, results: readonly CheckResult[], isStrict: boolean): void {
+/** Every line is counted once, and what has no line is said too. */
+export function summaryOf(results: readonly CheckResult[], planned: number): string {
   const count = (status: CheckStatus): number => results.filter((result) => result.status === status).length;
   const parts = [`${count('pass')} passed`, `${count('failed')} failed`, `${count('exposed')} not protected`];
   if (count('skipped') > 0) parts.push(`${count('skipped')} skipped`);
-  output.note(`${parts.join(', ')}.`);
-  if (count('exposed') > 0 && !isStrict)
+  if (planned > results.length) parts.push(`${planned - results.length} not run`);
+  return `${parts.join(', ')}.`;
+}
+
+function conclude({ output }: Cli, results: readonly CheckResult[], planned: number, isStrict: boolean): void {
+  output.note(summaryOf(results, planned));
+  if (results.some(({ status }) => status === 'exposed') && !isStrict)
     output.hint('`--strict` fails for what is not protected; `alterd doctor` says how to mend it.');
 }

@@ -38,7 +38,9 @@ export function defineVaultStart(command: Command, cli: Cli): void {
     const [{ startVaultServer }, { createLog }] = await Promise.all([import('../../vault-server.ts'), import('../../log.ts')]);
     const log = createLog(loaded.config.log.level);
     const ended = untilSignal();
-    const server = await startVaultServer({ paths, loaded, reloadConfig, log, acceptRestore: flags.acceptRestore === true });
+    const acceptRestore = flags.acceptRestore === true;
+    const onTakeOver = (agents: number): Promise<void> => takeOver(cli, log, agents);
+    const server = await startVaultServer({ paths, loaded, reloadConfig, log, acceptRestore, onTakeOver });
     announce(cli, server, log);
     void refuseCoreDumps(log);
     process.on('SIGHUP', () => void reload(server, log));
@@ -47,6 +49,17 @@ export function defineVaultStart(command: Command, cli: Cli): void {
     log.info({}, 'stopped');
     throw new ExitStatus(EXIT.ok);
   });
+}
+
+/** Nothing brings the daemon's own back, so it is asked once. */
+async function takeOver(cli: Cli, log: DaemonLog, agents: number): Promise<void> {
+  await cli.confirm(
+    `This vault is a daemon's own, with ${agents} agent${agents === 1 ? '' : 's'}. Once it is a central one, \`alterd start\` refuses here for good, and its agents need a host that is enrolled. Make it a central vault?`,
+  );
+  log.warn({ agents }, "a daemon's own vault is a central one from now on");
+  cli.output.hint(
+    'Agents of this machine need a host: `alterd vault host invite NAME`, then `alterd --home DIR enroll …` and `alterd --home DIR start`.',
+  );
 }
 
 function announce(cli: Cli, server: RunningVaultServer, log: DaemonLog): void {

@@ -16,6 +16,30 @@ const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>>
   '57014': ['the database took too long', 'Look at its load: `select * from pg_stat_activity`.'],
 };
 
+/** It answers, and can't be written to: a standby, or a primary that is one by now. */
+export class NotWritable extends AlterError<'vault_unavailable'> {
+  constructor() {
+    super(
+      'vault_unavailable',
+      { reason: 'the database is read only (a standby?)' },
+      { hint: 'Name the primary in the database URL, or all hosts of which one is: postgresql://USER@HOST-A,HOST-B/DATABASE.' },
+    );
+  }
+}
+
+/** It goes up or down just now. */
+const STARTING = '57P03';
+/** No failure of the host: all connections to it are in use. */
+const NO_PLACE = 'timeout exceeded when trying to connect';
+
+/** Another host may be the one to ask. What a database decides (a password, a name) is the same everywhere. */
+export const isElsewhere = (cause: unknown): boolean =>
+  cause instanceof NotWritable ||
+  (cause instanceof pg.DatabaseError ? cause.code === STARTING : (cause as Error | null)?.message !== NO_PLACE);
+
+/** The connection leads to a database that became a standby. */
+export const isReadOnly = (cause: unknown): boolean => codeOf(cause) === '25006';
+
 const codeOf = (cause: unknown): string => {
   const code = (cause as { code?: unknown } | null)?.code;
   return typeof code === 'string' && /^[A-Z0-9_]{3,40}$/.test(code) ? code : 'connection lost';

@@ -6,7 +6,7 @@ import type { PoolClient } from 'pg';
 import { AlterError } from '../../domain/errors.ts';
 import { CommitUnknown } from '../conflicts.ts';
 import type { Connection } from './connection.ts';
-import { asStoreError, isContention, isLost, isRefusedCommit } from './failures.ts';
+import { asStoreError, isContention, isLost, isReadOnly, isRefusedCommit } from './failures.ts';
 
 const TRIES = 12;
 const FIRST_PAUSE_MS = 4;
@@ -61,7 +61,7 @@ export class Transactions {
     try {
       result = await work(client);
     } catch (cause) {
-      release(isLost(cause) || !(await isRolledBack(client)));
+      release(isLost(cause) || isReadOnly(cause) || !(await isRolledBack(client)));
       throw cause;
     }
     try {

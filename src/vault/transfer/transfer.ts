@@ -14,6 +14,7 @@ import type { ProviderSource } from '../provider-source.ts';
 import type { VaultState } from '../state.ts';
 import { documentBytes, EXPORT_KIND, type MovedRows, type MovedVault, ROW_KINDS, readDocument } from './document.ts';
 import { type ImportPlan, parentsFirst, planImport } from './plan.ts';
+import { ruleProblems } from './rules.ts';
 
 /** A connected account as an export found it. */
 export interface MovedAccount {
@@ -199,6 +200,14 @@ export class EmbeddedTransfer implements VaultTransfer {
       throw new AlterError('import_conflict', { problems: conflicts });
     }
     if (Object.values(added).every((count) => count === 0)) return report('unchanged');
+    // SECURITY: what is forwarded, injected and scrubbed by relies on what these rules keep out.
+    requireNone(
+      ruleProblems(
+        plan.added,
+        moved,
+        state.rows.grants.flatMap(({ placeholder }) => placeholder ?? []),
+      ),
+    );
     const policies = await this.#parts.policies.prepareAdded(plan.added.policies);
     const planned = report('planned');
     if (dryRun) return planned;

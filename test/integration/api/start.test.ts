@@ -1,6 +1,6 @@
 /** `alterd start` as a process: ready line, reload, drain; and the entry that people start. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { ended, runCli, spawnCli, untilSaid } from './cli-process.ts';
 
 const directory = temporaryDirectory();
+const LOADER = fileURLToPath(new URL('../../../bin/loader.cjs', import.meta.url));
 const BIN = fileURLToPath(new URL('../../../bin/alterd', import.meta.url));
 
 describe('start', () => {
@@ -59,7 +60,7 @@ describe('bin/alterd', () => {
     chmodSync(join(root, 'bin', 'alterd'), 0o755);
     if (isBuilt)
       writeFileSync(
-        join(root, 'dist', 'bundle', 'cli', 'main.js'),
+        join(root, 'dist', 'bundle', 'cli', 'main.cjs'),
         'console.log(process.argv.slice(2).join(" ")); process.exitCode = 9;',
       );
     return root;
@@ -77,5 +78,21 @@ describe('bin/alterd', () => {
     const link = join(directory(), 'alterd');
     symlinkSync(join(install(true), 'bin', 'alterd'), link);
     expect(spawnSync(link, ['a', 'b c'], { encoding: 'utf8' })).toMatchObject({ status: 9, stdout: 'a b c\n' });
+  });
+
+  test('never runs code that was kept of another bundle, be it as long', () => {
+    const root = install(true);
+    const cli = join(root, 'dist', 'bundle', 'cli');
+    copyFileSync(LOADER, join(cli, 'main.cjs'));
+    const run = (word: string): string => {
+      writeFileSync(join(cli, 'main.script'), `(function () {console.log('${word}');})`);
+      return spawnSync(join(root, 'bin', 'alterd'), { encoding: 'utf8' }).stdout;
+    };
+    expect(run('one')).toBe('one\n');
+    const keep = `const { codeFile, contents } = require('${join(cli, 'main.cjs')}').compiledNow(); require('node:fs').writeFileSync(codeFile, contents)`;
+    expect(spawnSync(process.execPath, ['-e', keep], { encoding: 'utf8' })).toMatchObject({ status: 0 });
+    expect(existsSync(join(cli, 'main.code'))).toBe(true);
+    expect(run('one')).toBe('one\n');
+    expect(run('two')).toBe('two\n');
   });
 });

@@ -1,13 +1,13 @@
 /**
- * A primary that dies while it is written to, and a standby that takes its place behind an address that moves with it. With
- * synchronous_commit=remote_apply nothing that the vault acknowledged is lost.
+ * A primary that dies while it is written to, and a standby that takes its place, behind an address that moves with it or as one of several
+ * hosts of the URL. With synchronous_commit=remote_apply nothing that the vault acknowledged is lost.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MasterKey } from '../../../src/crypto/master-key.ts';
 import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts';
-import { openVault } from '../../../src/vault/vault.ts';
+import { openVault, type Vault } from '../../../src/vault/vault.ts';
 import { catalogue, MemoryJournal } from '../../contract/vault/fixtures.ts';
 import { startFaultProxy } from '../../helpers/fault-proxy.ts';
 import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
@@ -35,12 +35,25 @@ else
     await expect.poll(() => ask(primary, 'select sync_state from pg_stat_replication'), { timeout: 10_000 }).toBe('sync');
 
     let serving = primary;
+    // Two that know both hosts, one of them with the standby in front.
+    const [toPrimary, toStandby] = await Promise.all(
+      [primary, standby].map(({ directory }) => startFaultProxy({ target: () => ({ path: join(directory, '.s.PGSQL.5432') }) })),
+    );
+    const masterKey = randomBytes(32);
+    const open = (url: string) =>
+      openVault({
+        ...{ dbFile: '', openStore: () => openPostgresStore({ url }), followEveryMs: 50 },
+        ...{ masterKey: new MasterKey('file', Buffer.from(masterKey)), catalogue, audit: new MemoryJournal() },
+      });
+    const knowing = [];
+    for (const ports of [
+      [toPrimary!.port, toStandby!.port],
+      [toStandby!.port, toPrimary!.port],
+    ])
+      knowing.push(await open(`postgresql://alterd@${ports.map((port) => `127.0.0.1:${port}`).join(',')}/vault`));
     const way = await startFaultProxy({ target: () => ({ path: join(serving.directory, '.s.PGSQL.5432') }) });
-    const journal = new MemoryJournal();
-    const vault = await openVault({
-      ...{ dbFile: '', openStore: () => openPostgresStore({ url: `postgresql://alterd@127.0.0.1:${way.port}/vault` }) },
-      ...{ followEveryMs: 50, masterKey: new MasterKey('file', randomBytes(32)), catalogue, audit: journal },
-    });
+    const vault = await open(`postgresql://alterd@127.0.0.1:${way.port}/vault`);
+    for (const [i, each] of knowing.entries()) await each.agents.create({ name: `knows-${i}` });
     const acknowledged: string[] = [];
     let crash: Promise<void> | null = null;
     let refused = 0;
@@ -55,24 +68,31 @@ else
     expect(acknowledged.length).toBeGreaterThanOrEqual(5);
     standby.promote();
     serving = standby;
-    await expect
-      .poll(
-        () =>
-          vault.agents.create({ name: 'after' }).then(
-            () => 'made',
-            ({ code }: { code: string }) => code,
-          ),
-        { timeout: 20_000 },
-      )
-      .toBe('made');
+    const make = (by: Vault, name: string) =>
+      expect
+        .poll(
+          () =>
+            by.agents.create({ name }).then(
+              () => 'made',
+              ({ code }: { code: string }) => code,
+            ),
+          { timeout: 20_000 },
+        )
+        .toBe('made');
+    await make(vault, 'after');
+    for (const [i, each] of knowing.entries()) await make(each, `after-${i}`);
+    // The old one comes back as if nothing had been: who has left it stays away.
+    await primary.begin();
+    for (const [i, each] of knowing.entries()) await make(each, `later-${i}`);
+    await vault.agents.create({ name: 'last' });
     const names = ask(standby, 'select name from agents').split('\n');
-    expect(names).toEqual(expect.arrayContaining([...acknowledged, 'after']));
+    expect(names).toEqual(expect.arrayContaining([...acknowledged, 'after', 'after-0', 'after-1', 'later-0', 'later-1', 'last']));
     expect(
       vault.agents
         .list()
         .map(({ name }) => name)
         .toSorted(),
     ).toEqual(names.toSorted());
-    await vault.close();
-    await way.close();
+    for (const each of [vault, ...knowing]) await each.close();
+    for (const each of [way, toPrimary!, toStandby!]) await each.close();
   });

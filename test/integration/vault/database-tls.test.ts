@@ -72,6 +72,12 @@ else {
     expect(await open('127.0.0.2', `sslrootcert=${caFile}`)).toBe(0);
   });
 
+  test('each of several hosts is held against the certificate by its own name', async () => {
+    const query = `sslmode=verify-full&sslrootcert=${caFile}`;
+    expect(await open(`127.0.0.1:${port},localhost`, query)).toBe(0);
+    await expect(open(`127.0.0.1:${port},127.0.0.1`, query)).rejects.toMatchObject({ code: 'vault_unavailable' });
+  });
+
   test.each([
     ['of a foreign authority', 'localhost', () => `sslmode=verify-full&sslrootcert=${foreignCaFile}`],
     ['of an authority that nobody named', 'localhost', () => 'sslmode=verify-full'],

@@ -3,8 +3,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { openWithPassphrase, sealWithPassphrase } from '../../../src/crypto/passphrase-seal.ts';
 import { NO_NARROWING } from '../../../src/domain/agent.ts';
 import { Secret } from '../../../src/domain/secret.ts';
+import { EXPORT_KIND, type MovedRows } from '../../../src/vault/transfer/document.ts';
 import type { ImportReport } from '../../../src/vault/transfer/transfer.ts';
 import type { Vault } from '../../../src/vault/vault.ts';
 import { fieldsOf, type OpenedVault, openedVault, refusal, TOKEN } from '../../contract/vault/fixtures.ts';
@@ -23,6 +25,22 @@ const exported = async (vault: Vault): Promise<Buffer> =>
   (await vault.transfer.exportAll({ passphrase: PASSPHRASE, providerFiles: ['acme'], costLog2 })).file;
 const imported = (vault: Vault, file: Uint8Array, dryRun = false, allowReferences = false): Promise<ImportReport> =>
   vault.transfer.importAll(file, PASSPHRASE, { dryRun, allowReferences });
+
+type Rows<K extends keyof MovedRows> = { -readonly [M in keyof MovedRows[K][number]]: MovedRows[K][number][M] }[];
+type Document = { readonly [K in keyof MovedRows]: Rows<K> } & { readonly material: [string, [string, string][]][] };
+
+/** The export as somebody who has its passphrase may have changed it. */
+async function changed(file: Uint8Array, change: (document: Document) => void): Promise<Buffer> {
+  const document = JSON.parse((await openWithPassphrase(file, PASSPHRASE, EXPORT_KIND)).toString('utf8')) as Document;
+  change(document);
+  return sealWithPassphrase(Buffer.from(JSON.stringify(document)), PASSPHRASE, { kind: EXPORT_KIND, now: 0, costLog2 });
+}
+
+function first<T>(list: readonly T[]): T {
+  const [one] = list;
+  if (one === undefined) throw new Error('an empty list');
+  return one;
+}
 
 async function another(): Promise<OpenedVault> {
   const opened = await openedVault(directory());
@@ -226,6 +244,76 @@ describe('everything of a vault', () => {
     });
     expect(vault.epoch).toBe(epoch);
     expect(await imported(vault, fetching, false, true)).toMatchObject({ outcome: 'imported' });
+  });
+
+  it.each<[string, (document: Document) => void, string]>([
+    [
+      'a host for a whole public suffix',
+      ({ grants }) => Object.assign(first(grants).destinations[0] ?? {}, { pattern: '*.com' }),
+      'hosts: ',
+    ],
+    [
+      'a host that is written in another way',
+      ({ grants }) => Object.assign(first(grants).destinations[0] ?? {}, { pattern: 'API.good.test' }),
+      'hosts: ',
+    ],
+    [
+      'a host that its secret has not',
+      ({ grants, credentials }) => {
+        Object.assign(first(credentials), { destinations: [{ pattern: 'api.good.test', port: 443, scheme: 'https' }] });
+        Object.assign(first(grants).destinations[0] ?? {}, { pattern: 'elsewhere.test' });
+      },
+      'is none of its secret',
+    ],
+    [
+      'plaintext that was not allowed',
+      ({ grants }) => Object.assign(first(grants).destinations[0] ?? {}, { scheme: 'http', port: 80 }),
+      '--allow-plaintext',
+    ],
+    ['a method that would never match', ({ grants }) => Object.assign(first(grants), { approval: ['post'] }), 'upper-case'],
+    ['a method that echoes', ({ grants }) => Object.assign(first(grants), { methods: ['TRACE'] }), 'TRACE'],
+    ['a path that is no pattern', ({ grants }) => Object.assign(first(grants), { paths: ['/a/../b'] }), 'paths: '],
+    [
+      'an injection into a head that frames',
+      ({ grants }) => Object.assign(first(first(grants).injections), { name: 'Content-Length' }),
+      'Content-Length',
+    ],
+    [
+      'a placeholder of another grant',
+      ({ grants }) => Object.assign(grants[1] ?? {}, { placeholder: first(grants).placeholder }),
+      'another grant has it',
+    ],
+    [
+      'a placeholder that any text could hold',
+      ({ grants }) => Object.assign(first(grants), { placeholder: 'a' }),
+      'placeholder: ',
+    ],
+    [
+      'a value that is a placeholder',
+      (document) => {
+        (first(document.material)[1] as [string, string][])[0] = ['token', `x${first(document.grants).placeholder}`];
+      },
+      'placeholder',
+    ],
+    [
+      'a value that ends a line',
+      (document) => {
+        (first(document.material)[1] as [string, string][])[0] = ['token', 'SEKRET-marker\r\nX-More: 1'];
+      },
+      'fields.token',
+    ],
+    ['a key that is none', ({ keys }) => Object.assign(first(keys), { hash: 'abc' }), 'hash'],
+    ['a name with control characters', ({ agents }) => Object.assign(agents[1] ?? {}, { name: 'a\u001b[2J' }), 'name: '],
+  ])('%s could not be made here, and does not come in', async (_what, change, said) => {
+    const { vault, journal } = await another();
+    const events = journal.events.length;
+    const bad = await changed(file, change);
+    for (const dryRun of [true, false]) {
+      const { code, text } = await refusal(imported(vault, bad, dryRun));
+      expect([code, text]).toEqual(['invalid_input', expect.stringContaining(said)]);
+      expect(text).not.toContain('SEKRET');
+    }
+    expect([vault.agents.list(), journal.events.length]).toEqual([[], events]);
   });
 
   it('what the journal refuses does not happen', async () => {
