@@ -43,6 +43,8 @@ export interface NewSessionView {
   /** Variables that programs expect, with placeholders in place of secrets. */
   readonly agent_env: Readonly<Record<string, string>>;
   readonly notes: readonly string[];
+  /** Names of this machine's loopback that its grants cover: what is asked there is meant to come through the proxy. */
+  readonly loopback_hosts: readonly string[];
 }
 
 export function sessionRoutes({ vault, identity, facts, providers, now = Date.now }: ApiDeps): Hono {
@@ -85,6 +87,9 @@ export function sessionRoutes({ vault, identity, facts, providers, now = Date.no
         expires_at: new Date(created.expiresAt).toISOString(),
         agent_env: variables,
         notes,
+        loopback_hosts: [
+          ...new Set(usable.flatMap(({ destinations }) => destinations.map(({ pattern }) => pattern).filter(isLoopback))),
+        ],
       } satisfies NewSessionView,
       201,
     );
@@ -97,6 +102,8 @@ export function sessionRoutes({ vault, identity, facts, providers, now = Date.no
 
   return routes;
 }
+
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\.[\d.]+$/.test(host);
 
 /** A free label; characters that some client would escape wrongly are replaced rather than encoded. */
 const proxyUser = (label: string): string => label.replace(/[^A-Za-z0-9._-]+/g, '-') || 'agent';

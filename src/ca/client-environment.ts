@@ -38,6 +38,10 @@ export interface ClientEnvironment {
 
 const DEFAULT_NO_PROXY = ['localhost', '127.0.0.1', '::1'];
 
+/** Loopback is reached directly, but for the names of it that a grant covers: going around would look like success, without a credential. */
+export const directHosts = (granted: readonly string[]): readonly string[] =>
+  DEFAULT_NO_PROXY.filter((host) => !granted.includes(host));
+
 /** Clients whose variable replaces their roots: all get the bundle. */
 const BUNDLE_VARIABLES = [
   'SSL_CERT_FILE', // OpenSSL, Go, Ruby, httpx, aiohttp, rustls-native-certs, .NET

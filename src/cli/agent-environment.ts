@@ -10,7 +10,7 @@ import type { CaView } from '../api/ca.ts';
 import { type ApiClient, apiPath } from '../api/client.ts';
 import type { NewSessionView } from '../api/sessions.ts';
 import type { StatusView } from '../api/status.ts';
-import { type ClientEnvironment, clientEnvironment } from '../ca/client-environment.ts';
+import { type ClientEnvironment, clientEnvironment, directHosts } from '../ca/client-environment.ts';
 import { writeBundle, writeWgetrc } from '../ca/trust.ts';
 import { ensureTruststore } from '../ca/truststore.ts';
 import { AlterError } from '../domain/errors.ts';
@@ -32,6 +32,8 @@ export interface AgentSession {
   readonly agent: string;
   readonly expiresAt: string;
   readonly environment: ClientEnvironment;
+  /** What a person should know before a program runs with it: calls that take another way than usual. */
+  readonly loopback: string | null;
 }
 
 /** Mints a session key and the variables that go with it. @throws AlterError not_found, conflict, invalid_input, vault_unavailable */
@@ -51,7 +53,12 @@ export async function openAgentSession(
     label: options.label,
     user_session: options.userSession,
   });
+  const stubs = stubVariables(session, host, port, status.bundle_file);
+  // SDKs ask the stub of AWS credentials there, and it answers who comes to it directly.
+  const through = (session.loopback_hosts ?? []).filter((each) => stubs[AWS_STUB] === undefined || each !== host);
+  const loopback = loopbackNote(through);
   const environment = clientEnvironment({
+    noProxy: directHosts(through),
     host,
     port,
     user: session.proxy_user,
@@ -69,15 +76,23 @@ export async function openAgentSession(
       set: {
         ...environment.set,
         ...session.agent_env,
-        ...stubVariables(session, host, port, status.bundle_file),
+        ...stubs,
         ALTERD_AGENT: session.agent,
         ALTERD_SESSION: session.session_id,
       },
       unset: environment.unset,
-      notes: [...session.notes, ...environment.notes],
+      notes: [...session.notes, ...(loopback === null ? [] : [loopback]), ...environment.notes],
     },
+    loopback,
   };
 }
+
+const AWS_STUB = 'AWS_CONTAINER_CREDENTIALS_FULL_URI';
+
+const loopbackNote = (hosts: readonly string[]): string | null =>
+  hosts.length === 0
+    ? null
+    : `Calls to ${hosts.join(' and ')} go through alterd, since a grant names it: other ports there are refused. Go programs never use a proxy for loopback.`;
 
 /**
  * Credential endpoints for SDKs that take no key from the environment: they answer placeholders. The AWS one is asked without a proxy, and
@@ -88,7 +103,7 @@ function stubVariables(session: NewSessionView, host: string, port: number, bund
   const isLoopback = host === '::1' || /^127\./.test(host);
   if (session.agent_env.AWS_ACCESS_KEY_ID !== undefined && isLoopback) {
     const pair = Buffer.from(`${session.proxy_user}:${session.key}`).toString('base64');
-    found.AWS_CONTAINER_CREDENTIALS_FULL_URI = `http://${host.includes(':') ? `[${host}]` : host}:${port}/aws/credentials`;
+    found[AWS_STUB] = `http://${host.includes(':') ? `[${host}]` : host}:${port}/aws/credentials`;
     found.AWS_CONTAINER_AUTHORIZATION_TOKEN = `Basic ${pair}`;
   }
   if (session.agent_env.GOOGLE_ACCESS_TOKEN !== undefined) {

@@ -28,11 +28,15 @@ export async function eventually(ms: number, isSo: () => Promise<boolean>): Prom
 }
 
 /** Every daemon hears of changes at once. */
-export function isCalm(stage: FleetStage): Promise<boolean> {
-  return Promise.all(
-    stage.daemons.map(async (daemon) => (await daemon.api<StatusView>('GET', '/v1/status')).vault?.state === 'streaming'),
-  ).then((states) => states.every(Boolean));
-}
+export const isCalm = async (stage: FleetStage): Promise<boolean> =>
+  (await Promise.all(stage.daemons.map(isStreaming))).every(Boolean);
+
+export const isStreaming = async (daemon: Part): Promise<boolean> =>
+  (await daemon.api<StatusView>('GET', '/v1/status')).vault?.state === 'streaming';
+
+/** How many streams it has lost since it began. */
+export const streamsLost = async (daemon: Part): Promise<number> =>
+  (await daemon.api<StatusView>('GET', '/v1/status')).vault?.streams_lost ?? 0;
 
 /** Rows of a daemon, and of them those that the vault has. Called while no request is under way. */
 export async function judgeAudit(stage: FleetStage, record: ChaosRecord, waitMs: number): Promise<void> {

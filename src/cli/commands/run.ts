@@ -39,7 +39,11 @@ export function defineRun(command: Command, cli: Cli): void {
     .option('--grant <id>', 'only with this grant, by id or label; repeatable', collect)
     .option('--deny <rule>', 'not even where the agent may: method=DELETE, path=/admin/**, host=…; repeatable', collect)
     .option('--label <text>', 'a name for the audit entries')
-    .option('--ttl <duration>', 'the session ends by itself after this', '24h');
+    .option('--ttl <duration>', 'the session ends by itself after this', '24h')
+    .addHelpText(
+      'after',
+      '\nCalls to localhost, 127.0.0.1 and ::1 go straight there (NO_PROXY), but for those of them that a grant of the\nagent names: these go through alterd on all ports. Go programs never use a proxy for loopback.',
+    );
   example(command, "alterd run --agent research-bot --deny 'method=DELETE' -- curl -s https://api.github.com/user").action(
     async (words: string[], flags: RunFlags) => {
       requireSeparator(words, cli.argv);
@@ -71,6 +75,7 @@ async function runAs(
   cli: Cli,
 ): Promise<number> {
   const session = await openAgentSession(client, options, cli.env);
+  if (session.loopback !== null) cli.output.note(session.loopback);
   try {
     return await runChild(words, applied(session.environment, cli.env), signals, cli);
   } finally {

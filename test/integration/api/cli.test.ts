@@ -155,6 +155,23 @@ describe('run', () => {
     expect(values).toMatch(new RegExp(`^http://runner:alter_key_session_\\w+@127\\.0\\.0\\.1:${daemon.port}\\|runner\\|\\|yes$`));
   });
 
+  test('what a grant covers on loopback goes through the proxy, which is said once; the rest of loopback does not', async () => {
+    const host = `localhost:${origin.port}`;
+    await daemon.api('POST', '/v1/agents', { name: 'local' });
+    await cli(['secret', 'add', 'loop', '--host', host, '--token-stdin'], { input: MARKER });
+    await inside('grant', 'create', 'loop', '--agent', 'local', '--allow-private');
+    const words = [
+      ...FETCH(`https://${host}/user`).slice(0, 2),
+      `console.log(process.env.NO_PROXY); ${FETCH(`https://${host}/user`)[2]}`,
+    ];
+    const { stdout, stderr } = await cli(['run', '--agent', 'local', '--', ...words]);
+    expect(stdout).toMatch(/^127\.0\.0\.1,::1\n200 /);
+    expect(origin.arrivals.at(-1)?.headers.authorization).toBe(`Bearer ${MARKER}`);
+    expect(stderr.match(/Calls to localhost go through alterd/g)).toHaveLength(1);
+    const other = await run('--', 'sh', '-c', 'echo "$NO_PROXY"');
+    expect([other.stdout, other.stderr]).toEqual(['localhost,127.0.0.1,::1\n', '']);
+  });
+
   test('passes a signal on, and revokes the session whatever ended the command', async () => {
     const child = spawnCli(daemon.home, [
       'run',

@@ -106,10 +106,6 @@ else {
       const between: readonly (() => Promise<unknown>)[] = [
         () => another(other),
         async () => {
-          await another(other);
-          await cut();
-        },
-        async () => {
           await cut();
           await another(third);
           await other.secrets.create({ name: `s${n++}`, providerId: 'good', fields: TOKEN });
