@@ -8,7 +8,8 @@ import { parseArgs } from 'node:util';
 import { isPostgresHere } from '../helpers/postgres.ts';
 import { runChaos } from './run.ts';
 
-const ALTERD_BUILD = join(import.meta.dirname, '..', '..', 'dist', 'bundle', 'cli', 'main.js');
+/** Written anew with each build. */
+const BUILD_MARK = join(import.meta.dirname, '..', '..', 'dist', '.bundle');
 const { values } = parseArgs({ options: { seed: { type: 'string' }, minutes: { type: 'string', default: '5' } } });
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 console.log(`seed ${seed}`);
@@ -19,7 +20,7 @@ if (!isPostgresHere) {
 // So that nothing that was started is left: processes end with this one.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 // Processes start all along: of two builds, the older may have to refuse what the newer writes.
-const build = (): number => statSync(ALTERD_BUILD).mtimeMs;
+const build = (): number => statSync(BUILD_MARK).mtimeMs;
 const builtAt = build();
 const { problems, story, logs, requests, storms } = await runChaos({
   ...{ seed, forMs: Number(values.minutes) * 60_000, print: (line) => console.log(line) },

@@ -153,19 +153,19 @@ export class Http1Exchange implements AgentBody, AgentReply, BodyEvents {
 
   abort(): void {
     this.finished = true;
-    this.#outlet.flush();
+    this.#outlet.settle();
     // An honest cut: with a known length or chunks the agent sees an incomplete message, not a short complete one.
     this.#owner.socket.destroy();
   }
 
   detach(): { stream: Duplex; rest: Buffer | null } {
-    this.#outlet.flush();
+    this.#outlet.settle();
     this.finished = true;
     return { stream: this.#owner.socket, rest: this.#owner.detach() };
   }
 
   switchOver(): { socket: Socket; reader: SocketReader; rest: Buffer | null } {
-    this.#outlet.flush();
+    this.#outlet.settle();
     this.finished = true;
     return { socket: this.#owner.socket, ...this.#owner.switchOver() };
   }

@@ -238,13 +238,9 @@ export class AgentHttp1 implements Expiring {
   #endSocket(linger: boolean): void {
     this.#closing = true;
     this.#pending = null;
-    if (!linger) {
-      this.socket.end();
-      this.deadlineAt = this.#sweeper.deadlineIn(LINGER_MS);
-      return;
-    }
+    this.outlet.settle();
     this.socket.end();
-    this.socket.resume();
+    if (linger) this.socket.resume();
     this.deadlineAt = this.#sweeper.deadlineIn(LINGER_MS);
   }
 

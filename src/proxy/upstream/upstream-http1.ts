@@ -128,6 +128,7 @@ export class UpstreamHttp1 implements Expiring, UpstreamStream, BodyEvents {
 
   /** After a 101: from now on bytes go to `raw` as they are, and the socket is never used again for HTTP. */
   takeOver(raw: RawSink): Socket {
+    this.#outlet.settle();
     this.#raw = raw;
     this.#sink = null;
     this.deadlineAt = Number.POSITIVE_INFINITY;
@@ -250,6 +251,7 @@ export class UpstreamHttp1 implements Expiring, UpstreamStream, BodyEvents {
     }
     this.#sink = null;
     if (!this.#mayReuse || this.#gone || this.#pending !== null) {
+      this.#outlet.settle();
       this.socket.end();
       this.deadlineAt = this.#owner.deadlineIn(1000);
       return;
@@ -281,6 +283,7 @@ export class UpstreamHttp1 implements Expiring, UpstreamStream, BodyEvents {
       sink.onFlush();
       this.#sink = null;
     }
+    this.#outlet.settle();
     this.socket.end();
     this.#onGone(null);
   }
