@@ -160,7 +160,10 @@ export function grantRoutes({ vault, identity, providers, now = Date.now }: ApiD
 /** What the grant stands beside: all that its agent may use, or the other grants of the same owner. */
 function besides(grant: Grant, vault: ApiDeps['vault'], now: number): readonly Grant[] {
   if (grant.principal.type === 'agent') {
-    const theirs = compileAuthority(vault.authority).grantsOf(grant.principal.agentId);
+    const { agentId } = grant.principal;
+    // What is another agent's own is no part of its view, and there may be very much of it.
+    const grants = vault.authority.grants.filter(({ principal }) => principal.type !== 'agent' || principal.agentId === agentId);
+    const theirs = compileAuthority({ ...vault.authority, grants }).grantsOf(agentId);
     return theirs.all.filter((each) => theirs.isUsable(each, now));
   }
   return vault.grants.list().filter((each) => isUsable(each, now) && isDeepStrictEqual(each.principal, grant.principal));

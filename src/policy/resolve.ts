@@ -19,6 +19,7 @@ import type { Selectors } from '../domain/selectors.ts';
 import { AgentGrants, isOfOneUser, topRank } from './agent-grants.ts';
 import { indexDelegations } from './delegated-grants.ts';
 import { PlaceholderIndex } from './placeholder-index.ts';
+import { Reach } from './reach-index.ts';
 import { type Choice, noGrantLeft, notSelected, severalUsers, wrongPlaceholder } from './resolve-refusals.ts';
 
 export interface CompiledAuthority {
@@ -47,32 +48,21 @@ interface AgentViews {
   readonly byUser: Map<string, AgentGrants> | null;
 }
 
-/** Indexes an authority: one pass over the grants now, the rest for each agent when it first calls. */
-export function compileAuthority(authority: Authority): CompiledAuthority {
-  const names = new Set<string>();
-  const suffixes = new Set<string>();
-  const placeholders = new Set<string>();
-  const own = new Map<string, Grant[]>();
-  const system: Grant[] = [];
-  for (const grant of authority.grants) {
-    if (grant.placeholder !== null) placeholders.add(grant.placeholder);
-    for (const { pattern } of grant.destinations) {
-      if (pattern.startsWith('*.')) suffixes.add(pattern.slice(1));
-      else names.add(pattern);
-    }
-    if (grant.principal.type === 'system') system.push(grant);
-    else if (grant.principal.type === 'agent') {
-      const list = own.get(grant.principal.agentId);
-      if (list === undefined) own.set(grant.principal.agentId, [grant]);
-      else list.push(grant);
-    }
-  }
+/**
+ * Indexes an authority, the rest for each agent when it first calls. Of an index of the version before only what changed is made anew; which
+ * hosts that one covers is brought forward with it, so that what is under way goes by what holds now.
+ */
+export function compileAuthority(authority: Authority, before: CompiledAuthority | null = null): CompiledAuthority {
+  const reach = (before === null ? undefined : reaches.get(before)) ?? new Reach();
+  reach.follow(authority.grants);
+  const { owned, placeholders } = reach;
+  const { system } = owned;
   const systemGrants = new AgentGrants(system, null);
   const delegated = indexDelegations(authority);
   const byAgent = new Map<string, AgentViews>();
   const build = (agentId: string, userId: string | null): AgentGrants => {
     const theirs = delegated(agentId, userId);
-    const list = [...(own.get(agentId) ?? []), ...(theirs?.grants ?? [])];
+    const list = [...owned.of(agentId), ...(theirs?.grants ?? [])];
     const agent = authority.agents.get(agentId);
     if (agent !== undefined && agent.providers !== null) return scoped(agent, [...list, ...system], theirs?.delegationOf);
     return list.length === 0 ? systemGrants : new AgentGrants(list, systemGrants, theirs?.delegationOf);
@@ -92,20 +82,19 @@ export function compileAuthority(authority: Authority): CompiledAuthority {
     }
     return view;
   };
-  return {
+  const compiled: CompiledAuthority = {
     version: authority.version,
     placeholders,
     placeholderIndex: new PlaceholderIndex(authority, placeholders),
     grantsOf,
-    covers(host) {
-      if (names.has(host)) return true;
-      // Patterns with a wildcard never have an address for a suffix, so a mere look-up can't match one.
-      const dot = suffixes.size === 0 ? -1 : host.indexOf('.');
-      return dot > 0 && suffixes.has(host.slice(dot));
-    },
+    covers: (host) => reach.covers(host),
     candidates: (agentId, destination, userId) => grantsOf(agentId, userId).matching(destination).all,
   };
+  reaches.set(compiled, reach);
+  return compiled;
 }
+
+const reaches = new WeakMap<CompiledAuthority, Reach>();
 
 /** SECURITY: the limit takes away before anything is chosen, so that nothing outside it can win, tie or lend its placeholder. */
 function scoped(agent: Agent, all: readonly Grant[], delegationOf: ConstructorParameters<typeof AgentGrants>[2]): AgentGrants {

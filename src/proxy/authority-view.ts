@@ -34,7 +34,7 @@ export class AuthorityView {
   constructor(vault: VaultPort, onChange: () => void) {
     this.compiled = compileAuthority(vault.authority);
     this.#stop = vault.onAuthorityChange((authority) => {
-      this.compiled = compileAuthority(authority);
+      this.compiled = compileAuthority(authority, this.compiled);
       onChange();
     });
   }

@@ -1,4 +1,5 @@
 /** Changes on a snapshot in memory: the meaning that every Store implementation must have. Pure. */
+import { withRow } from '../domain/row-lists.ts';
 import type { DelegationRow, GrantRow, RowKind, StoreChange, StoreSnapshot } from './rows.ts';
 
 export const EMPTY_SNAPSHOT: StoreSnapshot = {
@@ -109,21 +110,7 @@ function withPermitsLeft(s: StoreSnapshot): StoreSnapshot {
   return { ...s, permits };
 }
 
-interface Dated {
-  readonly id: string;
-  readonly createdAt: number;
-}
-
-function withRow<R extends Dated>(rows: readonly R[], row: R): R[] {
-  const next = rows.filter((other) => other.id !== row.id);
-  next.push(row);
-  return next.sort(byCreation);
-}
-
 const keepUse = <R extends { readonly id: string; readonly lastUsedAt: number | null }>(rows: readonly R[], row: R): R => {
   const existing = rows.find((other) => other.id === row.id);
   return existing === undefined ? row : { ...row, lastUsedAt: existing.lastUsedAt };
 };
-
-/** The order of lists. Ids are compared by code unit, as a binary collation does. */
-export const byCreation = (a: Dated, b: Dated): number => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);

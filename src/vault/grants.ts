@@ -261,12 +261,12 @@ export class EmbeddedGrants implements VaultGrants {
   }
 
   #freshPlaceholder(template: string): string {
-    const known = new Set(this.#state.rows.grants.map((grant) => grant.placeholder));
+    const { grants } = this.#state.rows;
     for (;;) {
       const minted = mintPlaceholder(template);
       // A shape without a random part would be the same for every grant.
       const placeholder = minted === template ? template + mintPlaceholder('_{random:24}') : minted;
-      if (!known.has(placeholder)) return placeholder;
+      if (!grants.some((grant) => grant.placeholder === placeholder)) return placeholder;
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
- * The vault's rows by what a host's view is made of, so that a view costs what is in it and not what is in the vault. Made once for each
- * snapshot, and each part only when its rows changed. Pure.
+ * The vault's rows by what a host's view is made of, so that a view costs what is in it and not what is in the vault. Kept in step with one
+ * snapshot after the other: a change costs the rows that it changes.
  */
+import { groupBy, RowGroups, RowsById } from '../domain/row-lists.ts';
 import type {
   AgentRow,
   CredentialRow,
@@ -35,16 +36,18 @@ type Indexed = Pick<
   'agents' | 'keys' | 'credentials' | 'grants' | 'users' | 'delegations' | 'permits' | 'policySets'
 >;
 
+/** No agent has this for an id. */
+const SYSTEM = '';
+
 /** Indexes one snapshot after the other. */
 export class HostIndexer {
-  readonly #agents = once((rows: Indexed['agents']) => byId(rows));
+  readonly #agents = new RowsById<AgentRow>();
   readonly #keys = once((rows: Indexed['keys']) => groupBy(rows, ({ agentId }) => agentId));
-  readonly #credentials = once((rows: Indexed['credentials']) => byId(rows));
-  readonly #grants = once((rows: Indexed['grants']) => ({
-    byId: byId(rows),
-    byAgent: groupBy(rows, ({ principal }) => (principal.type === 'agent' ? principal.agentId : null)),
-    system: rows.filter(({ principal }) => principal.type === 'system'),
-  }));
+  readonly #credentials = new RowsById<CredentialRow>();
+  readonly #grants = new RowsById<GrantRow>();
+  readonly #grantsByOwner = new RowGroups<GrantRow>(({ principal }) =>
+    principal.type === 'agent' ? principal.agentId : principal.type === 'system' ? SYSTEM : null,
+  );
   readonly #users = once((rows: Indexed['users']) => ({
     byId: byId(rows),
     byIssuer: groupBy(rows, ({ issuer }) => issuer),
@@ -59,22 +62,23 @@ export class HostIndexer {
     ),
   );
 
+  /** What an index of before says by id is brought forward with it. */
   index(rows: Indexed): RowIndex {
-    const grants = this.#grants(rows.grants);
+    const grants = this.#grantsByOwner.of(rows.grants);
     const users = this.#users(rows.users);
     const keys = this.#keys(rows.keys);
     const delegations = this.#delegations(rows.delegations);
     const permits = this.#permits(rows.permits);
     return {
-      agents: this.#agents(rows.agents),
-      grants: grants.byId,
-      credentials: this.#credentials(rows.credentials),
+      agents: this.#agents.of(rows.agents),
+      grants: this.#grants.of(rows.grants),
+      credentials: this.#credentials.of(rows.credentials),
       users: users.byId,
       deactivatedUsers: users.deactivated,
-      systemGrants: grants.system,
+      systemGrants: grants.get(SYSTEM) ?? [],
       policies: this.#policies(rows.policySets),
       keysOf: (id) => keys.get(id) ?? [],
-      grantsOf: (id) => grants.byAgent.get(id) ?? [],
+      grantsOf: (id) => grants.get(id) ?? [],
       delegationsOf: (id) => delegations.get(id) ?? [],
       permitsOf: (id) => permits.get(id) ?? [],
       usersOf: (issuer) => users.byIssuer.get(issuer) ?? [],
@@ -93,15 +97,3 @@ function once<R extends object, T>(make: (rows: R) => T): (rows: R) => T {
 
 const byId = <R extends { readonly id: string }>(rows: readonly R[]): ReadonlyMap<string, R> =>
   new Map(rows.map((row) => [row.id, row]));
-
-function groupBy<R>(rows: readonly R[], keyOf: (row: R) => string | null): ReadonlyMap<string, readonly R[]> {
-  const groups = new Map<string, R[]>();
-  for (const row of rows) {
-    const key = keyOf(row);
-    if (key === null) continue;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [row]);
-    else group.push(row);
-  }
-  return groups;
-}

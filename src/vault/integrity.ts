@@ -8,7 +8,9 @@ import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:cr
 import { isDeepStrictEqual } from 'node:util';
 import { NO_BINDING, NO_NARROWING } from '../domain/agent.ts';
 import { DEFAULT_BODY_BYTES } from '../domain/audit-body.ts';
+import { alignRows, type Dated } from '../domain/row-lists.ts';
 import type { AgentRow, DataKeyRow, GrantRow, KeyRow, ProviderClientRow, StoreSnapshot } from '../store/rows.ts';
+import { canonicalJson } from './canonical-json.ts';
 
 export const MAC_NAME = 'authority_mac';
 
@@ -16,31 +18,54 @@ export const MAC_NAME = 'authority_mac';
 const FORM = '2.';
 
 /**
- * MAC of a snapshot, as text: over the epoch, the digests of all rows table by table in their order, and the meta. Moments of last use
- * are left out: they change without a change of authority. A row is digested once as long as it is the same object, which is what
- * changeSnapshot() leaves of those that did not change: a change costs its own rows and 32 bytes of each other one.
+ * The digests of the rows that were under a MAC last, table by table, so that a change costs its own rows and 32 bytes of each other one.
+ * SECURITY: a digest is taken over only for the very object that it was made of.
  */
-export function macOf(key: KeyObject, snapshot: StoreSnapshot): string {
+export class RowDigests {
+  readonly #tables = new Map<string, { readonly rows: readonly Dated[]; readonly digests: Buffer }>();
+
+  /** The digests of these rows, one after the other. */
+  of({ name, rows, covered }: Table): Buffer {
+    const last = this.#tables.get(name) ?? { rows: [], digests: Buffer.alloc(0) };
+    if (last.rows === rows) return last.digests;
+    const digests = Buffer.allocUnsafe(rows.length * DIGEST_BYTES);
+    alignRows(last.rows, rows, {
+      keep: (from, to, count) =>
+        void last.digests.copy(digests, to * DIGEST_BYTES, from * DIGEST_BYTES, (from + count) * DIGEST_BYTES),
+      come: (to) => void digests.write(digestOf(name, rows[to] as Dated, covered), to * DIGEST_BYTES, 'binary'),
+    });
+    this.#tables.set(name, { rows, digests });
+    return digests;
+  }
+}
+
+const DIGEST_BYTES = 32;
+
+/**
+ * MAC of a snapshot, as text: over the epoch, the digests of all rows table by table in their order, and the meta. Moments of last use
+ * are left out: they change without a change of authority.
+ */
+export function macOf(key: KeyObject, snapshot: StoreSnapshot, known = new RowDigests()): string {
   const mac = createHmac('sha256', key);
   mac.update(JSON.stringify({ form: FORM, epoch: snapshot.epoch, meta: metaOf(snapshot) }));
-  for (const { name, rows, covered } of tablesOf(snapshot)) {
+  for (const table of tablesOf(snapshot)) {
     // SECURITY: name and count bind each digest to its table, so that no row can be taken for one of another table.
-    mac.update(`\n${name} ${rows.length}\n`);
-    mac.update(Buffer.concat(rows.map((row) => digestOf(name, row, covered))));
+    mac.update(`\n${table.name} ${table.rows.length}\n`);
+    mac.update(known.of(table));
   }
   return `${FORM}${mac.digest('base64url')}`;
 }
 
-export function isMacRight(key: KeyObject, snapshot: StoreSnapshot): boolean {
+export function isMacRight(key: KeyObject, snapshot: StoreSnapshot, known = new RowDigests()): boolean {
   const written = snapshot.meta.get(MAC_NAME) ?? '';
-  const expected = Buffer.from(written.startsWith(FORM) ? macOf(key, snapshot) : macOfBefore(key, snapshot));
+  const expected = Buffer.from(written.startsWith(FORM) ? macOf(key, snapshot, known) : macOfBefore(key, snapshot));
   const given = Buffer.from(written);
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
 
 interface Table {
   readonly name: string;
-  readonly rows: readonly object[];
+  readonly rows: readonly Dated[];
   /** What of a row is covered. */
   readonly covered: (row: never) => object;
 }
@@ -65,19 +90,11 @@ function tablesOf(s: StoreSnapshot): Table[] {
   ];
 }
 
-const digests = new WeakMap<object, Buffer>();
-
-/** Without a key: what a digest is good for is decided by the MAC over all of them. */
-function digestOf(table: string, row: object, covered: (row: never) => object): Buffer {
-  let digest = digests.get(row);
-  if (digest === undefined) {
-    digest = createHash('sha256')
-      .update(`${table}\n${canonicalJson(covered(row as never))}`)
-      .digest();
-    digests.set(row, digest);
-  }
-  return digest;
-}
+/** Without a key: what a digest is good for is decided by the MAC over all of them. Each character is a byte. */
+const digestOf = (table: string, row: object, covered: (row: never) => object): string =>
+  createHash('sha256')
+    .update(`${table}\n${canonicalJson(covered(row as never))}`)
+    .digest('binary');
 
 const metaOf = (snapshot: StoreSnapshot): [string, string][] =>
   [...snapshot.meta].filter(([name]) => name !== MAC_NAME).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -97,20 +114,21 @@ function macOfBefore(key: KeyObject, snapshot: StoreSnapshot): string {
   return createHmac('sha256', key).update(canonicalJson(covered)).digest('base64url');
 }
 
-/** A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. */
+/**
+ * A database of before a setting has a MAC without it: its absence is the initial value, and any other is covered like all else. What is
+ * undefined is not written.
+ */
 const asBefore = (row: GrantRow): object => {
-  const { passResponseCookies, operations, approval, git, noCache, offlineGraceMs, auditBodies, auditBodyBytes, ...rest } = row;
-  return {
-    ...rest,
-    ...(passResponseCookies ? { passResponseCookies } : {}),
-    ...(operations.length > 0 ? { operations } : {}),
-    ...(approval === null ? {} : { approval }),
-    ...(git === null ? {} : { git }),
-    ...(noCache ? { noCache } : {}),
-    ...(offlineGraceMs === 0 ? {} : { offlineGraceMs }),
-    ...(auditBodies === 'none' ? {} : { auditBodies }),
-    ...(auditBodyBytes === DEFAULT_BODY_BYTES ? {} : { auditBodyBytes }),
-  };
+  const covered: { -readonly [K in keyof GrantRow]: GrantRow[K] | undefined } = { ...row };
+  if (!row.passResponseCookies) covered.passResponseCookies = undefined;
+  if (row.operations.length === 0) covered.operations = undefined;
+  if (row.approval === null) covered.approval = undefined;
+  if (row.git === null) covered.git = undefined;
+  if (!row.noCache) covered.noCache = undefined;
+  if (row.offlineGraceMs === 0) covered.offlineGraceMs = undefined;
+  if (row.auditBodies === 'none') covered.auditBodies = undefined;
+  if (row.auditBodyBytes === DEFAULT_BODY_BYTES) covered.auditBodyBytes = undefined;
+  return covered;
 };
 
 const agentAsBefore = ({ type, providers, parentId, metadata, ...rest }: AgentRow): object => ({
@@ -135,12 +153,3 @@ const withoutUse = <R extends { readonly lastUsedAt: number | null }>(row: R): O
   const { lastUsedAt: _left, ...rest } = row;
   return rest;
 };
-
-/** JSON with sorted keys, so that equal rows give equal text however they were built. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    part !== null && typeof part === 'object' && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
-}

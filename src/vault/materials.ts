@@ -6,6 +6,7 @@
 import type { CredentialMaterial } from '../domain/credential.ts';
 import { AlterError, toAlterError } from '../domain/errors.ts';
 import type { Grant } from '../domain/grant.ts';
+import { RowsById } from '../domain/row-lists.ts';
 import type { CredentialRow, SealedRow } from '../store/rows.ts';
 import { isLive } from './authority.ts';
 import type { LastUses } from './last-uses.ts';
@@ -48,9 +49,8 @@ export class Materials {
   readonly #cached = new Map<string, CachedMaterial>();
   readonly #opening = new Map<string, Promise<CredentialMaterial>>();
   readonly #failed = new Map<string, Failed>();
-  #credentials: ReadonlyMap<string, CredentialRow> = new Map();
-  #grants: ReadonlyMap<string, Grant> = new Map();
-  #indexedVersion = -1;
+  readonly #credentials = new RowsById<CredentialRow>();
+  readonly #grants = new RowsById<Grant>();
   /** The name of the credential asked for last: nearly always the next one too. */
   #last: { readonly credential: CredentialRow | null; readonly grant: Grant | null; readonly name: string } = {
     credential: null,
@@ -177,15 +177,10 @@ export class Materials {
 
   #credentialOf(grant: Grant): CredentialRow {
     const { state } = this.#parts;
-    if (this.#indexedVersion !== state.authority.version) {
-      this.#credentials = new Map(state.rows.credentials.map((row) => [row.id, row]));
-      this.#grants = new Map(state.authority.grants.map((each) => [each.id, each]));
-      this.#indexedVersion = state.authority.version;
-    }
     // SECURITY: the caller's grant may be older than a revocation (the audit row was awaited in between); only the current one counts.
-    const current = this.#grants.get(grant.id);
+    const current = this.#grants.of(state.authority.grants).get(grant.id);
     if (current === undefined || !isLive(current, state.now())) throw unavailable(grant, 'the grant is no longer active');
-    const credential = this.#credentials.get(current.credentialId);
+    const credential = this.#credentials.of(state.rows.credentials).get(current.credentialId);
     if (credential === undefined) throw unavailable(grant, 'it was removed');
     return credential;
   }

@@ -7,9 +7,9 @@ import { type LoadedPolicies, type LoadedPolicy, loadPolicies, readPolicyDirecto
 import { type PolicyProblem, problemText } from '../config/policy-problem.ts';
 import { AlterError } from '../domain/errors.ts';
 import type { PolicySource } from '../domain/policy.ts';
+import { byCreation } from '../domain/row-lists.ts';
 import { NO_POLICIES, type PolicySet } from '../policy/policy-set.ts';
 import type { PolicyRow, PolicySetRow, RateLimitRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
-import { byCreation } from '../store/snapshot.ts';
 import type { VaultEvent } from './events.ts';
 import { inTurn } from './in-turn.ts';
 import type { VaultState } from './state.ts';

@@ -12,9 +12,9 @@ import { CommitUnknown } from '../store/conflicts.ts';
 import type { KeyRow, StoreChange, StoreSnapshot } from '../store/rows.ts';
 import { changeSnapshot } from '../store/snapshot.ts';
 import type { HeldLease, Store } from '../store/store.ts';
-import { authorityOf } from './authority.ts';
+import { authorityOf, type MadeAuthority } from './authority.ts';
 import { closingOf, openingOf, type VaultEvent } from './events.ts';
-import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
+import { isMacRight, MAC_NAME, macOf, RowDigests } from './integrity.ts';
 import { metaAfter, retirementsOf } from './retired-placeholders.ts';
 import { notVouchedFor, unusable } from './rows-refused.ts';
 
@@ -25,6 +25,8 @@ export interface VaultStateOptions {
   readonly store: Store;
   readonly snapshot: StoreSnapshot;
   readonly macKey: KeyObject;
+  /** Of the rows that were checked. */
+  readonly digests?: RowDigests | undefined;
   readonly audit: AuditPort;
   readonly now: () => number;
   /** True where others change the same store: before each change their changes are taken over. */
@@ -44,13 +46,15 @@ export class VaultState {
   readonly #audit: AuditPort;
   readonly #listeners = new Set<(authority: Authority) => void>();
   readonly #macKeyFor: (rows: StoreSnapshot) => Promise<KeyObject>;
+  readonly #digests: RowDigests;
   #macKey: KeyObject;
   /** What others wrote does not open here. */
   #locked: AlterError | null = null;
   #rows: StoreSnapshot;
-  #authority: Authority;
+  #made: MadeAuthority;
   #keysByHash!: ReadonlyMap<string, KeyRow>;
   #keysById!: ReadonlyMap<string, KeyRow>;
+  #indexedKeys: readonly KeyRow[] | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   #journalMark: string | null = null;
   readonly #followers = new Set<(rows: StoreSnapshot) => void | Promise<void>>();
@@ -64,10 +68,11 @@ export class VaultState {
     this.now = options.now;
     this.#audit = options.audit;
     this.#macKey = options.macKey;
+    this.#digests = options.digests ?? new RowDigests();
     this.#macKeyFor = options.macKeyFor ?? (async () => this.#macKey);
     this.#rows = options.snapshot;
     this.isShared = options.isShared === true;
-    this.#authority = authorityOf(options.snapshot, 1);
+    this.#made = { rows: options.snapshot, authority: authorityOf(options.snapshot, 1) };
     this.#indexKeys();
   }
 
@@ -76,7 +81,7 @@ export class VaultState {
   }
 
   get authority(): Authority {
-    return this.#authority;
+    return this.#made.authority;
   }
 
   /** The journal that the vault wrote to when it was changed last. */
@@ -99,7 +104,7 @@ export class VaultState {
 
   /** @throws AlterError not_found */
   findAgent(nameOrId: string): Agent {
-    const found = this.#authority.agents.get(nameOrId) ?? this.#rows.agents.find((agent) => agent.name === nameOrId);
+    const found = this.authority.agents.get(nameOrId) ?? this.#rows.agents.find((agent) => agent.name === nameOrId);
     if (!found) throw new AlterError('not_found', { what: 'agent', name: nameOrId, list_command: 'alterd agent list' });
     return found;
   }
@@ -165,7 +170,7 @@ export class VaultState {
       const next = log?.reduce((rows, { changes }) => changeSnapshot(rows, changes), before) ?? (await this.store.load());
       const macKey = await this.#unlock(next);
       // SECURITY: the log and the rows are as good as the MAC over them; a database that went back would undo revocations.
-      if (next.epoch < before.epoch || !isMacRight(macKey, next))
+      if (next.epoch < before.epoch || !isMacRight(macKey, next, this.#digests))
         throw next.epoch < before.epoch
           ? unusable(
               `its database went back in time (from change ${before.epoch} to ${next.epoch})`,
@@ -209,7 +214,7 @@ export class VaultState {
     // In the form that the others will read, so that the MAC is over what is stored.
     const all = [...changes, ...retired, ...this.#binding()].map(storedForm);
     const draft = changeSnapshot(this.#rows, all);
-    const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft) };
+    const seal: StoreChange = { put: 'meta', name: MAC_NAME, value: macOf(macKey, draft, this.#digests) };
     await this.#record(event, epoch + 1, null);
     try {
       await this.store.apply([...all, seal], epoch, options.lease);
@@ -251,15 +256,19 @@ export class VaultState {
   }
 
   #indexKeys(): void {
-    this.#keysByHash = new Map(this.#rows.keys.map((key) => [key.hash, key]));
-    this.#keysById = new Map(this.#rows.keys.map((key) => [key.id, key]));
+    const { keys } = this.#rows;
+    if (keys === this.#indexedKeys) return;
+    this.#indexedKeys = keys;
+    this.#keysByHash = new Map(keys.map((key) => [key.hash, key]));
+    this.#keysById = new Map(keys.map((key) => [key.id, key]));
   }
 
   #publish(): void {
-    this.#authority = authorityOf(this.#rows, this.#authority.version + 1);
+    const { authority: before } = this.#made;
+    this.#made = { rows: this.#rows, authority: authorityOf(this.#rows, before.version + 1, this.#made) };
     for (const listener of this.#listeners) {
       try {
-        listener(this.#authority);
+        listener(this.authority);
       } catch (thrown) {
         // The change is made and durable: a listener's fault must neither undo it nor keep it from the others.
         process.emitWarning(thrown instanceof Error ? thrown : String(thrown));

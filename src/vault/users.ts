@@ -44,8 +44,11 @@ export class EmbeddedUsers implements VaultUsers {
     this.#uses = uses;
     this.#endings = endings;
     this.#byIdentity = indexOf(state.authority.users);
-    state.onAuthorityChange((authority) => {
-      this.#byIdentity = indexOf(authority.users);
+    let indexed = state.authority.users;
+    state.onAuthorityChange(({ users }) => {
+      if (users === indexed) return;
+      indexed = users;
+      this.#byIdentity = indexOf(users);
     });
   }
 

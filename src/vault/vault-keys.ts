@@ -12,7 +12,7 @@ import type { Store } from '../store/store.ts';
 import { DataKeys, mintDataKey, rewrapDataKeys } from './data-keys.ts';
 import { resealedIdentity } from './fleet-identity.ts';
 import { inTurn } from './in-turn.ts';
-import { isMacRight, MAC_NAME, macOf } from './integrity.ts';
+import { isMacRight, MAC_NAME, macOf, RowDigests } from './integrity.ts';
 import { notVouchedFor } from './rows-refused.ts';
 import type { VaultState } from './state.ts';
 
@@ -68,6 +68,7 @@ export interface KeyWatch {
 export interface UnlockedVault {
   readonly snapshot: StoreSnapshot;
   readonly macKey: KeyObject;
+  readonly digests: RowDigests;
   readonly keys: VaultKeys;
 }
 
@@ -98,8 +99,10 @@ export class VaultKeys {
     const macKey = macKeyOf(masterKey);
     const snapshot = isUnused(found) ? await initialise(store, found, masterKey, now) : found;
     requireRightKey(snapshot, masterKey, watch);
-    if (!isMacRight(macKey, snapshot)) throw await notVouchedFor(store);
-    return { snapshot, macKey, keys: new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot) };
+    const digests = new RowDigests();
+    if (!isMacRight(macKey, snapshot, digests)) throw await notVouchedFor(store);
+    const keys = new VaultKeys(masterKey, new DataKeys(masterKey, snapshot.dataKeys), watch, snapshot);
+    return { snapshot, macKey, digests, keys };
   }
 
   get source(): KeySource {

@@ -126,7 +126,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   try {
     const found = await store.load();
     const masterKey = typeof options.masterKey === 'function' ? await options.masterKey(recordedKeyOf(found)) : options.masterKey;
-    const { snapshot, macKey, keys } = await VaultKeys.unlock(store, found, masterKey, {
+    const { snapshot, macKey, digests, keys } = await VaultKeys.unlock(store, found, masterKey, {
       now: now(),
       watch: options.keyWatch,
     });
@@ -134,6 +134,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       store,
       snapshot,
       macKey,
+      digests,
       audit: options.audit,
       now,
       isShared: options.followEveryMs !== undefined,

@@ -1,6 +1,7 @@
 /** The statements that every database understands, made from the tables, and what fills them. A table is listed nowhere else. */
+
+import { byCreation } from '../../domain/row-lists.ts';
 import type { RowKind, StoreChange, StoreSnapshot } from '../rows.ts';
-import { byCreation } from '../snapshot.ts';
 import { agentColumns, agentRow, keyColumns, keyRow } from './agents.ts';
 import type { Columns } from './columns.ts';
 import {
@@ -74,24 +75,27 @@ export const SNAPSHOT_TABLES = [
   'host',
 ] as const satisfies readonly TableKey[];
 
-export function snapshotOf(read: (key: (typeof SNAPSHOT_TABLES)[number]) => readonly Columns[]): StoreSnapshot {
-  const meta = new Map(read('meta').map((c) => [c.name as string, c.value as string]));
+/** Reads a table of the snapshot, each row made by `make`. */
+type ReadTable = <R>(key: (typeof SNAPSHOT_TABLES)[number], make: (columns: Columns) => R) => R[];
+
+export function snapshotOf(read: ReadTable): StoreSnapshot {
+  const meta = new Map(read('meta', (c) => [c.name as string, c.value as string]));
   const epoch = Number(meta.get('epoch'));
   meta.delete('epoch');
   return {
     epoch,
-    agents: read('agent').map(agentRow).sort(byCreation),
-    keys: read('key').map(keyRow).sort(byCreation),
-    credentials: read('credential').map(credentialRow).sort(byCreation),
-    grants: read('grant').map(grantRow).sort(byCreation),
-    users: read('user').map(userRow).sort(byCreation),
-    delegations: read('delegation').map(delegationRow).sort(byCreation),
-    dataKeys: read('data_key').map(dataKeyRow).sort(byCreation),
-    policies: read('policy').map(policyRow).sort(byCreation),
-    policySets: read('policy_set').map(policySetRow).sort(byCreation),
-    providerClients: read('provider_client').map(providerClientRow).sort(byCreation),
-    permits: read('permit').map(permitRow).sort(byCreation),
-    hosts: read('host').map(hostRow).sort(byCreation),
+    agents: read('agent', agentRow).sort(byCreation),
+    keys: read('key', keyRow).sort(byCreation),
+    credentials: read('credential', credentialRow).sort(byCreation),
+    grants: read('grant', grantRow).sort(byCreation),
+    users: read('user', userRow).sort(byCreation),
+    delegations: read('delegation', delegationRow).sort(byCreation),
+    dataKeys: read('data_key', dataKeyRow).sort(byCreation),
+    policies: read('policy', policyRow).sort(byCreation),
+    policySets: read('policy_set', policySetRow).sort(byCreation),
+    providerClients: read('provider_client', providerClientRow).sort(byCreation),
+    permits: read('permit', permitRow).sort(byCreation),
+    hosts: read('host', hostRow).sort(byCreation),
     meta,
   };
 }

@@ -74,7 +74,7 @@ class PostgresStore implements Store {
     return this.#transactions.read(async (client) => {
       const read = new Map<string, Columns[]>();
       for (const key of SNAPSHOT_TABLES) read.set(key, (await client.query<Columns>(selectAll(key))).rows);
-      return snapshotOf((key) => read.get(key) ?? []);
+      return snapshotOf((key, make) => (read.get(key) ?? []).map(make));
     });
   }
 

@@ -18,6 +18,7 @@ import { SqliteCoordination } from './coordination.ts';
 import { asVaultError, openDatabaseFile } from './database-file.ts';
 import { SqliteHostAudit } from './host-audit.ts';
 import { SqliteQuotas } from './quotas.ts';
+import { TableReader } from './row-reader.ts';
 import { createEmpty } from './writer-lock.ts';
 
 export interface SqliteStoreOptions {
@@ -38,7 +39,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
 class SqliteStore implements Store {
   readonly #db: Database;
   readonly #unlock: () => void;
-  readonly #reads = new Map<string, Statement<unknown[], Columns>>();
+  readonly #tables = new Map<string, TableReader>();
   readonly #puts = new Map<string, Statement>();
   readonly #removes = new Map<string, Statement>();
   readonly #coordination: SqliteCoordination;
@@ -58,7 +59,7 @@ class SqliteStore implements Store {
     this.#quotas = new SqliteQuotas(db);
     const mark = (): string => '?';
     for (const key of Object.keys(TABLES) as TableKey[]) {
-      this.#reads.set(key, db.prepare(selectAll(key)));
+      this.#tables.set(key, new TableReader(db, key));
       this.#puts.set(key, db.prepare(upsert(key, mark)));
     }
     for (const key of [...REMOVALS, 'sealed'] as const) this.#removes.set(key, db.prepare(removal(key, mark)));
@@ -77,7 +78,7 @@ class SqliteStore implements Store {
   }
 
   async load(): Promise<StoreSnapshot> {
-    return this.#guarded(() => this.#db.transaction(() => snapshotOf((key) => this.#all(key)))());
+    return this.#guarded(() => this.#db.transaction(() => snapshotOf((key, make) => this.#all(key, make)))());
   }
 
   async readSealed(credentialId: string): Promise<SealedRow | undefined> {
@@ -86,7 +87,7 @@ class SqliteStore implements Store {
   }
 
   async listSealed(): Promise<SealedRow[]> {
-    return this.#guarded(() => this.#all('sealed').map(sealedRow));
+    return this.#guarded(() => this.#all('sealed', sealedRow));
   }
 
   async apply(changes: readonly StoreChange[], expectedEpoch: number, lease?: HeldLease): Promise<number> {
@@ -178,7 +179,7 @@ class SqliteStore implements Store {
   }
 
   async listRateLimits(): Promise<RateLimitRow[]> {
-    return this.#guarded(() => this.#all('rate_limit').map(rateLimitRow));
+    return this.#guarded(() => this.#all('rate_limit', rateLimitRow));
   }
 
   async saveRateLimits(rows: readonly RateLimitRow[], olderThan: number): Promise<void> {
@@ -208,8 +209,8 @@ class SqliteStore implements Store {
     this.#unlock();
   }
 
-  #all(key: TableKey): Columns[] {
-    return this.#reads.get(key)!.all();
+  #all<R>(key: TableKey, make: (columns: Columns) => R): R[] {
+    return this.#tables.get(key)!.all(make);
   }
 
   #applyOne(change: StoreChange): void {

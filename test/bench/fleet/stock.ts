@@ -5,8 +5,8 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mintSealingKeys } from '../../../src/crypto/hpke.ts';
 import { rawPublicKey } from '../../../src/crypto/request-signing.ts';
+import { byCreation } from '../../../src/domain/row-lists.ts';
 import type { StoreChange, StoreSnapshot } from '../../../src/store/rows.ts';
-import { byCreation } from '../../../src/store/snapshot.ts';
 import { HOST_CAPABILITIES } from '../../../src/vault/host-capabilities.ts';
 import { MAC_NAME, macOf } from '../../../src/vault/integrity.ts';
 import { agentRow, credentialRow, grantRow, hostRow, keyRow } from '../../contract/store/store-rows.ts';
