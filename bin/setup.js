@@ -1,5 +1,5 @@
 // Prepares a checkout and runs one of its programs: `npm start`, `npm test`, `npm run demo`, `npm run bench`.
-// Installs dependencies when the lock file changed, builds when a source is newer, and does nothing otherwise.
+// Installs dependencies when the lock file changed, and only what it pins; builds when a source is newer; does nothing otherwise.
 // Plain JavaScript without dependencies: it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync,
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installedProblems, lockProblems, scriptedPackages } from './pinned.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const stampFile = join(root, 'node_modules', '.alterd-setup');
@@ -35,13 +36,28 @@ function wantedStamp() {
     .digest('hex');
 }
 
-/** Native modules are compiled against the headers beside this Node, where it has them: nothing has to be fetched then. */
+const COMPILER_HINT =
+  'a C++ compiler, make and python3 are needed to compile SQLite. `ALTERD_PREBUILT=1 npm start` fetches a ready-made binary, which no hash here pins';
+
+/**
+ * Native modules are compiled from what the lock file pins, against the headers beside this Node, where it has them.
+ * SECURITY: else their install scripts would fetch a binary that nothing here has a hash of.
+ */
 function compilerEnvironment() {
+  const env = { ...process.env };
   const prefix = dirname(dirname(process.execPath));
-  const hasHeaders = existsSync(join(prefix, 'include', 'node', 'node.h'));
-  return hasHeaders && process.env.npm_config_nodedir === undefined
-    ? { ...process.env, npm_config_nodedir: prefix }
-    : process.env;
+  if (existsSync(join(prefix, 'include', 'node', 'node.h'))) env.npm_config_nodedir ??= prefix;
+  if (env.ALTERD_PREBUILT !== '1') env.npm_config_build_from_source = 'true';
+  return env;
+}
+
+function refuse(problems, what) {
+  if (problems.length === 0) return;
+  const more = problems.length > 5 ? `, and ${problems.length - 5} more` : '';
+  fail(
+    `${what}: ${problems.slice(0, 5).join('; ')}${more}.`,
+    'nothing was run. Take package.json and package-lock.json as they are in the repository: `git checkout package.json package-lock.json`',
+  );
 }
 
 function run(command, args, hint) {
@@ -53,14 +69,19 @@ function run(command, args, hint) {
 function install() {
   const stamp = wantedStamp();
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
-  say('installing dependencies. SQLite may have to be compiled: about two minutes, once.');
+  say('installing dependencies and compiling SQLite: about two minutes, once.');
   const started = Date.now();
+  refuse(lockProblems(root), 'package-lock.json does not pin what is to be installed');
   // Not `npm ci`: it refuses a lock file whose writer could not see the optional packages of other platforms.
+  // SECURITY: no script runs before it is known that everything is what the lock file names.
   run(
     'npm',
-    ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'],
-    'a C++ compiler, make and python3 are needed to compile SQLite',
+    ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', '--package-lock', '--ignore-scripts'],
+    'nothing of it was run. EINTEGRITY: what came is not what package-lock.json names; ask who runs the registry, or the proxy before it',
   );
+  refuse(installedProblems(root), 'npm installed what package-lock.json does not name');
+  for (const name of scriptedPackages(root))
+    run('npm', ['rebuild', name, '--ignore-scripts=false', '--loglevel=error'], COMPILER_HINT);
   if (!existsSync(join(root, 'node_modules'))) mkdirSync(join(root, 'node_modules'));
   writeFileSync(stampFile, stamp);
   say(`dependencies installed in ${Math.round((Date.now() - started) / 1000)} s`);

@@ -111,7 +111,10 @@ export const GUARANTEES: readonly Guarantee[] = [
   { id: 'S-85', text: 'Files that became links, open directories and foreign sockets stop the start' },
   { id: 'S-86', text: 'A copied database opens nowhere else, and an older one not without a word' },
   { id: 'S-87', text: 'A disk without the master key holds no secret' },
-  { id: 'S-88', text: 'Installers follow no redirect to HTTP and run nothing unchecked' },
+  {
+    id: 'S-88',
+    text: 'Whatever way a package comes, a redirect to plain HTTP included, only the bytes that the lock file names are installed, and nothing unchecked runs',
+  },
   { id: 'S-89', text: '`alterd doctor` says in red what does not protect; with `--strict` it fails' },
   { id: 'S-90', text: 'Padding, truncation and compression do not get past a rule on bodies' },
   { id: 'S-91', text: 'What can not be evaluated denies' },

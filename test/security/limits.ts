@@ -18,6 +18,5 @@ export const LIMITS: Readonly<Record<string, Limit>> = {
     gap: 'a program of the same user can still read the memory: Node can not make itself undumpable. Run the daemon as a user of its own',
   },
   'S-86': { gap: 'vault and journal rolled back together are not noticed: an installation of its own has no counter elsewhere' },
-  'S-88': { open: 'there is no installer: a checkout and a lock file are all that there is' },
   'S-114': { gap: 'there are no rules about frames' },
 };
