@@ -51,10 +51,11 @@ function callOf({ target, body, etag }: CallsJob, n: number): Buffer {
 }
 
 async function calls(job: CallsJob): Promise<CallsResult> {
-  const connections: SignedConnection[] = [];
-  for (let n = 0; n < job.connections; n++) connections.push(await SignedConnection.open(port, context));
   const ahead = Math.round((job.rate ?? SIGNED_AHEAD) * (job.seconds + job.warmMs / 1000));
   const ready = Array.from({ length: ahead }, (_, n) => callOf(job, n));
+  // After the signing: a vault closes connections on which nothing is asked for ten seconds.
+  const connections: SignedConnection[] = [];
+  for (let n = 0; n < job.connections; n++) connections.push(await SignedConnection.open(port, context));
   let next = 0;
   let isOpen = false;
   let isOver = false;
