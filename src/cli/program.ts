@@ -10,6 +10,8 @@ import { COMMANDS, type CommandEntry } from './command-table.ts';
 import { Cancelled, EXIT, ExitStatus, exitCodeOf } from './exit-codes.ts';
 import { suggestionFor } from './nearest.ts';
 import { FORMATS } from './output.ts';
+import { explainedSystemError } from './system-errors.ts';
+import { explainedUsage } from './usage.ts';
 
 export interface Program {
   readonly command: Command;
@@ -41,7 +43,11 @@ export function buildProgram(surroundings: Surroundings): Program {
     .configureOutput({
       writeOut: (text) => void surroundings.stdout.write(text),
       writeErr: (text) => void surroundings.stderr.write(text),
-      outputError: (text) => explainUsage(text, cli),
+      outputError: (text) => {
+        const { problem, hint } = explainedUsage(text, program, surroundings.argv);
+        cli.output.error(problem);
+        cli.output.hint(hint);
+      },
     })
     .addHelpText('after', '\nExample:\n  alterd run --agent research-bot -- curl -s https://api.github.com/user');
   const defined = new Map<string, Promise<void>>();
@@ -104,7 +110,9 @@ async function statusOf(thrown: unknown, cli: Cli): Promise<number> {
     await reportFailure(thrown, cli);
     return exitCodeOf(thrown.code);
   }
-  cli.output.error(thrown instanceof Error ? thrown.message : String(thrown));
+  const explained = explainedSystemError(thrown);
+  cli.output.error(explained?.problem ?? (thrown instanceof Error ? thrown.message : String(thrown)));
+  if (explained !== null) cli.output.hint(explained.hint);
   if (cli.env.ALTERD_LOG_LEVEL === 'debug' && thrown instanceof Error) cli.output.note(thrown.stack ?? '');
   return EXIT.error;
 }
@@ -115,12 +123,4 @@ async function reportFailure(error: AlterError, cli: Cli): Promise<void> {
   const suggestion = cli.globals.quiet === true ? null : await suggestionFor(error, cli);
   if (suggestion !== null) cli.output.hint(suggestion);
   if (error.hint !== undefined) cli.output.hint(error.hint);
-}
-
-/** commander's text: `error: unknown command 'agnt'` and perhaps `(Did you mean agent?)`. */
-function explainUsage(text: string, cli: Cli): void {
-  const [first = '', ...more] = text.trim().split('\n');
-  cli.output.error(first.replace(/^error: /, ''));
-  const suggestion = more.join(' ').replace(/^\(|\)$/g, '');
-  cli.output.hint(suggestion === '' ? 'Add --help to see what there is.' : suggestion);
 }

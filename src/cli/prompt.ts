@@ -54,8 +54,11 @@ function requireTerminal(otherwise: string): void {
 type Clack = typeof import('@clack/prompts');
 
 async function ask<T>(question: (clack: Clack) => Promise<T>): Promise<Exclude<T, symbol>> {
-  // A prompt whose input ends leaves the process to end with status 13 and no word.
-  const onExit = (): void => void (process.exitCode = EXIT.cancelled);
+  // A prompt whose input ends leaves the process to end with status 13, no word and a hidden cursor.
+  const onExit = (): void => {
+    process.exitCode = EXIT.cancelled;
+    process.stderr.write(`\u001b[?25h\nalterd: error: ${new Cancelled().message}\n`);
+  };
   process.once('exit', onExit);
   const clack = await import('@clack/prompts');
   const answer = await question(clack);

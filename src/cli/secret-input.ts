@@ -112,9 +112,17 @@ export async function readFields(
     const source = plan.get(field.name);
     if (source === undefined && field.optional === true) continue;
     values[field.name] = source === undefined ? await askField(field, fields) : await readSource(field, source);
-    if (values[field.name] === '') throw invalid([`the field ${field.name} is empty`]);
+    if (values[field.name] === '') throw emptyField(field.name, source);
   }
   return values;
+}
+
+function emptyField(name: string, source: FieldSource | undefined): AlterError {
+  if (source?.from !== 'stdin') return invalid([`the field ${name} is empty`]);
+  return invalid(
+    [`nothing came on stdin for the field ${name}`],
+    `Send it there: \`… --${flagName(name)}-stdin < FILE\`; or leave the flag out at a terminal, and you are asked for it.`,
+  );
 }
 
 async function askField(field: Field, fields: readonly Field[]): Promise<string> {

@@ -124,7 +124,10 @@ export class EmbeddedAgents implements VaultAgents {
       const before = this.find(nameOrId);
       if (before.status === status) return before;
       if (before.status === 'revoked') {
-        throw new AlterError('conflict', { reason: `Agent "${before.name}" is revoked for good`, hint: 'Create a new agent.' });
+        throw new AlterError('conflict', {
+          reason: `Agent "${before.name}" is revoked for good`,
+          hint: 'Make a new one: `alterd agent create NAME`.',
+        });
       }
       const agent: Agent = { ...before, status };
       const held = status === 'revoked' ? state.rows.delegations.filter((delegation) => delegation.agentId === agent.id) : [];

@@ -93,7 +93,10 @@ export class ConnectSessions {
     this.#sweep();
     const agent = input.agent === null ? null : this.#options.findAgent(input.agent);
     if (agent?.status === 'revoked')
-      throw new AlterError('conflict', { reason: `Agent "${agent.name}" is revoked`, hint: 'Name another agent.' });
+      throw new AlterError('conflict', {
+        reason: `Agent "${agent.name}" is revoked`,
+        hint: 'Name another agent: `alterd agent list`.',
+      });
     const request = { ...checkConnectSessionRequest(input), agent: agent?.name ?? null };
     if (this.#byToken.size >= MAX_SESSIONS)
       throw new AlterError('conflict', { reason: `${MAX_SESSIONS} Connect sessions are open`, hint: 'Wait until some end.' });

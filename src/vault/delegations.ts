@@ -205,7 +205,10 @@ function delegatorOf(grant: Grant, user: User | undefined): string | null {
 
 function requireUsable(agent: Agent, grant: Grant, now: number): void {
   if (agent.status === 'revoked')
-    throw new AlterError('conflict', { reason: `Agent "${agent.name}" is revoked`, hint: 'Create a new agent.' });
+    throw new AlterError('conflict', {
+      reason: `Agent "${agent.name}" is revoked`,
+      hint: 'Make a new one: `alterd agent create NAME`.',
+    });
   if (!isLive(grant, now))
     throw new AlterError('conflict', { reason: 'The grant is revoked or has expired', hint: 'Create a new one.' });
   if (agent.providers !== null && !agent.providers.includes(grant.providerId))

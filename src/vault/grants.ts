@@ -238,7 +238,10 @@ export class EmbeddedGrants implements VaultGrants {
 
   #requireUsableAgent(agent: Agent | undefined): void {
     if (agent?.status === 'revoked')
-      throw new AlterError('conflict', { reason: `Agent "${agent.name}" is revoked`, hint: 'Create a new agent.' });
+      throw new AlterError('conflict', {
+        reason: `Agent "${agent.name}" is revoked`,
+        hint: 'Make a new one: `alterd agent create NAME`.',
+      });
   }
 
   #requireFreeLabel(label: string, principal: Principal, providerId: string): void {

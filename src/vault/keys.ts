@@ -202,7 +202,10 @@ export class AgentKeys {
 
 function requireUsable(agent: Agent): void {
   if (agent.status === 'revoked')
-    throw new AlterError('conflict', { reason: `Agent "${agent.name}" is revoked`, hint: 'Create a new agent.' });
+    throw new AlterError('conflict', {
+      reason: `Agent "${agent.name}" is revoked`,
+      hint: 'Make a new one: `alterd agent create NAME`.',
+    });
 }
 
 const keyDetails = (row: KeyRow): Record<string, string | number | null> => ({

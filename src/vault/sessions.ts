@@ -72,7 +72,10 @@ export class EmbeddedSessions implements VaultSessions {
       if (agent.status !== 'active') {
         throw new AlterError('conflict', {
           reason: `Agent "${agent.name}" is ${agent.status}`,
-          ...(agent.status === 'paused' ? { hint: `Resume it: \`alterd agent resume ${agent.name}\`.` } : {}),
+          hint:
+            agent.status === 'paused'
+              ? `Resume it: \`alterd agent resume ${agent.name}\`.`
+              : 'Make a new one: `alterd agent create NAME`.',
         });
       }
       requireNone(this.#problems(input));
@@ -109,7 +112,7 @@ export class EmbeddedSessions implements VaultSessions {
   revoke(sessionId: string): Promise<void> {
     return this.#state.exclusive(async () => {
       const record = this.#byId.get(sessionId);
-      if (!record) throw new AlterError('not_found', { what: 'session', name: sessionId });
+      if (!record) throw new AlterError('not_found', { what: 'session', name: sessionId, list_command: 'alterd session list' });
       if (record.ended) return;
       const { agentId, agentName } = record.info;
       await this.#state.commitInMemory({ action: 'session.revoked', agent: { id: agentId, name: agentName }, sessionId }, () => {

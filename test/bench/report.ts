@@ -89,6 +89,7 @@ const FLEET_COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   ],
   grants: [
     { key: 'startMs', title: 'start ms, 100,000 grants' },
+    { key: 'startCpuMs', title: 'its CPU ms' },
     { key: 'fewRenewUs', title: 'renewal CPU µs, 100 grants' },
     { key: 'manyRenewUs', title: '100,000' },
     { key: 'fewSecretUs', title: 'secret CPU µs, 100 grants' },

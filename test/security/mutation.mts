@@ -319,10 +319,18 @@ const MUTATIONS: readonly Mutation[] = [
   {
     name: 'database-went-back',
     file: 'src/vault/state.ts',
-    from: 'next.epoch < this.#rows.epoch || ',
+    from: 'next.epoch < before.epoch || ',
     to: '',
     test: 'integration/vault/shared-database',
     title: 'a database that went back',
+  },
+  {
+    name: 'view-of-a-standby',
+    file: 'src/store/postgres/connection.ts',
+    from: '(asked === null && hosts > 1)',
+    to: 'false',
+    test: 'integration/vault/database-failover',
+    title: 'the vault follows to the standby',
   },
   {
     name: 'host-history',

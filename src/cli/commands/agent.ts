@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { apiPath } from '../../api/client.ts';
 import type { AgentView, GrantView, KeyView } from '../../api/views.ts';
 import { AlterError } from '../../domain/errors.ts';
+import { slugProblem } from '../../vault/names.ts';
 import type { Cli } from '../cli.ts';
 import { collect, collectList, example } from '../define.ts';
 import { defineAgentKey, showKey } from './agent-key.ts';
@@ -36,6 +37,7 @@ function defineCreate(command: Command, cli: Cli): void {
     .option('--parent <agent>', 'the agent that it works under, and ends with')
     .option('--meta <key=value>', 'a fact for people; repeatable', collect);
   example(create, 'alterd agent create research-bot').action(async (name: string, flags: CreateFlags) => {
+    requireName(name);
     const made = await cli.client().send<{ agent: AgentView; key: string; key_info: KeyView }>(apiPath('agents'), {
       name,
       type: flags.service === true ? 'service' : undefined,
@@ -49,6 +51,22 @@ function defineCreate(command: Command, cli: Cli): void {
     ]);
     cli.output.hint(`Next: \`alterd grant create PROVIDER --agent ${made.agent.name}\`.`);
   });
+}
+
+/** @throws AlterError invalid_input, with a name that would do */
+function requireName(name: string): void {
+  const problem = slugProblem(JSON.stringify(name), name);
+  if (problem === undefined) return;
+  const slug = name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]+/g, '-')
+    .replaceAll(/^[-_]+|[-_]+$/g, '')
+    .slice(0, 63);
+  throw new AlterError(
+    'invalid_input',
+    { problems: [problem] },
+    { hint: `For example: \`alterd agent create ${slugProblem('', slug) === undefined ? slug : 'research-bot'}\`.` },
+  );
 }
 
 interface CreateFlags {

@@ -106,7 +106,11 @@ function connectBy(cli: Cli, flags: ConnectFlags, wanted: Wanted): Promise<Conne
 function wantedOf(cli: Cli, provider: string, flags: ConnectFlags): Wanted {
   const owners = [flags.agent !== undefined || flags.user === true, flags.system === true].filter((isNamed) => isNamed).length;
   if (flags.grant === undefined && owners !== 1)
-    throw new AlterError('invalid_input', { problems: ['say who may use it: either --agent NAME, --user or --system'] });
+    throw new AlterError(
+      'invalid_input',
+      { problems: ['say who may use it: either --agent NAME, --user or --system'] },
+      { hint: `For example: \`alterd connect ${provider} --agent research-bot\`.` },
+    );
   return {
     provider,
     agent: flags.agent,

@@ -96,9 +96,11 @@ function defineCreate(command: Command, cli: Cli): void {
     async (provider: string, flags: CreateFlags) => {
       const owners = [flags.agent, flags.user, flags.group, flags.system === true ? '' : undefined];
       if (owners.filter((owner) => owner !== undefined).length !== 1) {
-        throw new AlterError('invalid_input', {
-          problems: ['say whose it is: one of --agent NAME, --user USER, --group NAME and --system'],
-        });
+        throw new AlterError(
+          'invalid_input',
+          { problems: ['say whose it is: one of --agent NAME, --user USER, --group NAME and --system'] },
+          { hint: `For example: \`alterd grant create ${provider} --agent research-bot\`; the agents: \`alterd agent list\`.` },
+        );
       }
       const made = cli.client().send<{ grant: GrantView; overlaps: OverlapView[] }>(apiPath('grants'), {
         ...(await target(cli, provider, flags.secret)),

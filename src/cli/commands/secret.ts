@@ -90,7 +90,9 @@ function defineAdd(command: Command, cli: Cli): void {
         hosts: flags.host,
         ...(custom === null ? {} : { kind: custom.kind, inject: custom.inject }),
       };
-      const { secret } = await inFlags(SECRET_WORDS, cli.client().send<{ secret: SecretView }>(apiPath('secrets'), body));
+      const next = provider === null ? undefined : `See what it expects: \`alterd provider show ${provider.slug}\`.`;
+      const added = cli.client().send<{ secret: SecretView }>(apiPath('secrets'), body);
+      const { secret } = await inFlags(SECRET_WORDS, added, next);
       showSecret(cli, secret);
       cli.output.hint(`Next: \`alterd agent create NAME\`, then \`alterd grant create ${secret.name} --agent NAME\`.`);
     },
@@ -177,7 +179,8 @@ function defineRotate(command: Command, cli: Cli): void {
         .map((field): Field => known(field) ?? { name: field, label: field, secret: true, pattern: null })
         .filter((field) => field.secret && secret.sources?.[field.name] === undefined);
       const values = await readFields(fields, planFields(fields, flags, rotate.args.slice(1)));
-      const answer = await cli.client().send<{ secret: SecretView }>(apiPath('secrets', name, 'rotate'), { fields: values });
+      const rotated = cli.client().send<{ secret: SecretView }>(apiPath('secrets', name, 'rotate'), { fields: values });
+      const answer = await inFlags(SECRET_WORDS, rotated);
       showSecret(cli, answer.secret);
       cli.output.hint('The next request uses it. See it at work: `alterd audit tail`.');
     },

@@ -228,7 +228,7 @@ async function grants(context: FleetContext, target: FleetTarget, record: Record
   record(0, { ...prefixed('few', few), ...prefixed('many', many) });
   for (let n = 0; n < STARTS; n++) {
     const running = await replica.start();
-    record(n + 1, { startMs: running.startMs });
+    record(n + 1, { startMs: running.startMs, startCpuMs: running.startCpuMs });
     await running.stop();
   }
 }

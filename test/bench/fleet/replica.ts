@@ -13,8 +13,9 @@ import { openPostgresStore } from '../../../src/store/postgres/postgres-store.ts
 import { openSqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { isPostgresHere, type PostgresServer, startPostgres } from '../../helpers/postgres.ts';
+import { waitMs } from '../load/window.ts';
 import { VAULT_NAME } from '../names.ts';
-import { LOAD_CPU, moveTree, PROXY_CPU } from '../process-tree.ts';
+import { LOAD_CPU, moveTree, PROXY_CPU, threadMicros, treeOf } from '../process-tree.ts';
 import { freePort, launch } from '../targets/target.ts';
 
 /** A start with very many grants is measured, not refused. */
@@ -27,6 +28,8 @@ export interface RunningReplica {
   readonly url: string;
   readonly caFile: string;
   readonly startMs: number;
+  /** Of all its threads, until then. */
+  readonly startCpuMs: number;
   readonly api: ApiClient;
   stop(): Promise<void>;
 }
@@ -75,12 +78,26 @@ function installationAt(
     start: async () => {
       const port = await freePort();
       const { pid, startMs, stop } = await begin(port, paths);
+      const startCpuMs = threadMicros(treeOf(pid)) / 1000;
+      const api = openClient(paths.apiSocket);
+      await answering(api);
       return {
-        ...{ pid, port, url: `https://127.0.0.1:${port}`, startMs, stop },
-        ...{ caFile: join(paths.caDir, 'vault-ca.crt'), api: openClient(paths.apiSocket) },
+        ...{ pid, port, url: `https://127.0.0.1:${port}`, startMs, startCpuMs, stop },
+        ...{ caFile: join(paths.caDir, 'vault-ca.crt'), api },
       };
     },
   };
+}
+
+/** A daemon takes connections a moment before it is managed. */
+async function answering(api: ApiClient): Promise<void> {
+  for (let left = 200; ; left--)
+    try {
+      return void (await api.read('/v1/status'));
+    } catch (error) {
+      if (left === 0) throw error;
+      await waitMs(20);
+    }
 }
 
 export interface Database {

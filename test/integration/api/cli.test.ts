@@ -215,7 +215,21 @@ describe('what is refused, and how it ends', () => {
     ['an unknown command', ['agnet'], 2, /unknown command 'agnet'[\s\S]*Did you mean agent/],
     ['an unknown verb', ['agent', 'craete'], 2, /unknown command 'craete'[\s\S]*Did you mean create/],
     ['an unknown option', ['agent', 'list', '--outptu', 'json'], 2, /unknown option '--outptu'[\s\S]*--output/],
-    ['a missing argument', ['agent', 'create'], 2, /missing required argument/],
+    [
+      'a missing argument',
+      ['agent', 'create'],
+      2,
+      /missing required argument[\s\S]*`alterd agent create --help`\. It is written: alterd agent create \[options\] <name>/,
+    ],
+    ['words in the wrong order', ['secret', 'github', 'add'], 2, /unknown command 'github'[\s\S]*See `alterd secret --help`\./],
+    ['a command without its --', ['run', '--agent', 'runner', 'curl', '-s', 'https://x.test'], 2, /Put -- before the command/],
+    [
+      'an agent name with a space',
+      ['agent', 'create', 'My Agent'],
+      2,
+      /"My Agent": use 1 to 63[\s\S]*`alterd agent create my-agent`/,
+    ],
+    ['a session that is not there', ['session', 'revoke', 'nope'], 4, /`alterd session list`/],
     ['a missing verb', ['agent'], 2, /Usage: alterd agent/],
     ['a wrong format', ['status', '--output', 'xml'], 2, /Allowed choices/],
     ['what is not there', ['agent', 'show', 'nobody'], 4, /There is no agent "nobody"/],
@@ -261,6 +275,16 @@ describe('what is refused, and how it ends', () => {
       stdout: '',
       stderr: expect.stringMatching(/no daemon answers[\s\S]*alterd start.*npm start/),
     });
+  });
+
+  test('an empty stdin, and a token of another shape, say what was expected', async () => {
+    const nothing = await cli(['secret', 'add', 'github', '--token-stdin']);
+    expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringMatching(/nothing came on stdin.*\n.*--token-stdin < FILE/)]);
+    const other = await cli(['secret', 'add', 'github', '--token-stdin'], { input: MARKER });
+    expect([other.code, other.stderr]).toEqual([
+      2,
+      expect.stringMatching(/the field token: does not look.*\n.*provider show github/),
+    ]);
   });
 
   test('every problem of a configuration is a line, with status 2', async () => {

@@ -1,6 +1,6 @@
 /** What is sealed to a host: the published vectors, and that nothing else opens it. */
 import { createECDH } from 'node:crypto';
-import { Aes128Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from '@hpke/core';
+import { Aes128Gcm, Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from '@hpke/core';
 import { describe, expect, test } from 'vitest';
 import { HostOpener, HostSealer, mintSealingKeys } from '../../../src/crypto/hpke.ts';
 
@@ -45,6 +45,17 @@ describe('published vectors', () => {
     );
     expect(Buffer.from(opened)).toEqual(PLAINTEXT);
   });
+});
+
+test('what is sealed here opens with the library as it is published', async () => {
+  const suite = new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
+  const { publicKey, privateKey } = mintSealingKeys();
+  const { enc, ciphertext } = await new HostSealer(publicKey).seal(PLAINTEXT, { info: INFO.toString(), aad: AAD });
+  const [key, sent, sealed] = [privateKey, Buffer.from(enc, 'base64url'), Buffer.from(ciphertext, 'base64url')];
+  const recipientKey = await suite.kem.importKey('raw', Uint8Array.from(key).buffer, false);
+  const params = { recipientKey, enc: Uint8Array.from(sent).buffer, info: Uint8Array.from(INFO).buffer };
+  const opened = await suite.open(params, Uint8Array.from(sealed).buffer, Uint8Array.from(AAD).buffer);
+  expect(Buffer.from(opened)).toEqual(PLAINTEXT);
 });
 
 describe('what is sealed', () => {
