@@ -40,9 +40,7 @@ export class PlaceholderIndex {
    * @param at when the request began: what ended later was good when it was sent
    */
   misuseOf(placeholder: string, caller: CallerIdentity, at: number): Misuse | null {
-    this.#byPlaceholder ??= new Map(
-      this.#grants.flatMap((each) => (each.placeholder === null ? [] : [[each.placeholder, each]])),
-    );
+    this.#byPlaceholder ??= indexed(this.#grants);
     const grant = this.#byPlaceholder.get(placeholder);
     if (grant === undefined) {
       const gone = this.#gone(placeholder);
@@ -64,4 +62,10 @@ export class PlaceholderIndex {
   #gone(word: string): RetiredPlaceholder | undefined {
     return this.#lengths.has(word.length) ? this.#retired.get(placeholderHash(word)) : undefined;
   }
+}
+
+function indexed(grants: readonly Grant[]): ReadonlyMap<string, Grant> {
+  const byPlaceholder = new Map<string, Grant>();
+  for (const grant of grants) if (grant.placeholder !== null) byPlaceholder.set(grant.placeholder, grant);
+  return byPlaceholder;
 }

@@ -201,7 +201,7 @@ export function speakerFor(
   const raw = async (authority: string): Promise<Socket> => {
     const made = await socket();
     made.write(Buffer.from(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${auth}\r\n\r\n`, 'latin1'));
-    const [head] = (await once(made, 'data')) as [Buffer];
+    const [head] = (await firstOf(made, 'data')) as [Buffer];
     made.pause();
     if (!head.toString('latin1').startsWith('HTTP/1.1 200 ')) throw new Error(`CONNECT was refused: ${head.toString('latin1')}`);
     return made;
@@ -220,7 +220,7 @@ export function speakerFor(
       ALPNProtocols: alpn,
       checkServerIdentity: () => undefined,
     });
-    await once(secure, 'secureConnect');
+    await firstOf(secure, 'secureConnect');
     return secure;
   };
   return {
@@ -259,6 +259,15 @@ export function speakerFor(
     },
   };
 }
+
+/** The event, or a failure when the socket closes without one: else its test would wait for ever. */
+const firstOf = (socket: Socket, event: string): Promise<unknown[]> =>
+  Promise.race([
+    once(socket, event),
+    once(socket, 'close').then(() => {
+      throw new Error(`closed before ${event}`);
+    }),
+  ]);
 
 /** What is waiting up to the first line end, without taking it. */
 async function firstLine(wire: Wire): Promise<string> {
