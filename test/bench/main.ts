@@ -103,3 +103,5 @@ function recordOf(machine: string, report: string): string {
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(130));
 await main();
+// A vault that lends to a target runs until now.
+process.exit();
