@@ -1,4 +1,4 @@
-/** A change that is the vault's own, so that nobody is there to try it again when another replica was quicker. Never for what a person asked for. */
+/** A change that nobody could try again when another replica was quicker: it is the vault's own, or rests on what can be had once. Never for what a person can ask for again. */
 import { StaleEpoch } from '../store/conflicts.ts';
 import type { VaultState } from './state.ts';
 

@@ -17,6 +17,7 @@ import type { DataKeys } from '../data-keys.ts';
 import { draftDelegation } from '../delegations.ts';
 import type { NewGrant } from '../grant-input.ts';
 import type { EmbeddedGrants } from '../grants.ts';
+import { inTurn } from '../in-turn.ts';
 import { requireNone } from '../names.ts';
 import type { VaultState } from '../state.ts';
 import type { Account } from './account.ts';
@@ -89,7 +90,8 @@ export class Connections {
   /** @throws AlterError connect_failed, not_found, invalid_input, conflict, audit_unavailable, vault_unavailable */
   adopt(consent: Consent): Promise<ConnectedGrant> {
     const { state } = this.#parts;
-    return state.exclusive(async () => {
+    // Nobody can try it again: the code, or the refresh token, that brought this answer is used up.
+    return inTurn(state, async () => {
       const { request, spec, account } = consent;
       const scopes = [...new Set(consent.answer.scopes ?? consent.requestedScopes)].sort();
       const named = request.grantId === undefined ? null : this.#credentialOfGrant(request.grantId, spec);

@@ -150,6 +150,37 @@ if (!isPostgresHere) {
       await closed(vaults);
     });
 
+    it('store what a consent brought although another one was quicker: what it rests on is used up', async () => {
+      server ??= startPostgres();
+      const url = `postgresql://alterd@localhost/r${made}?host=${encodeURIComponent(server.directory)}`;
+      let before: (() => Promise<unknown>) | null = null;
+      let quick: () => Promise<unknown> = async () => {};
+      const vaults = await replicas(2, {
+        catalogue: { find: (slug) => (slug === 'acme' ? SPEC : undefined) },
+        https: async ({ body }) => {
+          before = quick;
+          return answerTo(body);
+        },
+        openStore: async () => {
+          const store = await openPostgresStore({ url });
+          const { apply } = store;
+          store.apply = async (...change) => {
+            const first = before;
+            before = null;
+            await first?.();
+            return apply.apply(store, change);
+          };
+          return store;
+        },
+      });
+      const [a, b] = vaults as [Vault, Vault];
+      quick = () => b.agents.create({ name: 'quicker' });
+      await connectAccount(a);
+      expect(a.authority.agents.size).toBe(1);
+      await until(b, () => b.authority.grants.length === 1);
+      await closed(vaults);
+    });
+
     it('renew an account as soon as the lease of one that died is over, however often it was asked for meanwhile', async () => {
       const clock = { now: Date.now() };
       const vaults = await replicas(1, {
