@@ -4,8 +4,6 @@ const UNIT = ['test/unit/**/*.test.ts'];
 
 const shared = {
   pool: 'forks' as const,
-  // Worker threads of the product (the journal's writer) are TypeScript files when tests run from source.
-  execArgv: ['--import', 'tsx'],
   globalSetup: 'test/helpers/build-first.ts',
   testTimeout: 30_000,
   hookTimeout: 60_000,

@@ -62,7 +62,10 @@ async function acceptedAgain(journal: Journal): Promise<string> {
   const end = Date.now() + 15_000;
   for (;;) {
     try {
-      return await journal.record(opening({ path: '/after' }), closing());
+      const id = await journal.record(opening({ path: '/after' }), closing());
+      // The segments take rows a moment before the database does.
+      while (!(await journal.stats()).healthy) if (Date.now() > end) throw new Error('the database takes no rows');
+      return id;
     } catch (error) {
       if (Date.now() > end) throw error;
       await journal.stats();

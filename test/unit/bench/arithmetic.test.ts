@@ -2,7 +2,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { addedRatioByRound, median, medianOf, percentile, ratioByRound, type Sample } from '../../bench/arithmetic.ts';
 import { judge } from '../../bench/goals.ts';
-import { TARGET_NAMES, TEST_NAMES } from '../../bench/names.ts';
+import { TARGET_NAMES, TEST_NAMES, VAULT_NAMES } from '../../bench/names.ts';
 import { parseOptions } from '../../bench/options.ts';
 import { number, reportOf } from '../../bench/report.ts';
 
@@ -99,7 +99,7 @@ describe('options', () => {
 
   it('without any, measures everything for long enough', () => {
     const options = parseOptions([]);
-    expect(options).toMatchObject({ tests: TEST_NAMES, targets: TARGET_NAMES, json: null, record: false });
+    expect(options).toMatchObject({ tests: TEST_NAMES, targets: [...TARGET_NAMES, ...VAULT_NAMES], json: null, record: false });
     expect(options.warmSeconds).toBeGreaterThanOrEqual(5);
   });
 
