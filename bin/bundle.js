@@ -31,7 +31,8 @@ const SHARED = {
   logLevel: 'warning',
   write: false,
 };
-const URL_LINE = "const __url = require('node:url').pathToFileURL(__filename).href;";
+// The directive has to be the first statement: the sources are modules, which are strict, and rely on it.
+const URL_LINE = "'use strict'; const __url = require('node:url').pathToFileURL(__filename).href;";
 
 /** Threads and children (src/runtime/root.ts, `ownModule`): modules as Node loads them by itself. */
 const programs = await build({

@@ -1,6 +1,6 @@
 /** `alterd start` as a process: ready line, reload, drain; and the entry that people start. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import { temporaryDirectory } from '../../helpers/temporary.ts';
 import { ended, runCli, spawnCli, untilSaid } from './cli-process.ts';
 
 const directory = temporaryDirectory();
+const BUNDLE = fileURLToPath(new URL('../../../dist/bundle/', import.meta.url));
 const LOADER = fileURLToPath(new URL('../../../bin/loader.cjs', import.meta.url));
 const BIN = fileURLToPath(new URL('../../../bin/alterd', import.meta.url));
 
@@ -78,6 +79,11 @@ describe('bin/alterd', () => {
     const link = join(directory(), 'alterd');
     symlinkSync(join(install(true), 'bin', 'alterd'), link);
     expect(spawnSync(link, ['a', 'b c'], { encoding: 'utf8' })).toMatchObject({ status: 9, stdout: 'a b c\n' });
+  });
+
+  test('is strict, as its sources are', () => {
+    for (const file of ['cli/main.script', 'journal/writer.cjs', 'sinks/worker.cjs', 'crypto/keyring-child.cjs'])
+      expect(readFileSync(join(BUNDLE, file), 'utf8')).toMatch(/^(\(function \([^)]*\) \{)?'use strict';/);
   });
 
   test('never runs code that was kept of another bundle, be it as long', () => {
