@@ -100,7 +100,9 @@ function newest(dir) {
 function build(script) {
   const marker = join(root, 'dist', `.${script}`);
   const main = join(root, 'dist', 'bundle', 'cli', 'main.cjs');
-  if (existsSync(main) && existsSync(marker) && statSync(marker).mtimeMs >= newest(join(root, 'src'))) return;
+  // How it is built is as much of it as the sources are.
+  const changed = Math.max(newest(join(root, 'src')), newest(join(root, 'bin')));
+  if (existsSync(main) && existsSync(marker) && statSync(marker).mtimeMs >= changed) return;
   say('building');
   const started = new Date();
   run('npm', ['run', '--silent', script], 'this is a bug in the checkout: `npm run typecheck` shows it');

@@ -167,6 +167,22 @@ it('S-37 chunk extensions are dropped, and no trailer authenticates or frames', 
   }
 });
 
+it.each([
+  ['trailers that are none', '0\r\nno trailer\r\n\r\n'],
+  ['a chunk size that is none', 'xyz\r\n'],
+  ['a chunk that is longer than its size', '5\r\nhello world\r\n'],
+])('S-37 what comes behind %s is read over, and holds up nobody', async (_what, end) => {
+  const before = arrivals();
+  const head = `${POST}Transfer-Encoding: chunked\r\n\r\n`;
+  const size = (bytes: number): string => `${bytes.toString(16).padStart(4, '0')}\r\n`;
+  // Just one TLS record: what is behind it is read in the same turn, while the refusal is still being recorded.
+  const fill = 16_384 - head.length - size(0).length - 2 - end.length;
+  const wire = await inTunnel(`${head}${size(fill)}${'a'.repeat(fill)}\r\n${end}${INNER}${INNER}`);
+  expect(await wire.rest()).toMatch(/^HTTP\/1\.1 400 (?:(?!HTTP\/1\.1).)*$/s);
+  expect((await bot.ask('/alive')).status).toBe(200);
+  expect(wall.good.arrivals.slice(before).map(({ url }) => url)).toEqual(['/alive']);
+});
+
 it.each(['close, Authorization', 'Authorization', 'x-foo, AUTHORIZATION,keep-alive'])(
   'S-38 Connection: %s strips the client’s header and never ours',
   async (connection) => {

@@ -60,6 +60,8 @@ export class AgentHttp1 implements Expiring {
   #readEnded = false;
   #writtenBefore = 0;
   #feeding = false;
+  /** Nothing sensible can follow: what was sent can't be parsed, and its refusal is on its way. */
+  #isBroken = false;
   readonly #socketReader: SocketReader;
   /** The bytes being fed are overwritten after the call. */
   shared = false;
@@ -86,7 +88,8 @@ export class AgentHttp1 implements Expiring {
   }
 
   readonly #onData = (chunk: Buffer, shared: boolean): void => {
-    if (this.#closing) return; // a refused body on its way out: read over, never parsed (S-45)
+    // A refused body on its way out, or what follows bytes that are no HTTP: read over, never parsed (S-45).
+    if (this.#closing || this.#isBroken) return;
     if (this.#pending === null) this.#feed(chunk, shared);
     else {
       const bytes = Buffer.concat([this.#pending, chunk]);
@@ -104,7 +107,7 @@ export class AgentHttp1 implements Expiring {
     this.shared = shared;
     let rest: Buffer | null = bytes;
     try {
-      while (rest !== null && rest.length > 0 && !this.#closing && !this.#detached) {
+      while (rest !== null && rest.length > 0 && !this.#closing && !this.#isBroken && !this.#detached) {
         if (this.#exchange === null) rest = this.#feedHead(rest);
         else if (this.#reader !== null) rest = this.#feedBody(rest);
         else break;
@@ -249,9 +252,11 @@ export class AgentHttp1 implements Expiring {
       thrown instanceof HeadError
         ? new AlterError(thrown.tooLarge ? 'request_too_large' : 'malformed_request', { reason: thrown.message })
         : toAlterError(thrown);
+    // SECURITY: a reader that gave up must not be fed again: it would take nothing, for ever, and the daemon with it.
+    this.#isBroken = true;
     const current = this.#exchange;
     if (current !== null) {
-      // The body of a request that is under way turned out malformed: nothing sensible can follow on this socket.
+      // The body of a request that is under way turned out malformed.
       current.bodyFailed();
       if (!current.started) this.#callbacks.onMalformed(error, current.closingReply());
       else this.socket.destroy();

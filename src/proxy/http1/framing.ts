@@ -217,9 +217,11 @@ class ChunkedReader implements BodyReader {
       return chunk.length;
     }
     if (end > MAX_TRAILER_BYTES) throw new HeadError('the trailers are too long', true);
+    // Before the reader says that it is through: trailers that are none are no end.
+    const trailers = end === 2 ? NO_TRAILERS : parseTrailers(bytes, 0, end, this.#maxHeaders);
     this.#state = ChunkState.done;
     this.#line = EMPTY;
-    events.onBodyEnd(end === 2 ? NO_TRAILERS : parseTrailers(bytes, 0, end, this.#maxHeaders));
+    events.onBodyEnd(trailers);
     return pos + end - before;
   }
 }
